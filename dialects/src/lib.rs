@@ -1,0 +1,64 @@
+//! How each kind of native system is spoken to: what it can say, what it is told, what its answers mean.
+//!
+//! Invariant: pure functions, and never wider than the command within the originator's ceiling, nor ever than the
+//! configuration. A server carries many configurations, so a call names its host names (a tag is looked up per host).
+//! Not here: sending, credentials, addresses, retries (`adapters`); which servers are told (`broker::resolve`).
+
+mod answer;
+mod registry;
+mod site;
+
+pub use answer::{Answer, Verdict};
+pub use registry::{all, by_name};
+pub use site::Site;
+
+use domain::{Command, Fidelity, NativeCall, Operation, Selector};
+use thiserror::Error;
+
+/// What a dialect speaks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Counterpart {
+    /// One cache: the calls go to every server of the execution.
+    Server,
+    /// A participant's invocation system: the calls go there once, and it tells its servers.
+    InvocationSystem,
+}
+
+/// One kind of native system.
+pub trait Dialect: Send + Sync {
+    /// Its name in the registry: a valid [`domain::DialectName`].
+    fn name(&self) -> &'static str;
+
+    /// What it speaks to.
+    fn counterpart(&self) -> Counterpart;
+
+    /// How well it can do `operation` with one `selector`, whatever the ceiling.
+    fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity;
+
+    /// The calls that carry the command out, in order; each call names the selectors that it carries out, and together
+    /// they name every one.
+    fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay>;
+
+    /// What the answer to a call means.
+    fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict;
+}
+
+/// A dialect was asked to say what it cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{dialect} cannot say this command: {why}")]
+pub struct CannotSay {
+    /// Which dialect.
+    pub dialect: &'static str,
+    /// Why, as a sentence for people.
+    pub why: String,
+}
+
+/// How well a dialect can say a whole command under its originator's ceiling: the worst of its selectors.
+pub fn fidelity_of(dialect: &dyn Dialect, command: &Command) -> Fidelity {
+    let each = command
+        .selectors
+        .iter()
+        .map(|selector| dialect.fidelity(&command.operation, selector));
+    each.map(|fidelity| command.ceiling.judge(fidelity))
+        .fold(Fidelity::Exact, Fidelity::and)
+}

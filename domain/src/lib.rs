@@ -1,0 +1,47 @@
+//! What is true in the federation, whoever asks: ids, commands, selectors, configurations, the states of an
+//! execution, its results, and the standing that folds them.
+//!
+//! Invariant: nothing here does I/O, reads a clock or knows a protocol; a value that exists is well formed.
+//! Not here: who may do what (`broker::verify`), how a native system is spoken to (`dialects`).
+
+pub mod call;
+pub mod command;
+pub mod configuration;
+pub mod evidence;
+pub mod execution;
+pub mod fault;
+pub mod fidelity;
+pub mod host;
+pub mod id;
+pub mod limits;
+pub mod operation;
+pub mod participant;
+pub mod place;
+pub mod result;
+pub mod rule;
+pub mod scope;
+pub mod selector;
+pub mod standing;
+pub mod time;
+
+pub use call::NativeCall;
+pub use command::Command;
+pub use configuration::{Configuration, Deployment};
+pub use evidence::Evidence;
+pub use execution::{Event, Execution, State};
+pub use fault::Fault;
+pub use fidelity::{Ceiling, Fidelity};
+pub use host::HostName;
+pub use id::{
+    CommandId, ConfigurationId, CustomerId, DeploymentId, DialectName, ExecutionId, OperationName,
+    ParticipantId, RequestId, ServerId,
+};
+pub use operation::{Operation, PurgeMode};
+pub use participant::{Participant, Server};
+pub use place::Place;
+pub use result::{Finding, Outcome, ServerResult};
+pub use rule::BrokenRule;
+pub use scope::Scope;
+pub use selector::Selector;
+pub use standing::Standing;
+pub use time::Timestamp;

@@ -1,0 +1,32 @@
+//! Every limit on what a command or a registry record may hold, once, by name.
+//!
+//! Invariant: a limit here is the widest that any deployment accepts; configuration may only lower it.
+
+/// Characters in an id that people choose (participant, server, configuration, …). The length of a DNS label.
+pub const ID_LENGTH: usize = 63;
+/// Characters in a URL, prefix or wildcard. CloudFront takes 4,000 in a path, most caches 8,192 in a line.
+pub const URL_LENGTH: usize = 4_096;
+/// Characters in a regular expression.
+pub const REGEX_LENGTH: usize = 512;
+/// Bytes that a compiled regular expression may take: a bound on its cost.
+pub const REGEX_SIZE: usize = 256 * 1024;
+/// Characters in a tag. CloudFront takes 256, Akamai 128.
+pub const TAG_LENGTH: usize = 256;
+/// Selectors in one command.
+pub const SELECTORS_PER_COMMAND: usize = 1_000;
+/// Participants, servers or places named in one scope.
+pub const SCOPE_ENTRIES: usize = 1_000;
+/// Host names of one configuration.
+pub const HOSTS_PER_CONFIGURATION: usize = 100;
+/// Servers named in one deployment.
+pub const SERVERS_PER_DEPLOYMENT: usize = 10_000;
+/// Executions of one command, which is participants that carry its configuration.
+pub const EXECUTIONS_PER_COMMAND: usize = 1_000;
+/// Characters in a display name, a place's part, or an address.
+pub const LABEL_LENGTH: usize = 200;
+/// Characters of a native system's own words that a fault keeps.
+pub const FAULT_MESSAGE_LENGTH: usize = 500;
+/// Parameters of a custom operation.
+pub const PARAMETERS_PER_OPERATION: usize = 50;
+/// Findings that one server's result keeps; all further ones are only counted.
+pub const FINDINGS_PER_RESULT: usize = SELECTORS_PER_COMMAND;

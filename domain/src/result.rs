@@ -1,0 +1,120 @@
+//! What one server made of an execution.
+//!
+//! Invariant: "nothing was held" is a success of a purge, and told apart from "removed": neither is guessed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{evidence::Evidence, fault::Fault, id::ServerId, limits};
+
+/// One server's part of an execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerResult {
+    /// Which server.
+    pub server: ServerId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was found for each selector, in the order of the calls; at most [`limits::FINDINGS_PER_RESULT`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<SelectorFinding>,
+    /// How many calls were made, repeated ones included.
+    #[serde(default)]
+    pub attempts: u32,
+    /// From the first call to the last answer, in milliseconds.
+    #[serde(default)]
+    pub took_ms: u64,
+}
+
+/// How a server's part ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It did what it was told.
+    Done(Evidence),
+    /// It did not.
+    Failed(Fault),
+    /// It was interrupted and may not be repeated, so nobody knows.
+    Unknown,
+}
+
+/// What was found for one selector of the command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelectorFinding {
+    /// Which selector, counted from 0 in the command's list.
+    pub selector: u32,
+    /// What was found.
+    pub finding: Finding,
+}
+
+/// What a server found when it carried out one call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// The native system took it and says no more.
+    Accepted,
+    /// Removed; how many objects, where the server counts them.
+    Removed(Option<u64>),
+    /// Marked stale; how many objects, where the server counts them.
+    Invalidated(Option<u64>),
+    /// A rule now hides all matching objects; the server removes them as it meets them.
+    Banned,
+    /// There was nothing to remove.
+    NothingHeld,
+    /// Fetched and stored.
+    Stored,
+    /// Was there already, and fresh.
+    AlreadyThere,
+    /// Fetched, but larger than the server stores.
+    TooLarge,
+    /// Fetched, but the server's rules do not store it.
+    RefusedByRules,
+    /// The origin answered with this status, so there was nothing to store.
+    OriginStatus(u16),
+}
+
+impl Finding {
+    /// Whether the operation reached its aim for this selector.
+    pub const fn is_success(&self) -> bool {
+        match self {
+            Self::Accepted
+            | Self::Removed(_)
+            | Self::Invalidated(_)
+            | Self::Banned
+            | Self::NothingHeld
+            | Self::Stored
+            | Self::AlreadyThere => true,
+            Self::TooLarge | Self::RefusedByRules | Self::OriginStatus(_) => false,
+        }
+    }
+
+    /// The words for people.
+    pub fn words(&self) -> String {
+        let counted = |word: &str, count: &Option<u64>| match count {
+            Some(count) => format!("{word} {count}"),
+            None => word.to_owned(),
+        };
+        match self {
+            Self::Accepted => "accepted".to_owned(),
+            Self::Removed(count) => counted("removed", count),
+            Self::Invalidated(count) => counted("invalidated", count),
+            Self::Banned => "banned".to_owned(),
+            Self::NothingHeld => "nothing held".to_owned(),
+            Self::Stored => "stored".to_owned(),
+            Self::AlreadyThere => "already there".to_owned(),
+            Self::TooLarge => "too large to store".to_owned(),
+            Self::RefusedByRules => "refused by the cache's rules".to_owned(),
+            Self::OriginStatus(status) => format!("origin answered {status}"),
+        }
+    }
+}
+
+impl ServerResult {
+    /// Adds a finding for each selector that a call carried out, up to the limit.
+    pub fn found(&mut self, selectors: &[u32], finding: &Finding) {
+        let room = limits::FINDINGS_PER_RESULT.saturating_sub(self.findings.len());
+        let added = selectors.iter().take(room);
+        self.findings.extend(added.map(|selector| SelectorFinding {
+            selector: *selector,
+            finding: finding.clone(),
+        }));
+    }
+}

@@ -1,0 +1,17 @@
+//! Compiles the proto files with protox, so that no `protoc` is needed on the machine.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let files = ["federation/v1/command.proto", "federation/v1/registry.proto"];
+    let descriptors = protox::compile(files, ["."])?;
+    let set = PathBuf::from(env::var("OUT_DIR")?).join("federation.bin");
+    fs::write(set, descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    for file in files {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    Ok(())
+}
