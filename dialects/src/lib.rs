@@ -4,7 +4,25 @@
 //! configuration. A server carries many configurations, so a call names its host names (a tag is looked up per host).
 //! Not here: sending, credentials, addresses, retries (`adapters`); which servers are told (`broker::resolve`).
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        reason = "a test that unwraps nothing fails there"
+    )
+)]
+
+pub mod canonical;
+pub mod nginx;
+pub mod squid;
+pub mod traffic_server;
+pub mod varnish;
+
 mod answer;
+mod expression;
+#[cfg(test)]
+mod fixture;
+mod http;
 mod registry;
 mod site;
 

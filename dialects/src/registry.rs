@@ -2,9 +2,12 @@
 
 use domain::DialectName;
 
-use crate::Dialect;
+use crate::{
+    Dialect, canonical::Canonical, nginx::Nginx, squid::Squid, traffic_server::TrafficServer,
+    varnish::Varnish,
+};
 
-static DIALECTS: &[&dyn Dialect] = &[];
+static DIALECTS: &[&dyn Dialect] = &[&Varnish, &Nginx, &Squid, &TrafficServer, &Canonical];
 
 /// All dialects, in the order of the documentation.
 pub fn all() -> &'static [&'static dyn Dialect] {

@@ -4,6 +4,14 @@
 //! Invariant: nothing here does I/O, reads a clock or knows a protocol; a value that exists is well formed.
 //! Not here: who may do what (`broker::verify`), how a native system is spoken to (`dialects`).
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        reason = "a test that unwraps nothing fails there"
+    )
+)]
+
 pub mod call;
 pub mod command;
 pub mod configuration;

@@ -1,0 +1,256 @@
+//! The adapter put together: its parts in the order in which a dispatch travels, and the order in which they end.
+//!
+//! Invariant: parts end from the front: first nothing more comes in, then what began is carried out, written down,
+//! reported and acknowledged, and then the connections close. Each part ends when those before it are gone.
+
+use std::{path::PathBuf, sync::Arc};
+
+use amqp::{Consumer, ConsumerSettings, LinkState, Publisher};
+use service::{
+    Shutdown,
+    exit::Chain,
+    telemetry::{BindError, Condition, InstallError, Readiness, Signals, install_metrics},
+};
+use thiserror::Error;
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinError, JoinSet},
+    time::{Duration, sleep},
+};
+use tracing::{info, warn};
+
+use crate::{
+    caches::Caches,
+    config::{Configuration, Kind},
+    intake::Intake,
+    journal::{Journal, JournalError},
+    lanes::Lanes,
+    metrics,
+    report::Reporter,
+    system::{Callbacks, Jobs, Poller, System},
+    worker::{Carrier, Work, Worker},
+};
+
+/// The pause before connecting again where RabbitMQ names none.
+const CONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the command line takes.
+#[derive(Debug, clap::Parser)]
+#[command(
+    version,
+    about = "Carries out what the federation's broker dispatches to one participant."
+)]
+pub struct Arguments {
+    /// The operator's configuration file (TOML), laid over the compiled-in default.
+    #[arg(long, env = "ADAPTER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Why the adapter cannot start.
+#[derive(Debug, Error)]
+#[error("cannot start")]
+pub struct StartError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl StartError {
+    fn of(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<InstallError> for StartError {
+    fn from(error: InstallError) -> Self {
+        Self::of(error)
+    }
+}
+
+impl From<BindError> for StartError {
+    fn from(error: BindError) -> Self {
+        Self::of(error)
+    }
+}
+
+impl From<JournalError> for StartError {
+    fn from(error: JournalError) -> Self {
+        Self::of(error)
+    }
+}
+
+/// A part of the adapter failed.
+#[derive(Debug, Error)]
+enum WorkerError {
+    /// A worker panicked.
+    #[error("a worker ended")]
+    Ended(#[from] JoinError),
+    /// The journal does not work.
+    #[error("a worker cannot go on")]
+    Journal(#[from] JournalError),
+}
+
+/// Runs until `shutdown`, and at most the drain time longer.
+pub async fn run(configuration: Configuration, shutdown: Shutdown) -> Result<(), StartError> {
+    let readiness = Readiness::new();
+    let measured = install_metrics(metrics::TABLE)?;
+    let signals = Signals::bind(configuration.signals.listen).await?;
+    signals.start(measured, readiness.clone(), &shutdown);
+
+    let journal = start_reporting(&configuration, &readiness, &shutdown)?;
+    let carrier = start_carrier(&configuration, &journal, &shutdown).await?;
+    let lanes = start_workers(&configuration, carrier, &journal, &shutdown);
+    start_intake(&configuration, lanes, journal, &readiness, &shutdown);
+
+    info!(participant.id = %configuration.participant, kind = ?configuration.kind, "started");
+    shutdown.asked().await;
+    if let Err(error) = shutdown.drain(configuration.drain_time).await {
+        // Nothing is lost: what is not acknowledged is delivered again, and answered from the journal.
+        warn!(error = %Chain(&error), "ending before everything is reported");
+    }
+    Ok(())
+}
+
+/// The end of the way: the journal's writer and the reporter behind it.
+fn start_reporting(
+    configuration: &Configuration,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) -> Result<Journal, StartError> {
+    let publisher = Publisher::new(configuration.link("reports"), configuration.publisher());
+    let link = keep_connected(publisher.clone(), readiness.condition("reporting"));
+    let asked = shutdown.clone();
+    shutdown.spawn("report connection", async move {
+        tokio::select! {
+            () = asked.asked() => {}
+            () = link => {}
+        }
+    });
+
+    let (sender, reports) = mpsc::channel(configuration.report.executions_per_message);
+    shutdown.spawn(
+        "reporter",
+        Reporter::new(configuration, publisher, reports).run(),
+    );
+
+    let (journal, writer) =
+        Journal::open(&configuration.journal, &configuration.participant, sender)?;
+    shutdown.spawn("journal", async move {
+        let writing = tokio::task::spawn_blocking(move || writer.run());
+        writing
+            .await
+            .map_err(WorkerError::from)?
+            .map_err(WorkerError::from)
+    });
+    Ok(journal)
+}
+
+async fn start_carrier(
+    configuration: &Configuration,
+    journal: &Journal,
+    shutdown: &Shutdown,
+) -> Result<Carrier, StartError> {
+    let calls = &configuration.calls;
+    if configuration.kind == Kind::Caches {
+        let allowed = configuration.allowed_addresses.clone();
+        let caches = Caches::new(calls, configuration.execution, allowed);
+        return Ok(Carrier::Caches(caches.map_err(StartError::of)?));
+    }
+    let settings = &configuration.invocation_system;
+    let system = Arc::new(System::new(settings, calls).map_err(StartError::of)?);
+    let (jobs, news) = Jobs::new(Arc::clone(&system), settings.jobs_at_once);
+    if let Some(address) = settings.callback_listen {
+        let callbacks = Callbacks::bind(address, jobs.news())
+            .await
+            .map_err(StartError::of)?;
+        shutdown.spawn("callbacks", callbacks.run(shutdown.token()));
+    }
+    let poller = Poller::new(system, journal.clone(), configuration, news);
+    shutdown.spawn("poller", poller.run(shutdown.token()));
+    jobs.resume(journal.jobs()).await;
+    Ok(Carrier::System(jobs))
+}
+
+/// A fixed number of tasks takes executions from the lanes; none is started for a single execution.
+fn start_workers(
+    configuration: &Configuration,
+    carrier: Carrier,
+    journal: &Journal,
+    shutdown: &Shutdown,
+) -> Arc<Lanes<Work>> {
+    let lanes = Arc::new(Lanes::new());
+    let participant = configuration.participant.clone();
+    let worker = Arc::new(Worker {
+        participant,
+        journal: journal.clone(),
+        carrier,
+    });
+    let mut workers = JoinSet::new();
+    for _ in 0..configuration.execution.concurrency {
+        workers.spawn(work(Arc::clone(&worker), Arc::clone(&lanes)));
+    }
+    shutdown.spawn("workers", async move {
+        while let Some(ended) = workers.join_next().await {
+            ended??;
+        }
+        Ok::<(), WorkerError>(())
+    });
+    lanes
+}
+
+async fn work(worker: Arc<Worker>, lanes: Arc<Lanes<Work>>) -> Result<(), JournalError> {
+    while let Some((work, _turn)) = lanes.next().await {
+        worker.carry_out(work).await?;
+    }
+    Ok(())
+}
+
+fn start_intake(
+    configuration: &Configuration,
+    lanes: Arc<Lanes<Work>>,
+    journal: Journal,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) {
+    let participant = configuration.participant.clone();
+    let settings = ConsumerSettings {
+        queue: configuration.topology().commands_queue(&participant),
+        consumer_tag: format!("adapter/{participant}/{}", std::process::id()),
+        prefetch: configuration.amqp.prefetch,
+    };
+    let consumer = Consumer::start(configuration.link("commands"), settings, &shutdown.token());
+    let shown = show(consumer.state(), readiness.condition("consuming"));
+    shutdown.spawn_beside("state of the commands' connection", shown);
+    shutdown.spawn(
+        "intake",
+        Intake::new(consumer, participant, lanes, journal).run(),
+    );
+}
+
+/// Connects before the first report and after each loss, so that readiness is known on a quiet day.
+async fn keep_connected(publisher: Publisher, condition: Condition) {
+    let mut state = publisher.state();
+    let showing = show(publisher.state(), condition);
+    let connecting = async {
+        loop {
+            while publisher.connect().await.is_err() {
+                sleep(CONNECT_PAUSE).await;
+            }
+            let lost = |state: &LinkState| *state == LinkState::Connecting;
+            if state.wait_for(lost).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(showing, connecting);
+}
+
+/// Shows the state of a connection as readiness, for as long as there is one.
+async fn show(mut state: watch::Receiver<LinkState>, condition: Condition) {
+    loop {
+        match &*state.borrow_and_update() {
+            LinkState::Ready => condition.met(),
+            LinkState::Connecting => condition.unmet("not connected to RabbitMQ"),
+            LinkState::Blocked(reason) => condition.unmet(format!("RabbitMQ blocks: {reason}")),
+        }
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}

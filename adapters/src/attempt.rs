@@ -1,0 +1,220 @@
+//! One call, tried until it is done or another try makes no sense.
+//!
+//! Invariant: the fault decides whether to try again, the limits whether there is time; and what may not be repeated is
+//! tried again only while the native system has certainly not heard of it.
+//! Not here: sending (`http`) and waiting: this only decides.
+
+use std::time::{Duration, Instant};
+
+use dialects::Verdict;
+use domain::{Fault, fault::Again};
+use service::backoff::{Backoff, BackoffSettings};
+
+/// What came of one try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// The native system answered, and the dialect judged it.
+    Judged(Verdict),
+    /// Nothing was sent.
+    Unsent(Fault),
+    /// It was sent, and no whole answer came: it may have been done.
+    Lost(Fault),
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With an answer, the last of them.
+    Judged(Verdict),
+    /// Without one.
+    Failed(Fault),
+    /// Without one, and it may not be repeated to find out.
+    Unknown,
+}
+
+/// What to do after a try.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Try again after a pause.
+    Again(Duration),
+    /// It has ended.
+    Ended(End),
+}
+
+/// The limits of all tries of one call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AttemptLimits {
+    /// How many.
+    pub(crate) attempts: u32,
+    /// For how long, pauses included.
+    pub(crate) total_time: Duration,
+    /// The pauses.
+    pub(crate) pause: BackoffSettings,
+}
+
+/// The tries of one call.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    limits: AttemptLimits,
+    repeatable: bool,
+    began: Instant,
+    pauses: Backoff,
+    made: u32,
+}
+
+impl Attempt {
+    /// Before the first try.
+    pub(crate) fn new(limits: AttemptLimits, repeatable: bool) -> Self {
+        let (began, pauses) = (Instant::now(), Backoff::new(limits.pause));
+        Self {
+            limits,
+            repeatable,
+            began,
+            pauses,
+            made: 0,
+        }
+    }
+
+    /// How many tries were made.
+    pub(crate) fn made(&self) -> u32 {
+        self.made
+    }
+
+    /// Decides after a try.
+    pub(crate) fn next(&mut self, reply: Reply) -> Next {
+        self.made += 1;
+        let pause = match &reply {
+            Reply::Judged(Verdict::Failed { fault, .. }) | Reply::Lost(fault)
+                if self.repeatable =>
+            {
+                self.pause(fault)
+            }
+            Reply::Unsent(fault) => self.pause(fault),
+            Reply::Judged(_) | Reply::Lost(_) => None,
+        };
+        match (pause, reply) {
+            (Some(pause), _) => Next::Again(pause),
+            (None, Reply::Judged(verdict)) => Next::Ended(End::Judged(verdict)),
+            (None, Reply::Lost(_)) if !self.repeatable => Next::Ended(End::Unknown),
+            (None, Reply::Unsent(fault) | Reply::Lost(fault)) => Next::Ended(End::Failed(fault)),
+        }
+    }
+
+    /// The pause before another try, where the fault wants one and the limits allow it.
+    fn pause(&mut self, fault: &Fault) -> Option<Duration> {
+        if self.made >= self.limits.attempts {
+            return None;
+        }
+        let own = self.pauses.next_delay();
+        let pause = match fault.again {
+            Again::Never => return None,
+            Again::Soon => own,
+            // Not all of us at the same moment.
+            Again::AfterSeconds(seconds) => Duration::from_secs(seconds.into()) + own,
+        };
+        (self.began.elapsed() + pause <= self.limits.total_time).then_some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Evidence, Finding, fault::FaultCode};
+
+    use super::*;
+
+    fn attempt(repeatable: bool) -> Attempt {
+        let pause = BackoffSettings {
+            first: Duration::from_millis(100),
+            max: Duration::from_secs(1),
+            factor: 2.0,
+        };
+        let limits = AttemptLimits {
+            attempts: 3,
+            total_time: Duration::from_secs(20),
+            pause,
+        };
+        Attempt::new(limits, repeatable)
+    }
+
+    fn fault(again: Again) -> Fault {
+        Fault::participant(FaultCode::NativeError, again, "no")
+    }
+
+    fn refused(again: Again) -> Reply {
+        Reply::Judged(Verdict::Failed {
+            fault: fault(again),
+            finding: None,
+        })
+    }
+
+    fn pause(next: Next) -> Duration {
+        match next {
+            Next::Again(pause) => pause,
+            Next::Ended(end) => panic!("{end:?}"),
+        }
+    }
+
+    fn end(next: Next) -> End {
+        match next {
+            Next::Again(pause) => panic!("again after {pause:?}"),
+            Next::Ended(end) => end,
+        }
+    }
+
+    /// The fault says that another try makes sense, until the tries are used up.
+    #[test]
+    fn a_fault_that_wants_another_try_gets_as_many_as_there_are() {
+        let mut attempt = attempt(true);
+        assert!(pause(attempt.next(refused(Again::Soon))) <= Duration::from_millis(100));
+        assert!(
+            pause(attempt.next(Reply::Unsent(fault(Again::Soon)))) <= Duration::from_millis(200)
+        );
+        let last = end(attempt.next(Reply::Lost(fault(Again::Soon))));
+        assert_eq!((last, attempt.made()), (End::Failed(fault(Again::Soon)), 3));
+    }
+
+    /// What would fail the same way is not tried again, and what is done is done.
+    #[test]
+    fn what_is_final_ends_at_once() {
+        let never = refused(Again::Never);
+        assert!(matches!(
+            end(attempt(true).next(never)),
+            End::Judged(Verdict::Failed { .. })
+        ));
+        let done = Verdict::Done {
+            evidence: Evidence::Reported,
+            finding: Finding::NothingHeld,
+        };
+        assert_eq!(
+            end(attempt(true).next(Reply::Judged(done.clone()))),
+            End::Judged(done)
+        );
+    }
+
+    /// The server's own wish is kept where there is time, and otherwise we give up at once instead of waiting in vain.
+    #[test]
+    fn a_wish_for_a_pause_is_kept_or_ends_it() {
+        assert!(
+            pause(attempt(true).next(refused(Again::AfterSeconds(7)))) >= Duration::from_secs(7)
+        );
+        assert!(matches!(
+            end(attempt(true).next(refused(Again::AfterSeconds(60)))),
+            End::Judged(_)
+        ));
+    }
+
+    /// What may not be repeated is told at most once: only what was never sent is sent again.
+    #[test]
+    fn what_may_not_be_repeated_is_sent_again_only_if_it_was_not_sent() {
+        let mut attempt = attempt(false);
+        pause(attempt.next(Reply::Unsent(fault(Again::Soon))));
+        assert_eq!(
+            end(attempt.next(Reply::Lost(fault(Again::Soon)))),
+            End::Unknown
+        );
+        assert!(matches!(
+            end(attempt.next(refused(Again::Soon))),
+            End::Judged(_)
+        ));
+    }
+}

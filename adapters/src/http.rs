@@ -1,0 +1,189 @@
+//! One request to a native system and its whole answer.
+//!
+//! Invariant: it goes to the address that it was given: no redirects, no proxies, no cookies. An answer takes at most its
+//! limits of bytes and time, and never more memory than is kept of it.
+//! Not here: what an answer means (`dialects`), and whether to try again (`attempt`).
+
+use std::{str::FromStr, time::Duration};
+
+use dialects::Answer;
+use domain::{
+    Fault, NativeCall,
+    fault::{Again, FaultCode},
+};
+use reqwest::{
+    Body, Client, Method, Request, Response,
+    header::{HOST, HeaderMap, HeaderName, HeaderValue},
+    redirect::Policy,
+};
+use service::{exit::Chain, trace::TRACEPARENT};
+use thiserror::Error;
+use tokio::time::timeout;
+use url::Url;
+
+/// Bytes of a cache's answer that are kept for the dialect to judge; the rest is only counted.
+pub(crate) const KEPT_FOR_JUDGING: usize = 4_096;
+
+/// Where a call goes, and what goes with it.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    /// Where we connect, and the path.
+    pub(crate) url: &'a str,
+    /// The name of who is called, where the call itself names no host.
+    pub(crate) host: Option<&'a str>,
+    /// Headers besides those of the call.
+    pub(crate) headers: &'a [(HeaderName, HeaderValue)],
+}
+
+/// What one call may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallLimits {
+    /// From the first byte sent to the last one read.
+    pub(crate) time: Duration,
+    /// Bytes of the answer's body that are read.
+    pub(crate) read: u64,
+    /// Bytes of it that are kept.
+    pub(crate) kept: usize,
+    /// Whether a longer body is an error, as it is for a load; otherwise the rest is left unread.
+    pub(crate) whole: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub(crate) enum CallError {
+    /// The order's call is no request that HTTP can carry.
+    #[error("the order's call is no HTTP request: {0}")]
+    Malformed(&'static str),
+    /// Nothing was sent.
+    #[error("cannot connect")]
+    NotConnected(#[source] reqwest::Error),
+    /// It was sent, perhaps as a whole, and no whole answer came.
+    #[error("the connection broke before the answer was whole")]
+    Broken(#[source] reqwest::Error),
+    /// The same, because it took too long.
+    #[error("no whole answer within {0:?}")]
+    TimedOut(Duration),
+    /// The answer is longer than we read.
+    #[error("the answer is longer than {0} bytes")]
+    TooLong(u64),
+}
+
+impl CallError {
+    /// Whether the native system has certainly not heard of it.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self, Self::Malformed(_) | Self::NotConnected(_))
+    }
+
+    /// The same as a fault.
+    pub(crate) fn fault(&self) -> Fault {
+        let (code, again) = match self {
+            Self::Malformed(_) => (FaultCode::UnreadableOrder, Again::Never),
+            Self::NotConnected(_) | Self::Broken(_) => (FaultCode::Unreachable, Again::Soon),
+            Self::TimedOut(_) => (FaultCode::TimedOut, Again::Soon),
+            Self::TooLong(_) => (FaultCode::UnreadableAnswer, Again::Never),
+        };
+        Fault::participant(code, again, &Chain(self).to_string())
+    }
+}
+
+/// Sends requests and keeps connections open.
+#[derive(Debug, Clone)]
+pub(crate) struct Http(Client);
+
+impl Http {
+    /// `idle` connections are kept open to each address.
+    pub(crate) fn new(connect_timeout: Duration, idle: usize) -> Result<Self, reqwest::Error> {
+        service::install_crypto();
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .referer(false)
+            .connect_timeout(connect_timeout)
+            .pool_max_idle_per_host(idle)
+            .tcp_nodelay(true)
+            .user_agent(concat!("federation-adapter/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self(client))
+    }
+
+    /// Sends `call` there and reads the answer.
+    pub(crate) async fn send(
+        &self,
+        to: &Target<'_>,
+        call: &NativeCall,
+        limits: CallLimits,
+    ) -> Result<Answer, CallError> {
+        let request = request(to, call)?;
+        let exchange = async {
+            let response = self.0.execute(request).await.map_err(sort)?;
+            read(response, limits).await
+        };
+        timeout(limits.time, exchange)
+            .await
+            .unwrap_or(Err(CallError::TimedOut(limits.time)))
+    }
+}
+
+/// The header that carries the trace on.
+pub(crate) fn trace_header(traceparent: &str) -> Option<(HeaderName, HeaderValue)> {
+    let value = HeaderValue::from_str(traceparent).ok()?;
+    Some((HeaderName::from_static(TRACEPARENT), value))
+}
+
+fn request(to: &Target<'_>, call: &NativeCall) -> Result<Request, CallError> {
+    let method = Method::from_str(&call.method).map_err(|_| CallError::Malformed("its method"))?;
+    let url = Url::parse(to.url).map_err(|_| CallError::Malformed("its path"))?;
+    let mut request = Request::new(method, url);
+    let headers = request.headers_mut();
+    headers.extend(to.headers.iter().cloned());
+    for (name, value) in &call.headers {
+        add(headers, name, value)?;
+    }
+    if let Some(host) = call.host.as_deref().or(to.host) {
+        let host = HeaderValue::from_str(host).map_err(|_| CallError::Malformed("its host"))?;
+        headers.insert(HOST, host);
+    }
+    *request.body_mut() = call.body.clone().map(Body::from);
+    Ok(request)
+}
+
+fn add(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), CallError> {
+    let name = HeaderName::from_str(name).map_err(|_| CallError::Malformed("a header's name"))?;
+    let value =
+        HeaderValue::from_str(value).map_err(|_| CallError::Malformed("a header's value"))?;
+    headers.append(name, value);
+    Ok(())
+}
+
+fn sort(error: reqwest::Error) -> CallError {
+    let error = error.without_url();
+    if error.is_connect() {
+        CallError::NotConnected(error)
+    } else {
+        CallError::Broken(error)
+    }
+}
+
+async fn read(mut response: Response, limits: CallLimits) -> Result<Answer, CallError> {
+    let mut kept = Vec::new();
+    let mut length = 0_u64;
+    while let Some(chunk) = response.chunk().await.map_err(sort)? {
+        length += chunk.len() as u64;
+        let room = limits.kept.saturating_sub(kept.len());
+        kept.extend_from_slice(&chunk[..room.min(chunk.len())]);
+        match length > limits.read {
+            true if limits.whole => return Err(CallError::TooLong(limits.read)),
+            true => break,
+            false => {}
+        }
+    }
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = response.headers().iter();
+    Ok(Answer {
+        status: response.status().as_u16(),
+        headers: headers
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect(),
+        body: String::from_utf8_lossy(&kept).into_owned(),
+    })
+}

@@ -1,0 +1,244 @@
+//! The journal: what this adapter finished, and what it began and may not repeat.
+//!
+//! Invariant: a report leaves only after it stands on disk, so what was reported is answered and not done again; what may not
+//! be repeated is begun only after that stands on disk. Records that come while a flush runs share the next one.
+//! Not here: what a report says.
+//!
+//! Forgotten after a time and a number, see `config::Journal`.
+
+mod store;
+mod writer;
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use domain::{ExecutionId, ParticipantId, ServerId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use self::store::Store;
+pub(crate) use self::writer::Writer;
+use crate::{config, report::Reportable};
+
+/// Records that wait for the writer. More wait in the workers.
+const WAITING_LIMIT: usize = 4_096;
+
+/// What the journal knows of an execution.
+#[derive(Debug, Clone)]
+pub(crate) enum Entry {
+    /// It was begun, and may not be repeated.
+    Begun,
+    /// The invocation system works on it.
+    Running(Arc<Job>),
+    /// It was finished with this report, as JSON.
+    Finished(Arc<RawValue>),
+}
+
+/// An execution that the participant's invocation system works on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Job {
+    /// Which execution.
+    pub(crate) execution: ExecutionId,
+    /// The invocation system's name for it.
+    pub(crate) job: String,
+    /// The servers that it was submitted for.
+    pub(crate) servers: Vec<ServerId>,
+    /// `purge`, `load`, or a custom operation's name.
+    pub(crate) operation: String,
+    /// Who calls back with this may wake us.
+    pub(crate) token: String,
+    /// When it was submitted.
+    pub(crate) submitted_at: Timestamp,
+    /// The trace context of the command.
+    pub(crate) traceparent: Option<String>,
+}
+
+/// What keeps the journal from working.
+#[derive(Debug, Error)]
+pub(crate) enum JournalError {
+    /// The folder cannot be made.
+    #[error("cannot make the journal's folder {folder}")]
+    Folder {
+        /// Which.
+        folder: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The disk or the file refuses.
+    #[error("cannot {step} the journal")]
+    Storage {
+        /// What was tried.
+        step: &'static str,
+        /// Why.
+        source: redb::Error,
+    },
+    /// A record is not what this version writes.
+    #[error("a record of the journal cannot be read")]
+    Record(#[source] serde_json::Error),
+    /// The writer has ended.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// Reads, and hands records to the writer. Clones are the same journal; the writer ends when all are gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal {
+    store: Arc<Store>,
+    known: Known,
+    records: mpsc::Sender<Record>,
+}
+
+/// What is begun or running, and what is finished but not yet on disk.
+#[derive(Debug, Clone, Default)]
+struct Known(Arc<Mutex<HashMap<u128, Entry>>>);
+
+/// One thing to write down, and what to do once it is on disk.
+#[derive(Debug)]
+enum Record {
+    Begin {
+        key: u128,
+        written: oneshot::Sender<()>,
+    },
+    Run {
+        key: u128,
+        job: Arc<Job>,
+        then: Reportable,
+    },
+    Finish {
+        key: u128,
+        then: Reportable,
+    },
+    /// Nothing to write, but it must not overtake what is.
+    Answer(Reportable),
+}
+
+impl Journal {
+    /// Opens or makes the participant's journal. What is on disk goes on to `reports`.
+    pub(crate) fn open(
+        settings: &config::Journal,
+        participant: &ParticipantId,
+        reports: mpsc::Sender<Reportable>,
+    ) -> Result<(Self, Writer), JournalError> {
+        make(&settings.folder)?;
+        let file = settings.folder.join(format!("{participant}.redb"));
+        let store = Arc::new(Store::open(&file, settings.cache)?);
+        let known = Known::default();
+        known.lock().extend(store.unfinished(settings.keep_for)?);
+        let (records, waiting) = mpsc::channel(WAITING_LIMIT);
+        let writer = Writer::new(
+            settings,
+            Arc::clone(&store),
+            known.clone(),
+            waiting,
+            reports,
+        );
+        Ok((
+            Self {
+                store,
+                known,
+                records,
+            },
+            writer,
+        ))
+    }
+
+    /// What is known of an execution.
+    pub(crate) fn find(&self, execution: &ExecutionId) -> Result<Option<Entry>, JournalError> {
+        let key = key_of(execution);
+        if let Some(entry) = self.known.lock().get(&key) {
+            return Ok(Some(entry.clone()));
+        }
+        Ok(self.store.report(key)?.map(Entry::Finished))
+    }
+
+    /// All executions that the invocation system works on, as far as we know.
+    pub(crate) fn jobs(&self) -> Vec<Arc<Job>> {
+        let known = self.known.lock();
+        let jobs = known.values().filter_map(|entry| match entry {
+            Entry::Running(job) => Some(Arc::clone(job)),
+            Entry::Begun | Entry::Finished(_) => None,
+        });
+        jobs.collect()
+    }
+
+    /// Returns once it is on disk that the execution is begun.
+    pub(crate) async fn begin(&self, execution: &ExecutionId) -> Result<(), JournalError> {
+        let key = key_of(execution);
+        let (written, done) = oneshot::channel();
+        self.known.lock().insert(key, Entry::Begun);
+        self.write(Record::Begin { key, written }).await?;
+        done.await.map_err(|_| JournalError::Closed)
+    }
+
+    /// Remembers that the invocation system works on it, and reports so.
+    pub(crate) async fn run(&self, job: Arc<Job>, then: Reportable) -> Result<(), JournalError> {
+        let key = key_of(&job.execution);
+        self.known
+            .lock()
+            .insert(key, Entry::Running(Arc::clone(&job)));
+        self.write(Record::Run { key, job, then }).await
+    }
+
+    /// Remembers how it ended, and reports that.
+    pub(crate) async fn finish(
+        &self,
+        execution: &ExecutionId,
+        then: Reportable,
+    ) -> Result<(), JournalError> {
+        let key = key_of(execution);
+        self.known
+            .lock()
+            .insert(key, Entry::Finished(Arc::clone(&then.report)));
+        self.write(Record::Finish { key, then }).await
+    }
+
+    /// Reports what needs no remembering, behind everything that was handed over before.
+    pub(crate) async fn answer(&self, then: Reportable) -> Result<(), JournalError> {
+        self.write(Record::Answer(then)).await
+    }
+
+    async fn write(&self, record: Record) -> Result<(), JournalError> {
+        self.records
+            .send(record)
+            .await
+            .map_err(|_| JournalError::Closed)
+    }
+}
+
+impl Known {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u128, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A journal belongs to one participant, so the command alone names the execution.
+fn key_of(execution: &ExecutionId) -> u128 {
+    execution.command.as_uuid().as_u128()
+}
+
+fn make(folder: &Path) -> Result<(), JournalError> {
+    std::fs::create_dir_all(folder).map_err(|source| JournalError::Folder {
+        folder: folder.display().to_string(),
+        source,
+    })
+}
+
+/// This moment, by this machine's clock.
+fn now() -> Timestamp {
+    std::time::SystemTime::now().into()
+}
+
+/// The moment before which nothing is kept, in milliseconds.
+fn oldest_kept(keep_for: Duration) -> u64 {
+    let span = u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX);
+    now().as_millis().saturating_sub(span)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The journal on a real disk.
+
+use amqp::envelope::{ExecutionReport, ReportedOutcome};
+use domain::{CommandId, Evidence};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+
+struct Opened {
+    journal: Journal,
+    reports: mpsc::Receiver<Reportable>,
+    writer: tokio::task::JoinHandle<Result<(), JournalError>>,
+}
+
+fn settings(folder: &TempDir) -> config::Journal {
+    config::Journal {
+        folder: folder.path().to_owned(),
+        keep_for: Duration::from_hours(1),
+        keep_at_most: 1_000,
+        cache: 1_048_576,
+    }
+}
+
+fn open(settings: &config::Journal) -> Opened {
+    let (sender, reports) = mpsc::channel(10_000);
+    let (journal, writer) = Journal::open(settings, &"b".parse().unwrap(), sender).unwrap();
+    let writer = tokio::task::spawn_blocking(move || writer.run());
+    Opened {
+        journal,
+        reports,
+        writer,
+    }
+}
+
+async fn close(opened: Opened) {
+    drop(opened.journal);
+    opened.writer.await.unwrap().unwrap();
+}
+
+fn execution() -> ExecutionId {
+    let command = CommandId::from_uuid(Uuid::now_v7());
+    ExecutionId {
+        command,
+        participant: "b".parse().unwrap(),
+    }
+}
+
+fn report(execution: &ExecutionId) -> Reportable {
+    let outcome = ReportedOutcome::Done(Evidence::Reported);
+    let report = ExecutionReport {
+        execution: execution.clone(),
+        outcome,
+        results: Vec::new(),
+        reported_at: Timestamp::from_millis(7),
+    };
+    Reportable::new(&report, None, None)
+}
+
+fn job(execution: &ExecutionId) -> Arc<Job> {
+    Arc::new(Job {
+        execution: execution.clone(),
+        job: "7".to_owned(),
+        servers: vec!["b-1".parse().unwrap()],
+        operation: "purge".to_owned(),
+        token: "t".to_owned(),
+        submitted_at: Timestamp::from_millis(7),
+        traceparent: None,
+    })
+}
+
+/// RabbitMQ delivers again what was finished and not acknowledged, to this process or to the next one.
+#[tokio::test]
+async fn what_was_finished_is_found_before_and_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let execution = execution();
+    let mut opened = open(&settings(&folder));
+    assert!(opened.journal.find(&execution).unwrap().is_none());
+    opened
+        .journal
+        .finish(&execution, report(&execution))
+        .await
+        .unwrap();
+    let found = |journal: &Journal| match journal.find(&execution).unwrap() {
+        Some(Entry::Finished(report)) => report.get().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let at_once = found(&opened.journal);
+    let reported = opened.reports.recv().await.unwrap();
+    assert_eq!(
+        (at_once.as_str(), found(&opened.journal).as_str()),
+        (reported.report.get(), reported.report.get())
+    );
+    close(opened).await;
+    let opened = open(&settings(&folder));
+    assert_eq!(found(&opened.journal), at_once);
+    close(opened).await;
+}
+
+/// An adapter that died in the middle must not do it again: it finds its own mark.
+#[tokio::test]
+async fn what_was_begun_is_found_after_a_restart_until_it_is_finished() {
+    let folder = TempDir::new().unwrap();
+    let execution = execution();
+    let opened = open(&settings(&folder));
+    opened.journal.begin(&execution).await.unwrap();
+    close(opened).await;
+    let mut opened = open(&settings(&folder));
+    assert!(matches!(
+        opened.journal.find(&execution).unwrap(),
+        Some(Entry::Begun)
+    ));
+    opened
+        .journal
+        .finish(&execution, report(&execution))
+        .await
+        .unwrap();
+    opened.reports.recv().await.unwrap();
+    close(opened).await;
+    let opened = open(&settings(&folder));
+    assert!(matches!(
+        opened.journal.find(&execution).unwrap(),
+        Some(Entry::Finished(_))
+    ));
+    close(opened).await;
+}
+
+/// The invocation system goes on while we are away; we go on asking for the same job.
+#[tokio::test]
+async fn a_job_is_polled_on_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let execution = execution();
+    let opened = open(&settings(&folder));
+    opened
+        .journal
+        .run(job(&execution), report(&execution))
+        .await
+        .unwrap();
+    close(opened).await;
+    let opened = open(&settings(&folder));
+    assert_eq!(opened.journal.jobs(), [job(&execution)]);
+    opened
+        .journal
+        .finish(&execution, report(&execution))
+        .await
+        .unwrap();
+    close(opened).await;
+    let opened = open(&settings(&folder));
+    assert_eq!(opened.journal.jobs(), []);
+    close(opened).await;
+}
+
+/// The disk is not endless: the oldest reports go first, by number and by time.
+#[tokio::test]
+async fn the_oldest_reports_are_forgotten() {
+    let folder = TempDir::new().unwrap();
+    let settings = config::Journal {
+        keep_at_most: 10,
+        ..settings(&folder)
+    };
+    let mut opened = open(&settings);
+    let executions: Vec<_> = std::iter::repeat_with(execution).take(30).collect();
+    for execution in &executions {
+        opened
+            .journal
+            .finish(execution, report(execution))
+            .await
+            .unwrap();
+        opened.reports.recv().await.unwrap();
+    }
+    assert_eq!(opened.journal.store.len(), 10);
+    assert!(opened.journal.find(&executions[0]).unwrap().is_none());
+    assert!(opened.journal.find(&executions[29]).unwrap().is_some());
+    opened
+        .journal
+        .store
+        .apply(
+            &[],
+            store::Keep {
+                time: Duration::ZERO,
+                at_most: 10,
+            },
+        )
+        .unwrap();
+    assert!(opened.journal.store.len() <= 1);
+    close(opened).await;
+}
+
+/// Two adapters with one journal would each miss what the other wrote.
+#[tokio::test]
+async fn a_journal_that_is_open_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let opened = open(&settings(&folder));
+    let (sender, _reports) = mpsc::channel(1);
+    let second = Journal::open(&settings(&folder), &"b".parse().unwrap(), sender);
+    assert!(matches!(
+        second,
+        Err(JournalError::Storage { step: "open", .. })
+    ));
+    close(opened).await;
+}

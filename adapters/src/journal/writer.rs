@@ -1,0 +1,112 @@
+//! The journal's writer: one thread that gathers what came while the last flush ran, and flushes it once.
+//!
+//! Invariant: what is reported stands on disk. It ends when nobody can write any more and everything is written, or
+//! with the first error: an adapter without its journal must not go on.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    JournalError, Known, Record,
+    store::{Change, Keep, Store},
+};
+use crate::{config, metrics, report::Reportable};
+
+/// The most records in one transaction.
+const BATCH_LIMIT: usize = 4_096;
+
+/// Runs on a thread of its own.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    store: Arc<Store>,
+    keep: Keep,
+    known: Known,
+    records: mpsc::Receiver<Record>,
+    reports: mpsc::Sender<Reportable>,
+}
+
+/// What follows once a record is on disk.
+enum Then {
+    Tell(oneshot::Sender<()>),
+    Report(Reportable),
+    /// It can be read from the disk from now on.
+    Forget(u128, Reportable),
+}
+
+impl Writer {
+    pub(super) fn new(
+        settings: &config::Journal,
+        store: Arc<Store>,
+        known: Known,
+        records: mpsc::Receiver<Record>,
+        reports: mpsc::Sender<Reportable>,
+    ) -> Self {
+        let keep = Keep {
+            time: settings.keep_for,
+            at_most: settings.keep_at_most,
+        };
+        Self {
+            store,
+            keep,
+            known,
+            records,
+            reports,
+        }
+    }
+
+    /// Writes until the last journal is gone. Blocks its thread.
+    pub(crate) fn run(mut self) -> Result<(), JournalError> {
+        let mut gathered = Vec::with_capacity(BATCH_LIMIT);
+        while self.records.blocking_recv_many(&mut gathered, BATCH_LIMIT) > 0 {
+            let began = Instant::now();
+            let mut changes = Vec::with_capacity(gathered.len());
+            let thens: Vec<_> = gathered
+                .drain(..)
+                .map(|record| split(record, &mut changes))
+                .collect();
+            if !changes.is_empty() {
+                self.store.apply(&changes, self.keep)?;
+                metrics::journal_flushed(changes.len(), began.elapsed());
+            }
+            for then in thens {
+                self.follow(then);
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody listens any more only when the process ends; then it is delivered again and answered from the disk.
+    fn follow(&self, then: Then) {
+        match then {
+            Then::Tell(written) => {
+                let _ = written.send(());
+            }
+            Then::Report(report) => {
+                let _ = self.reports.blocking_send(report);
+            }
+            Then::Forget(key, report) => {
+                self.known.lock().remove(&key);
+                let _ = self.reports.blocking_send(report);
+            }
+        }
+    }
+}
+
+fn split(record: Record, changes: &mut Vec<Change>) -> Then {
+    match record {
+        Record::Begin { key, written } => {
+            changes.push(Change::Begin(key));
+            Then::Tell(written)
+        }
+        Record::Run { key, job, then } => {
+            changes.push(Change::Run(key, job));
+            Then::Report(then)
+        }
+        Record::Finish { key, then } => {
+            changes.push(Change::Finish(key, Arc::clone(&then.report)));
+            Then::Forget(key, then)
+        }
+        Record::Answer(then) => Then::Report(then),
+    }
+}

@@ -1,0 +1,178 @@
+//! Lanes: executions of different configurations run side by side, those of one configuration one after the other.
+//!
+//! Invariant: at most one job of a configuration is out at a time, and they come out in the order in which they came in,
+//! whichever dispatches brought them. No configuration waits for another one's queue: each gets one turn at a time.
+//! Not here: how many run at a time; that is how many call [`Lanes::next`].
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use domain::ConfigurationId;
+use tokio::sync::Semaphore;
+
+/// The jobs that wait. Bounded by whoever puts them in: unsettled deliveries are.
+#[derive(Debug)]
+pub(crate) struct Lanes<T> {
+    state: Mutex<State<T>>,
+    /// One permit for each configuration in `turns`.
+    ready: Semaphore,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    /// A configuration is here as long as one of its jobs waits or is out.
+    lanes: HashMap<ConfigurationId, VecDeque<T>>,
+    turns: VecDeque<ConfigurationId>,
+}
+
+/// A job that is out. Its configuration's next one follows when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn<'a, T> {
+    lanes: &'a Lanes<T>,
+    configuration: ConfigurationId,
+}
+
+impl<T> Lanes<T> {
+    /// Without jobs.
+    pub(crate) fn new() -> Self {
+        let state = State {
+            lanes: HashMap::new(),
+            turns: VecDeque::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+            ready: Semaphore::new(0),
+        }
+    }
+
+    /// Puts a job behind those of its configuration. After [`Self::close`] it is dropped.
+    pub(crate) fn push(&self, configuration: &ConfigurationId, job: T) {
+        let mut state = self.lock();
+        if self.ready.is_closed() {
+            return;
+        }
+        if let Some(lane) = state.lanes.get_mut(configuration) {
+            lane.push_back(job);
+        } else {
+            state
+                .lanes
+                .insert(configuration.clone(), VecDeque::from([job]));
+            state.turns.push_back(configuration.clone());
+            self.ready.add_permits(1);
+        }
+    }
+
+    /// Waits for the next job whose turn it is. `None` after [`Self::close`].
+    pub(crate) async fn next(&self) -> Option<(T, Turn<'_, T>)> {
+        loop {
+            self.ready.acquire().await.ok()?.forget();
+            if let Some(out) = self.take() {
+                return Some(out);
+            }
+        }
+    }
+
+    /// Drops all jobs that wait. Those that are out are not touched.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        self.ready.close();
+        state.turns.clear();
+        state.lanes.clear();
+    }
+
+    fn take(&self) -> Option<(T, Turn<'_, T>)> {
+        let mut state = self.lock();
+        let configuration = state.turns.pop_front()?;
+        let job = state.lanes.get_mut(&configuration)?.pop_front()?;
+        Some((
+            job,
+            Turn {
+                lanes: self,
+                configuration,
+            },
+        ))
+    }
+
+    fn release(&self, configuration: &ConfigurationId) {
+        let mut state = self.lock();
+        match state.lanes.get(configuration) {
+            Some(lane) if lane.is_empty() => {
+                state.lanes.remove(configuration);
+            }
+            Some(_) => {
+                state.turns.push_back(configuration.clone());
+                self.ready.add_permits(1);
+            }
+            None => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Drop for Turn<'_, T> {
+    fn drop(&mut self) {
+        self.lanes.release(&self.configuration);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn lanes(jobs: &[(&str, u32)]) -> Lanes<u32> {
+        let lanes = Lanes::new();
+        for (configuration, job) in jobs {
+            lanes.push(&configuration.parse().unwrap(), *job);
+        }
+        lanes
+    }
+
+    fn next(lanes: &Lanes<u32>) -> Option<(u32, Turn<'_, u32>)> {
+        lanes.next().now_or_never()?
+    }
+
+    /// A purge and the load after it must not overtake each other; another customer's content does not wait for them.
+    #[test]
+    fn one_configuration_keeps_its_order_beside_others() {
+        let lanes = lanes(&[("a", 1), ("a", 2), ("b", 3), ("a", 4)]);
+        let (first, turn_of_a) = next(&lanes).unwrap();
+        let (second, turn_of_b) = next(&lanes).unwrap();
+        assert_eq!((first, second), (1, 3));
+        assert!(next(&lanes).is_none());
+        drop(turn_of_a);
+        let (third, turn_of_a) = next(&lanes).unwrap();
+        drop(turn_of_b);
+        assert!(next(&lanes).is_none());
+        drop(turn_of_a);
+        assert_eq!((third, next(&lanes).unwrap().0), (2, 4));
+    }
+
+    /// Memory follows the work: a configuration that is done is forgotten, and served when it comes again.
+    #[test]
+    fn a_configuration_without_work_is_forgotten() {
+        let lanes = lanes(&[("a", 1)]);
+        drop(next(&lanes).unwrap());
+        assert!(lanes.lock().lanes.is_empty());
+        lanes.push(&"a".parse().unwrap(), 2);
+        assert_eq!(next(&lanes).unwrap().0, 2);
+    }
+
+    /// At shutdown nothing more begins, and what waited is given back by being dropped.
+    #[test]
+    fn after_closing_nothing_comes_out() {
+        let lanes = lanes(&[("a", 1), ("a", 2), ("b", 3)]);
+        let (_, turn) = next(&lanes).unwrap();
+        lanes.close();
+        drop(turn);
+        assert!(matches!(lanes.next().now_or_never(), Some(None)));
+        lanes.push(&"c".parse().unwrap(), 4);
+        assert!(lanes.lock().lanes.is_empty());
+    }
+}

@@ -1,0 +1,30 @@
+//! The adapter: takes its participant's executions from RabbitMQ, carries them out on real caches or hands them to the
+//! participant's invocation system, and reports what happened.
+//!
+//! Invariant: nothing is acknowledged before its report is confirmed; nothing that is finished is done again; what may
+//! not be repeated is begun at most once.
+//! Not here: what a command means (`domain`), how a native system is spoken to (`dialects`), the broker.
+//!
+//! The modules stand in the order in which a dispatch travels.
+
+pub mod address;
+pub mod app;
+pub mod caches;
+pub mod config;
+pub mod metrics;
+
+mod intake;
+mod receipt;
+
+mod lanes;
+
+mod worker;
+
+mod journal;
+
+mod system;
+
+mod attempt;
+mod http;
+
+mod report;

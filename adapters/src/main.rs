@@ -1,0 +1,15 @@
+//! `adapter --config FILE`: carries out one participant's executions. `adapters/default.toml` documents the file.
+
+use std::process::ExitCode;
+
+use adapters::{
+    app::{self, Arguments},
+    config::Configuration,
+};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let load = || Configuration::load(arguments.config.as_deref());
+    service::main("adapter", load, app::run)
+}

@@ -1,0 +1,226 @@
+//! What the adapter measures: every metric once, and the functions that count.
+//!
+//! Invariant: no label holds an id of a command, an execution, a configuration or a server; what grows with the work
+//! does not belong into a time series.
+//! Not here: where they are read (`service::telemetry`).
+
+use std::time::Duration;
+
+use amqp::envelope::ReportedOutcome;
+use domain::fault::FaultCode;
+use metrics::{Gauge, counter, gauge, histogram};
+use service::telemetry::{Description, Kind, Unit};
+
+const EXECUTIONS: &str = "adapter_executions_total";
+const IN_FLIGHT: &str = "adapter_executions_in_flight";
+const JOBS: &str = "adapter_native_jobs";
+const REDELIVERED: &str = "adapter_redelivered_dispatches_total";
+const UNREADABLE: &str = "adapter_unreadable_total";
+const ANSWERED: &str = "adapter_journal_answers_total";
+const FLUSHES: &str = "adapter_journal_flush_seconds";
+const FLUSHED: &str = "adapter_journal_flush_records";
+const CALLS: &str = "adapter_native_calls_total";
+const CALL_TIME: &str = "adapter_native_call_seconds";
+const FAULTS: &str = "adapter_faults_total";
+const REPORT_SIZE: &str = "adapter_report_executions";
+const REPORTS_REFUSED: &str = "adapter_reports_refused_total";
+
+const fn row(
+    name: &'static str,
+    kind: Kind,
+    unit: Unit,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Description {
+    Description {
+        name,
+        kind,
+        unit,
+        labels,
+        help,
+    }
+}
+
+/// All metrics of the adapter.
+pub const TABLE: &[Description] = &[
+    row(
+        EXECUTIONS,
+        Kind::Counter,
+        Unit::Count,
+        &["outcome"],
+        "Executions reported, by what was reported.",
+    ),
+    row(
+        IN_FLIGHT,
+        Kind::Gauge,
+        Unit::Count,
+        &[],
+        "Executions that are being carried out.",
+    ),
+    row(
+        JOBS,
+        Kind::Gauge,
+        Unit::Count,
+        &[],
+        "Executions that the invocation system works on.",
+    ),
+    row(
+        REDELIVERED,
+        Kind::Counter,
+        Unit::Count,
+        &[],
+        "Dispatches that RabbitMQ delivered again.",
+    ),
+    row(
+        UNREADABLE,
+        Kind::Counter,
+        Unit::Count,
+        &["what"],
+        "Messages and orders that could not be read.",
+    ),
+    row(
+        ANSWERED,
+        Kind::Counter,
+        Unit::Count,
+        &["entry"],
+        "Executions answered from the journal, by what it held.",
+    ),
+    row(
+        FLUSHES,
+        Kind::Histogram,
+        Unit::Seconds,
+        &[],
+        "One transaction of the journal, its flush included.",
+    ),
+    row(
+        FLUSHED,
+        Kind::Histogram,
+        Unit::Count,
+        &[],
+        "Records that shared one flush.",
+    ),
+    row(
+        CALLS,
+        Kind::Counter,
+        Unit::Count,
+        &["dialect", "status"],
+        "Calls to native systems, by class of status; `none` without an answer.",
+    ),
+    row(
+        CALL_TIME,
+        Kind::Histogram,
+        Unit::Seconds,
+        &["dialect"],
+        "One call, from the first byte to the last.",
+    ),
+    row(
+        FAULTS,
+        Kind::Counter,
+        Unit::Count,
+        &["code"],
+        "Faults of servers after the last try.",
+    ),
+    row(
+        REPORT_SIZE,
+        Kind::Histogram,
+        Unit::Count,
+        &[],
+        "Executions in one report message.",
+    ),
+    row(
+        REPORTS_REFUSED,
+        Kind::Counter,
+        Unit::Count,
+        &[],
+        "Report messages that RabbitMQ did not take at once.",
+    ),
+];
+
+/// What could not be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Unreadable {
+    /// A whole message; it went to the dead letters.
+    Message,
+    /// One order among others.
+    Order,
+}
+
+pub(crate) fn execution(outcome: &ReportedOutcome) {
+    counter!(EXECUTIONS, "outcome" => word(outcome)).increment(1);
+}
+
+/// One more execution, until the guard is dropped.
+pub(crate) fn in_flight() -> InFlight {
+    let gauge = gauge!(IN_FLIGHT);
+    gauge.increment(1);
+    InFlight(gauge)
+}
+
+/// Counts one execution as long as it lives.
+pub(crate) struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
+pub(crate) fn jobs(count: usize) {
+    gauge!(JOBS).set(u32::try_from(count).unwrap_or(u32::MAX));
+}
+
+pub(crate) fn redelivered() {
+    counter!(REDELIVERED).increment(1);
+}
+
+pub(crate) fn unreadable(what: Unreadable) {
+    let what = match what {
+        Unreadable::Message => "message",
+        Unreadable::Order => "order",
+    };
+    counter!(UNREADABLE, "what" => what).increment(1);
+}
+
+pub(crate) fn journal_answered(entry: &'static str) {
+    counter!(ANSWERED, "entry" => entry).increment(1);
+}
+
+pub(crate) fn journal_flushed(records: usize, took: Duration) {
+    histogram!(FLUSHES).record(took);
+    histogram!(FLUSHED).record(u32::try_from(records).unwrap_or(u32::MAX));
+}
+
+pub(crate) fn native_call(dialect: &'static str, status: Option<u16>, took: Duration) {
+    let class = match status {
+        Some(100..=199) => "1xx",
+        Some(200..=299) => "2xx",
+        Some(300..=399) => "3xx",
+        Some(400..=499) => "4xx",
+        Some(_) => "5xx",
+        None => "none",
+    };
+    counter!(CALLS, "dialect" => dialect, "status" => class).increment(1);
+    histogram!(CALL_TIME, "dialect" => dialect).record(took);
+}
+
+pub(crate) fn fault(code: FaultCode) {
+    counter!(FAULTS, "code" => code.as_str()).increment(1);
+}
+
+pub(crate) fn report_published(executions: usize) {
+    histogram!(REPORT_SIZE).record(u32::try_from(executions).unwrap_or(u32::MAX));
+}
+
+pub(crate) fn report_refused() {
+    counter!(REPORTS_REFUSED).increment(1);
+}
+
+/// The outcome's word in metrics and logs.
+pub(crate) fn word(outcome: &ReportedOutcome) -> &'static str {
+    match outcome {
+        ReportedOutcome::Running { .. } => "running",
+        ReportedOutcome::Done(_) => "done",
+        ReportedOutcome::Failed(_) => "failed",
+        ReportedOutcome::Unknown => "unknown",
+    }
+}

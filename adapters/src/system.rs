@@ -1,0 +1,355 @@
+//! The participant's own invocation system: submit, then ask until it has settled.
+//!
+//! Invariant: the execution's id is the key of the submission, so that a repeated one does nothing new; what runs there is
+//! in the journal before it is reported, so that a restart asks on. What is reported is what the system answered when
+//! it was asked, with our credentials, at the address that the operator configured.
+//! Not here: the format (`dialects::canonical`).
+
+mod callback;
+mod poller;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use amqp::envelope::{NativeOrder, Order};
+use dialects::{
+    Answer, Dialect, Verdict,
+    canonical::{CALLBACK_HEADER, Canonical, EXECUTIONS_PATH, Progress, ProgressState},
+};
+use domain::{
+    ExecutionId, Fault, NativeCall, Outcome, ServerId, ServerResult, Timestamp,
+    fault::{Again, FaultCode},
+};
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use service::trace::TraceContext;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::sleep,
+};
+
+pub(crate) use self::{callback::Callbacks, poller::Poller};
+use crate::{
+    attempt::{Attempt, AttemptLimits, End, Next, Reply},
+    config,
+    http::{CallLimits, Http, Target, trace_header},
+    journal::Job,
+    metrics,
+};
+
+/// Jobs and callbacks that wait for the poller.
+const NEWS_LIMIT: usize = 1_024;
+
+/// The invocation system, as a caller sees it.
+#[derive(Debug)]
+pub(crate) struct System {
+    http: Http,
+    /// Without a slash at its end.
+    base: String,
+    authorization: HeaderValue,
+    /// Without a slash at its end.
+    callback: Option<String>,
+    attempts: AttemptLimits,
+    limits: CallLimits,
+}
+
+/// What came of a submission.
+#[derive(Debug)]
+pub(crate) enum Submitted {
+    /// It has ended already, one way or another.
+    Settled(Vec<ServerResult>),
+    /// It is under way, and takes one of the places for jobs.
+    Running(Job, OwnedSemaphorePermit),
+}
+
+/// What the system says of a job.
+#[derive(Debug)]
+enum Asked {
+    /// It is under way.
+    Running,
+    /// It has ended.
+    Settled(Vec<ServerResult>),
+    /// No answer that we understand; ask again.
+    Silent(Fault),
+}
+
+/// What the poller hears of.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Ask for this one from now on.
+    Job(Arc<Job>, Option<OwnedSemaphorePermit>),
+    /// Somebody says that this one has ended.
+    Called {
+        execution: ExecutionId,
+        token: String,
+    },
+}
+
+/// Submits orders, and hands what runs to the poller.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    system: Arc<System>,
+    places: Arc<Semaphore>,
+    news: mpsc::Sender<News>,
+}
+
+impl Jobs {
+    /// The other end of the channel is the poller's.
+    pub(crate) fn new(system: Arc<System>, at_once: usize) -> (Self, mpsc::Receiver<News>) {
+        let places = Arc::new(Semaphore::new(at_once));
+        let (news, heard) = mpsc::channel(NEWS_LIMIT);
+        (
+            Self {
+                system,
+                places,
+                news,
+            },
+            heard,
+        )
+    }
+
+    /// A way to tell the poller of a callback.
+    pub(crate) fn news(&self) -> mpsc::Sender<News> {
+        self.news.clone()
+    }
+
+    /// Submits an order, once there is a place for it.
+    pub(crate) async fn submit(&self, order: &Order) -> Submitted {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.expect("the places are never closed");
+        self.system.submit(order, place).await
+    }
+
+    /// Asks for the job from now on.
+    pub(crate) async fn follow(&self, job: Arc<Job>, place: OwnedSemaphorePermit) {
+        // The poller is gone only at shutdown; the next process finds the job in the journal.
+        let _ = self.news.send(News::Job(job, Some(place))).await;
+    }
+
+    /// Goes on with the jobs of the process before. They take places as far as there are any.
+    pub(crate) async fn resume(&self, jobs: Vec<Arc<Job>>) {
+        for job in jobs {
+            let place = Arc::clone(&self.places).try_acquire_owned().ok();
+            let _ = self.news.send(News::Job(job, place)).await;
+        }
+    }
+}
+
+impl System {
+    /// `settings` were checked: URL and token are there.
+    pub(crate) fn new(
+        settings: &config::InvocationSystem,
+        calls: &config::Calls,
+    ) -> Result<Self, reqwest::Error> {
+        let (time, read) = (calls.timeout, calls.answer_limit);
+        let kept = usize::try_from(read).unwrap_or(usize::MAX);
+        let token = settings.token.as_ref().map_or("", |token| token.expose());
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {token}"))
+            .unwrap_or(HeaderValue::from_static("Bearer"));
+        authorization.set_sensitive(true);
+        let plain = |url: &url::Url| url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self {
+            http: Http::new(calls.connect_timeout, calls.idle_connections)?,
+            base: settings.base_url.as_ref().map(plain).unwrap_or_default(),
+            authorization,
+            callback: settings.callback_url.as_ref().map(plain),
+            attempts: AttemptLimits {
+                attempts: calls.attempts,
+                total_time: calls.total_time,
+                pause: calls.pause,
+            },
+            limits: CallLimits {
+                time,
+                read,
+                kept,
+                whole: true,
+            },
+        })
+    }
+
+    async fn submit(&self, order: &Order, place: OwnedSemaphorePermit) -> Submitted {
+        let servers = order.native.iter().flat_map(|native| &native.servers);
+        let servers: Vec<ServerId> = servers.map(|server| server.id.clone()).collect();
+        let call = match submission(&order.native) {
+            Ok(call) => call,
+            Err(fault) => return Submitted::Settled(all_failed(&servers, &fault, 0)),
+        };
+        let token = format!("{:032x}", rand::random::<u128>());
+        let headers = self.headers(
+            order.traceparent.as_deref(),
+            self.callback_header(order, &token),
+        );
+        let (end, attempts, answer) = self.call(call, &headers).await;
+        let results = match (end, answer.as_ref().and_then(settled)) {
+            (End::Judged(Verdict::Running { job }), _) => {
+                return Submitted::Running(job_of(order, job, servers, token), place);
+            }
+            (_, Some(progress)) => progress.results(&servers),
+            (End::Judged(Verdict::Failed { fault, .. }) | End::Failed(fault), None) => {
+                all_failed(&servers, &fault, attempts)
+            }
+            (End::Judged(Verdict::Done { .. }) | End::Unknown, None) => {
+                let fault =
+                    unreadable("the invocation system's answer says nothing of the servers");
+                all_failed(&servers, &fault, attempts)
+            }
+        };
+        Submitted::Settled(results)
+    }
+
+    /// A submission may be repeated, whatever the operation: its id is the key.
+    async fn call(
+        &self,
+        call: &NativeCall,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> (End, u32, Option<Answer>) {
+        let mut attempt = Attempt::new(self.attempts, true);
+        loop {
+            let answer = self.send(call, headers).await;
+            let (reply, answer) = match answer {
+                Ok(answer) => (Reply::Judged(Canonical.judge(call, &answer)), Some(answer)),
+                Err(fault) => (Reply::Lost(fault), None),
+            };
+            match attempt.next(reply) {
+                Next::Again(pause) => sleep(pause).await,
+                Next::Ended(end) => return (end, attempt.made(), answer),
+            }
+        }
+    }
+
+    async fn ask(&self, job: &Job) -> Asked {
+        let path = format!("{EXECUTIONS_PATH}/{}", job.execution);
+        let call = NativeCall::new("GET", None, &path, Vec::new());
+        let headers = self.headers(job.traceparent.as_deref(), None);
+        let answer = match self.send(&call, &headers).await {
+            Ok(answer) => answer,
+            Err(fault) => return Asked::Silent(fault),
+        };
+        match (answer.status, Progress::read(&answer.body)) {
+            (200, Ok(progress)) if progress.state == ProgressState::Settled => {
+                Asked::Settled(progress.results(&job.servers))
+            }
+            (200, Ok(_)) => Asked::Running,
+            (200, Err(fault)) => Asked::Silent(fault),
+            (404 | 410, _) => {
+                let fault =
+                    unreadable("the invocation system knows nothing of this execution any more");
+                Asked::Settled(all_failed(&job.servers, &fault, 1))
+            }
+            (status, _) => Asked::Silent(unreadable(&format!(
+                "asked for the state, it answered {status}"
+            ))),
+        }
+    }
+
+    async fn send(
+        &self,
+        call: &NativeCall,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> Result<Answer, Fault> {
+        let url = format!("{}{}", self.base, call.path);
+        let to = Target {
+            url: &url,
+            host: None,
+            headers,
+        };
+        let began = Instant::now();
+        let answer = self.http.send(&to, call, self.limits).await;
+        let status = answer.as_ref().ok().map(|answer| answer.status);
+        metrics::native_call(Canonical.name(), status, began.elapsed());
+        answer.map_err(|error| error.fault())
+    }
+
+    fn headers(
+        &self,
+        traceparent: Option<&str>,
+        callback: Option<(HeaderName, HeaderValue)>,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let trace = TraceContext::continued(traceparent, None)
+            .child()
+            .to_string();
+        let authorization = (AUTHORIZATION, self.authorization.clone());
+        [Some(authorization), trace_header(&trace), callback]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// The token in it is unguessable, and worth no more than an early question.
+    fn callback_header(&self, order: &Order, token: &str) -> Option<(HeaderName, HeaderValue)> {
+        let url = format!(
+            "{}{}/{}/{token}",
+            self.callback.as_ref()?,
+            callback::PATH,
+            order.execution
+        );
+        Some((
+            HeaderName::from_static(CALLBACK_HEADER),
+            HeaderValue::from_str(&url).ok()?,
+        ))
+    }
+}
+
+/// The one call of an order for an invocation system.
+fn submission(native: &[NativeOrder]) -> Result<&NativeCall, Fault> {
+    match native {
+        [NativeOrder { dialect, calls, .. }] if dialect.as_str() == Canonical.name() => {
+            match calls.as_slice() {
+                [call] => Ok(call),
+                _ => Err(unreadable_order(
+                    "an order for an invocation system has one call",
+                )),
+            }
+        }
+        _ => Err(unreadable_order(
+            "this adapter hands orders to an invocation system, in the canonical dialect only",
+        )),
+    }
+}
+
+fn job_of(order: &Order, job: String, servers: Vec<ServerId>, token: String) -> Job {
+    Job {
+        execution: order.execution.clone(),
+        job,
+        servers,
+        operation: order.operation.clone(),
+        token,
+        submitted_at: Timestamp::from(std::time::SystemTime::now()),
+        traceparent: order.traceparent.clone(),
+    }
+}
+
+/// The states of all servers, where the answer has them.
+fn settled(answer: &Answer) -> Option<Progress> {
+    (answer.status == 200).then(|| Progress::read(&answer.body).ok())?
+}
+
+/// The same failure for every server.
+fn all_failed(servers: &[ServerId], fault: &Fault, attempts: u32) -> Vec<ServerResult> {
+    metrics::fault(fault.code);
+    let result = |server: &ServerId| ServerResult {
+        server: server.clone(),
+        outcome: Outcome::Failed(fault.clone()),
+        findings: Vec::new(),
+        attempts,
+        took_ms: 0,
+    };
+    servers.iter().map(result).collect()
+}
+
+fn unreadable(message: &str) -> Fault {
+    Fault::participant(FaultCode::UnreadableAnswer, Again::Never, message)
+}
+
+fn unreadable_order(message: &str) -> Fault {
+    Fault::participant(FaultCode::UnreadableOrder, Again::Never, message)
+}
+
+/// How long a job is asked for before we give it up.
+fn is_overdue(job: &Job, give_up_after: Duration) -> bool {
+    Timestamp::from(std::time::SystemTime::now()).since(job.submitted_at) >= give_up_after
+}
+
+#[cfg(test)]
+mod tests;

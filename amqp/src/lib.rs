@@ -1,0 +1,41 @@
+//! RabbitMQ, once: what stands in it, how a message looks, and how it is published and consumed so that it
+//! arrives whatever breaks.
+//!
+//! Invariant: this is the only crate that names the AMQP library, and the only place where a name of an
+//! exchange or a queue is made.
+//! Not here: when something is sent, and what happens with what arrives.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        reason = "a test that unwraps nothing fails there"
+    )
+)]
+
+pub mod envelope;
+
+mod channels;
+mod consumer;
+mod delivery;
+mod dial;
+mod error;
+mod link;
+mod message;
+mod provision;
+mod publisher;
+mod session;
+mod topology;
+
+pub use consumer::{Consumer, ConsumerSettings};
+pub use delivery::{Delivery, SETTLE_LIMIT};
+pub use error::{LinkError, PublishError, SettleError, TopologyError};
+pub use link::{CHANNEL_LIMIT, CLOSE_LIMIT, LinkSettings, LinkState};
+pub use message::{HeaderValue, Message, header};
+pub use provision::{DECLARE_LIMIT, Provisioner};
+pub use publisher::{Publisher, PublisherSettings};
+pub use topology::{PREFIX_LENGTH, QueueLimits, Topology};
+
+/// A log directive that silences the AMQP library. It logs the whole body of every message that RabbitMQ gives
+/// back, and repeats every error that it also returns to us; what matters we log ourselves.
+pub const LOG_DIRECTIVE: &str = "lapin=off";

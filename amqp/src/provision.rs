@@ -1,0 +1,223 @@
+//! Declaring the topology: once at deployment, and for each participant when it is created or removed.
+//!
+//! Invariant: everything may be done twice. Only this module declares; adapters find what they need or fail.
+//! Not here: which names there are (`topology`).
+
+use std::time::Duration;
+
+use domain::ParticipantId;
+use lapin::{
+    Channel, ErrorKind,
+    options::{
+        ExchangeBindOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions,
+        QueueDeclareOptions, QueueDeleteOptions,
+    },
+    protocol::{AMQPErrorKind, AMQPSoftError},
+    types::FieldTable,
+};
+use tracing::info;
+
+use crate::{
+    error::{LinkError, TopologyError},
+    link::{Link, LinkSettings},
+    session::within,
+    topology::{Part, Topology},
+};
+
+/// How long RabbitMQ may take for one declaration. A quorum queue must find its members first.
+pub const DECLARE_LIMIT: Duration = Duration::from_secs(15);
+
+/// Declares over a connection of its own that lives for one call.
+pub struct Provisioner {
+    link: Link,
+    topology: Topology,
+}
+
+impl Provisioner {
+    /// The user in `link` needs configure rights on all names with the topology's prefix.
+    pub fn new(link: LinkSettings, topology: Topology) -> Self {
+        Self {
+            link: Link::new(link),
+            topology,
+        }
+    }
+
+    /// Declares what stands before the first participant.
+    pub async fn declare_base(&self) -> Result<(), TopologyError> {
+        self.change(self.topology.base().into_iter().map(Change::Declare))
+            .await?;
+        info!("declared the base of the topology");
+        Ok(())
+    }
+
+    /// Declares one participant's part. The base must stand.
+    pub async fn declare_participant(
+        &self,
+        participant: &ParticipantId,
+    ) -> Result<(), TopologyError> {
+        Topology::check_participant(participant)?;
+        let parts = self.topology.of_participant(participant);
+        self.change(parts.into_iter().map(Change::Declare)).await?;
+        info!(%participant, "declared the topology of a participant");
+        Ok(())
+    }
+
+    /// Deletes one participant's part with all messages that are still in it.
+    pub async fn remove_participant(
+        &self,
+        participant: &ParticipantId,
+    ) -> Result<(), TopologyError> {
+        Topology::check_participant(participant)?;
+        let changes = [
+            // First nobody can send any more, then what was sent goes.
+            Change::DeleteExchange(self.topology.entry_exchange(participant)),
+            Change::DeleteQueue(self.topology.commands_queue(participant)),
+            Change::DeleteQueue(self.topology.dead_letters_queue(participant)),
+        ];
+        self.change(changes.into_iter()).await?;
+        info!(%participant, "removed the topology of a participant");
+        Ok(())
+    }
+
+    async fn change(&self, changes: impl Iterator<Item = Change>) -> Result<(), TopologyError> {
+        let session = self.link.connect().await?;
+        let channel = session.channel().await?;
+        for change in changes {
+            let name = change.to_string();
+            within(DECLARE_LIMIT, "change the topology", change.apply(&channel))
+                .await
+                .map_err(|error| explain(name, error))?;
+        }
+        session.close().await;
+        Ok(())
+    }
+}
+
+/// One step, which may be repeated.
+enum Change {
+    Declare(Part),
+    DeleteQueue(String),
+    DeleteExchange(String),
+}
+
+impl Change {
+    async fn apply(self, channel: &Channel) -> lapin::Result<()> {
+        match self {
+            Self::Declare(part) => declare(channel, part).await,
+            // RabbitMQ takes no conditions on quorum queues, and deleting what is not there is no error.
+            Self::DeleteQueue(name) => channel
+                .queue_delete(name.into(), QueueDeleteOptions::default())
+                .await
+                .map(drop),
+            Self::DeleteExchange(name) => {
+                channel
+                    .exchange_delete(name.into(), ExchangeDeleteOptions::default())
+                    .await
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Declare(Part::Exchange { name, .. }) | Self::DeleteExchange(name) => {
+                write!(f, "exchange `{name}`")
+            }
+            Self::Declare(Part::Queue { name, .. }) | Self::DeleteQueue(name) => {
+                write!(f, "queue `{name}`")
+            }
+            Self::Declare(Part::QueueBinding {
+                queue, exchange, ..
+            }) => {
+                write!(f, "the binding of queue `{queue}` to exchange `{exchange}`")
+            }
+            Self::Declare(Part::ExchangeBinding {
+                destination,
+                source,
+            }) => {
+                write!(
+                    f,
+                    "the binding of exchange `{destination}` to exchange `{source}`"
+                )
+            }
+        }
+    }
+}
+
+async fn declare(channel: &Channel, part: Part) -> lapin::Result<()> {
+    let none = FieldTable::default();
+    match part {
+        Part::Exchange { name, kind } => {
+            let options = ExchangeDeclareOptions {
+                durable: true,
+                ..ExchangeDeclareOptions::default()
+            };
+            channel
+                .exchange_declare(name.into(), kind, options, none)
+                .await
+        }
+        Part::Queue { name, arguments } => {
+            let options = QueueDeclareOptions {
+                durable: true,
+                ..QueueDeclareOptions::default()
+            };
+            channel
+                .queue_declare(name.into(), options, arguments)
+                .await
+                .map(drop)
+        }
+        Part::QueueBinding {
+            queue,
+            exchange,
+            routing_key,
+        } => {
+            let options = QueueBindOptions::default();
+            channel
+                .queue_bind(
+                    queue.into(),
+                    exchange.into(),
+                    routing_key.into(),
+                    options,
+                    none,
+                )
+                .await
+        }
+        Part::ExchangeBinding {
+            destination,
+            source,
+        } => {
+            let options = ExchangeBindOptions::default();
+            channel
+                .exchange_bind(destination.into(), source.into(), "".into(), options, none)
+                .await
+        }
+    }
+}
+
+fn explain(part: String, error: LinkError) -> TopologyError {
+    let LinkError::Broken { step, source } = error else {
+        return TopologyError::Failed {
+            part,
+            source: error,
+        };
+    };
+    match soft_error(&source) {
+        Some(AMQPSoftError::PRECONDITIONFAILED) => TopologyError::Differs { part, source },
+        Some(AMQPSoftError::ACCESSREFUSED) => TopologyError::Forbidden { part, source },
+        _ => TopologyError::Failed {
+            part,
+            source: LinkError::Broken { step, source },
+        },
+    }
+}
+
+fn soft_error(error: &lapin::Error) -> Option<&AMQPSoftError> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => match error.kind() {
+            AMQPErrorKind::Soft(soft) => Some(soft),
+            AMQPErrorKind::Hard(_) => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,294 @@
+//! The wiring: every long-running part is built here, gets the shutdown token, and is waited for.
+//!
+//! Invariant: nothing is global but logs and metrics; a replica keeps no state that another could not rebuild.
+
+use std::{error::Error, sync::Arc};
+
+use amqp::{
+    Consumer, ConsumerSettings, LinkSettings, LinkState, Provisioner, Publisher, PublisherSettings,
+    Topology,
+};
+use domain::ParticipantId;
+use service::{
+    Shutdown,
+    backoff::BackoffSettings,
+    configuration::SecretUrl,
+    telemetry::{Condition, Readiness, Signals, install_metrics},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use uuid::Uuid;
+
+use crate::{
+    config::Config,
+    directory::{Directory, Follower},
+    dispatch::{self, Dispatcher, Wakers},
+    ingress::{self, IdentitySource, Services},
+    metrics,
+    pipeline::Pipeline,
+    registry::Registrar,
+    store::{Keys, Store},
+    track::{self, Reports, Sweeper, Tracker, Watchers},
+    verify::Registered,
+};
+
+/// What can stop a replica from starting or running.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// Serves until asked to stop, then drains.
+pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
+    let drain = config.shutdown.drain;
+    Replica::build(config, &shutdown).await?.start(&shutdown);
+    shutdown.asked().await;
+    Ok(shutdown.drain(drain).await?)
+}
+
+/// Declares in RabbitMQ what the registry asks for, and ends. Run it once before the first replica of a deployment.
+pub async fn provision(config: Config, _: Shutdown) -> Result<(), Failure> {
+    let provisioner = provisioner(&config, "provision")?;
+    provisioner.declare_base().await?;
+    let (_, follower, directory) = open_store(&config).await?;
+    follower.load().await?;
+    let participants = directory
+        .read()
+        .participants
+        .keys()
+        .cloned()
+        .collect::<Vec<ParticipantId>>();
+    for participant in &participants {
+        provisioner.declare_participant(participant).await?;
+    }
+    info!(participants = participants.len(), "RabbitMQ is provisioned");
+    Ok(())
+}
+
+/// Everything that one replica is made of.
+struct Replica {
+    config: Config,
+    name: String,
+    readiness: Readiness,
+    signals: Signals,
+    metrics: service::telemetry::Metrics,
+    store: Store,
+    follower: Follower,
+    directory: Arc<Directory>,
+    publisher: Publisher,
+    topology: Topology,
+    provisioner: Arc<Provisioner>,
+}
+
+impl Replica {
+    async fn build(config: Config, shutdown: &Shutdown) -> Result<Self, Failure> {
+        let metrics = install_metrics(metrics::TABLE)?;
+        let signals = Signals::bind(config.signals.listen).await?;
+        let name = Uuid::now_v7().to_string();
+        let (store, follower, directory) = open_store(&config).await?;
+        follower.load().await?;
+        let settings = PublisherSettings {
+            max_channels: config.amqp.publish_channels,
+            ..PublisherSettings::default()
+        };
+        let publisher = Publisher::new(
+            link(&config.amqp.url, &format!("broker {name} publish")),
+            settings,
+        );
+        let _ = shutdown;
+        Ok(Self {
+            topology: topology(&config)?,
+            provisioner: Arc::new(provisioner(&config, &name)?),
+            readiness: Readiness::new(),
+            config,
+            name,
+            signals,
+            metrics,
+            store,
+            follower,
+            directory,
+            publisher,
+        })
+    }
+
+    fn start(self, shutdown: &Shutdown) {
+        let token = shutdown.token();
+        let (watchers, wakers) = (Arc::<Watchers>::default(), Wakers::default());
+        let services = self.services(&watchers, shutdown);
+        let Self {
+            config,
+            name,
+            readiness,
+            signals,
+            metrics,
+            store,
+            follower,
+            directory,
+            publisher,
+            topology,
+            ..
+        } = self;
+        shutdown.spawn(
+            "directory",
+            follower.run(token.clone(), BackoffSettings::default()),
+        );
+        shutdown.spawn(
+            "hearing",
+            track::hear(
+                store.clone(),
+                Arc::clone(&watchers),
+                wakers.clone(),
+                token.clone(),
+            ),
+        );
+        let tracker = Tracker {
+            store: store.clone(),
+            deadlines: config.deadlines.clone(),
+            retention: config.store.retention,
+        };
+        let consumer = reports_consumer(&config, &name, &topology, &token);
+        watch_link(
+            shutdown,
+            readiness.condition("rabbitmq reports"),
+            consumer.state(),
+        );
+        let reports = Reports {
+            tracker: tracker.clone(),
+            topology: topology.clone(),
+        };
+        shutdown.spawn("reports", reports.run(consumer, token.clone()));
+        let every = config.deadlines.sweep_every;
+        let sweeper = Sweeper {
+            tracker,
+            directory: Arc::clone(&directory),
+            every,
+        };
+        shutdown.spawn("sweeper", sweeper.run(token.clone()));
+        let dispatcher = Dispatcher::new(
+            dispatch::Shared {
+                store,
+                directory,
+                publisher,
+                topology,
+                outbox: config.outbox.clone(),
+                deadlines: config.deadlines.clone(),
+                replica: name,
+            },
+            wakers,
+        );
+        shutdown.spawn("dispatcher", dispatcher.run(token.clone()));
+        shutdown.spawn(
+            "grpc",
+            ingress::serve(config.listen, config.limits, services, token),
+        );
+        signals.start(metrics, readiness, shutdown);
+    }
+
+    fn services(&self, watchers: &Arc<Watchers>, shutdown: &Shutdown) -> Services {
+        let registered = self
+            .config
+            .operations
+            .iter()
+            .map(|(name, operation)| (name.clone(), operation.repeatable))
+            .collect();
+        let pipeline = Pipeline {
+            store: self.store.clone(),
+            directory: Arc::clone(&self.directory),
+            registered: Arc::new(Registered(registered)),
+            outbox_limit: self.config.outbox.limit,
+        };
+        let identities = Arc::new(if self.config.listen.insecure {
+            IdentitySource::Metadata
+        } else {
+            IdentitySource::Certificate {
+                federation: self.config.listen.federation.clone(),
+            }
+        });
+        let registrar = Registrar::new(
+            self.store.clone(),
+            self.follower.clone(),
+            Arc::clone(&self.directory),
+            Arc::clone(&self.provisioner),
+        );
+        let (watchers, retention) = (Arc::clone(watchers), self.config.store.retention);
+        Services::new(
+            pipeline,
+            registrar,
+            identities,
+            watchers,
+            retention,
+            shutdown.token(),
+        )
+    }
+}
+
+async fn open_store(config: &Config) -> Result<(Store, Follower, Arc<Directory>), Failure> {
+    let keys = Keys::new(&config.store.prefix, config.store.shards);
+    let store = Store::connect(&config.redis.url, keys).await?;
+    let directory = Arc::<Directory>::default();
+    let follower = Follower::new(store.clone(), Arc::clone(&directory));
+    Ok((store, follower, directory))
+}
+
+fn topology(config: &Config) -> Result<Topology, Failure> {
+    Ok(Topology::new(
+        config.amqp.prefix.clone(),
+        config.amqp.queue_limits(),
+    )?)
+}
+
+fn provisioner(config: &Config, name: &str) -> Result<Provisioner, Failure> {
+    let url = config
+        .amqp
+        .provision_url
+        .as_ref()
+        .unwrap_or(&config.amqp.url);
+    Ok(Provisioner::new(
+        link(url, &format!("broker {name} provision")),
+        topology(config)?,
+    ))
+}
+
+fn link(url: &SecretUrl, name: &str) -> LinkSettings {
+    LinkSettings::new(
+        url.expose().to_owned().into(),
+        format!("{name} {}", env!("CARGO_PKG_VERSION")),
+    )
+}
+
+fn reports_consumer(
+    config: &Config,
+    name: &str,
+    topology: &Topology,
+    stop: &CancellationToken,
+) -> Consumer {
+    let settings = ConsumerSettings {
+        queue: topology.replies_queue(),
+        consumer_tag: format!("broker {name}"),
+        prefetch: config.amqp.report_prefetch,
+    };
+    Consumer::start(
+        link(&config.amqp.url, &format!("broker {name} consume")),
+        settings,
+        stop,
+    )
+}
+
+/// Shows in `/readyz` whether a connection works.
+fn watch_link(shutdown: &Shutdown, condition: Condition, mut state: watch::Receiver<LinkState>) {
+    let token = shutdown.token();
+    shutdown.spawn("readiness", async move {
+        loop {
+            match &*state.borrow_and_update() {
+                LinkState::Ready => condition.met(),
+                LinkState::Connecting => condition.unmet("connecting"),
+                LinkState::Blocked(why) => condition.unmet(why.clone()),
+            }
+            if !matches!(
+                token.run_until_cancelled(state.changed()).await,
+                Some(Ok(()))
+            ) {
+                token.cancelled().await;
+                return;
+            }
+        }
+    });
+}

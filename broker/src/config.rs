@@ -1,0 +1,331 @@
+//! The broker's configuration: one checked struct; `default.toml` is its documentation.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use amqp::{QueueLimits, Topology};
+use domain::OperationName;
+use serde::Deserialize;
+use service::{
+    configuration::{Check, Checked, SecretUrl},
+    exit::Settings,
+    telemetry::LogSettings,
+};
+
+/// The compiled-in default, which is also the documentation.
+pub const DEFAULT: &str = include_str!("../default.toml");
+/// In front of every variable of the environment.
+pub const ENVIRONMENT_PREFIX: &str = "BROKER";
+/// Shards fit into the last 16 bits of a command id; a few hundred are more than any cluster needs.
+const MOST_SHARDS: u16 = 512;
+
+/// All of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Config {
+    /// What is logged.
+    pub logs: LogSettings,
+    /// The gRPC side.
+    pub listen: Listen,
+    /// The operator's side.
+    pub signals: SignalsAt,
+    /// Redis.
+    pub redis: RedisAt,
+    /// What stands in Redis.
+    pub store: StoreSettings,
+    /// RabbitMQ.
+    pub amqp: AmqpSettings,
+    /// The way out.
+    pub outbox: OutboxSettings,
+    /// When silence ends.
+    pub deadlines: Deadlines,
+    /// What one caller may ask of us.
+    pub limits: Limits,
+    /// How it ends.
+    pub shutdown: ShutdownSettings,
+    /// Custom operations.
+    pub operations: BTreeMap<OperationName, OperationSettings>,
+}
+
+/// The gRPC side.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Listen {
+    /// Where it is served.
+    pub address: SocketAddr,
+    /// Without TLS, with the caller's name from metadata.
+    pub insecure: bool,
+    /// The trust domain of certificates.
+    pub federation: String,
+    /// PEM.
+    pub certificate: Option<PathBuf>,
+    /// PEM.
+    pub key: Option<PathBuf>,
+    /// PEM.
+    pub client_authority: Option<PathBuf>,
+}
+
+/// Where metrics and health are served.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SignalsAt {
+    /// The address.
+    pub listen: SocketAddr,
+}
+
+/// Where Redis is.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RedisAt {
+    /// `redis://` or `rediss://`.
+    pub url: SecretUrl,
+}
+
+/// What stands in Redis.
+#[derive(Debug, Clone, Deserialize)]
+pub struct StoreSettings {
+    /// In front of every key.
+    pub prefix: String,
+    /// How many shards.
+    pub shards: u16,
+    /// How long a settled command is kept.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+}
+
+/// RabbitMQ.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AmqpSettings {
+    /// `amqp://` or `amqps://`.
+    pub url: SecretUrl,
+    /// The same with a user that may configure; `url` when absent.
+    pub provision_url: Option<SecretUrl>,
+    /// In front of every name.
+    pub prefix: String,
+    /// Channels for publishing.
+    pub publish_channels: usize,
+    /// Reports worked on at a time.
+    pub report_prefetch: std::num::NonZeroU16,
+    /// Messages that may wait for one participant.
+    pub commands_length: u32,
+    /// Reports that may wait for us.
+    pub replies_length: u32,
+    /// Deliveries before a message counts as poison.
+    pub delivery_limit: u32,
+}
+
+/// The way out.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OutboxSettings {
+    /// Executions that may wait for one participant in one shard.
+    pub limit: u64,
+    /// Executions in one message.
+    pub batch: usize,
+    /// Bytes of one message.
+    pub batch_bytes: Bytes,
+    /// Executions that may be out without a report.
+    pub window: u64,
+    /// How long a lease lasts.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
+}
+
+/// When silence ends.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Deadlines {
+    /// For a report.
+    #[serde(with = "humantime_serde")]
+    pub report: Duration,
+    /// For a native job.
+    #[serde(with = "humantime_serde")]
+    pub running: Duration,
+    /// How often we look.
+    #[serde(with = "humantime_serde")]
+    pub sweep_every: Duration,
+}
+
+/// What one caller may ask of us.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Limits {
+    /// Bytes of one request.
+    pub request_bytes: Bytes,
+    /// Calls that one connection may have open.
+    pub concurrent_calls: usize,
+}
+
+/// How it ends.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ShutdownSettings {
+    /// How long what is in flight may take.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+}
+
+/// A custom operation.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OperationSettings {
+    /// Whether doing it twice does the same as doing it once.
+    pub repeatable: bool,
+}
+
+/// A number of bytes: `512KiB`, `4MiB`, or a plain number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Bytes(pub usize);
+
+impl TryFrom<String> for Bytes {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let (number, unit) = match text.trim() {
+            text if text.ends_with("KiB") => (text.trim_end_matches("KiB"), 1 << 10),
+            text if text.ends_with("MiB") => (text.trim_end_matches("MiB"), 1 << 20),
+            text => (text, 1),
+        };
+        let number = number
+            .trim()
+            .parse::<usize>()
+            .ok()
+            .and_then(|number| number.checked_mul(unit));
+        number
+            .map(Self)
+            .ok_or("must be a number of bytes such as \"512KiB\" or \"4MiB\"")
+    }
+}
+
+impl AmqpSettings {
+    /// The limits that RabbitMQ fixes when a queue is made.
+    pub const fn queue_limits(&self) -> QueueLimits {
+        QueueLimits {
+            commands_length: self.commands_length,
+            replies_length: self.replies_length,
+            delivery_limit: self.delivery_limit,
+        }
+    }
+}
+
+impl Settings for Config {
+    fn logs(&self) -> &LogSettings {
+        &self.logs
+    }
+}
+
+impl Checked for Config {
+    fn check(&self, check: &mut Check<'_>) {
+        check.within("listen", &self.listen);
+        check.within("store", &self.store);
+        check.within("amqp", &self.amqp);
+        check.within("outbox", &self.outbox);
+        check.require(
+            "deadlines.report",
+            !self.deadlines.report.is_zero(),
+            "must be more than 0",
+        );
+        check.require(
+            "deadlines.sweep_every",
+            !self.deadlines.sweep_every.is_zero(),
+            "must be more than 0",
+        );
+        check.require(
+            "limits.request_bytes",
+            self.limits.request_bytes.0 >= 1024,
+            "must be at least 1KiB",
+        );
+        check.require(
+            "limits.concurrent_calls",
+            self.limits.concurrent_calls > 0,
+            "must be more than 0",
+        );
+        check.require(
+            "shutdown.drain",
+            !self.shutdown.drain.is_zero(),
+            "must be more than 0",
+        );
+    }
+}
+
+impl Checked for Listen {
+    fn check(&self, check: &mut Check<'_>) {
+        let given = [
+            self.certificate.is_some(),
+            self.key.is_some(),
+            self.client_authority.is_some(),
+        ];
+        if self.insecure {
+            let loopback = self.address.ip().is_loopback();
+            check.require(
+                "insecure",
+                loopback,
+                "may only be true on a loopback address",
+            );
+            check.require(
+                "insecure",
+                given == [false; 3],
+                "may not be true beside a certificate",
+            );
+        } else {
+            let rule = "must be given, or `listen.insecure = true` on a loopback address";
+            for (key, given) in ["certificate", "key", "client_authority"]
+                .into_iter()
+                .zip(given)
+            {
+                check.require(key, given, rule);
+            }
+        }
+        check.require(
+            "federation",
+            !self.federation.is_empty(),
+            "must not be empty",
+        );
+    }
+}
+
+impl Checked for StoreSettings {
+    fn check(&self, check: &mut Check<'_>) {
+        let shards = (1..=MOST_SHARDS).contains(&self.shards);
+        check.require("shards", shards, format!("must be 1 to {MOST_SHARDS}"));
+        let plain = !self.prefix.contains(['{', '}', ' ']);
+        check.require("prefix", plain, "must have no braces and no spaces");
+        check.require(
+            "retention",
+            !self.retention.is_zero(),
+            "must be more than 0",
+        );
+    }
+}
+
+impl Checked for AmqpSettings {
+    fn check(&self, check: &mut Check<'_>) {
+        let topology = Topology::new(self.prefix.clone(), self.queue_limits());
+        check.require(
+            "prefix",
+            topology.is_ok(),
+            "must be letters, digits, dots and hyphens, at most 100",
+        );
+        check.require(
+            "publish_channels",
+            self.publish_channels > 0,
+            "must be more than 0",
+        );
+        check.require(
+            "delivery_limit",
+            self.delivery_limit > 0,
+            "must be more than 0",
+        );
+    }
+}
+
+impl Checked for OutboxSettings {
+    fn check(&self, check: &mut Check<'_>) {
+        check.require("limit", self.limit > 0, "must be more than 0");
+        check.require(
+            "batch",
+            (1..=5_000).contains(&self.batch),
+            "must be 1 to 5000",
+        );
+        // RabbitMQ 4 takes messages of up to 16 MiB.
+        let bytes = (1 << 10..=8 << 20).contains(&self.batch_bytes.0);
+        check.require("batch_bytes", bytes, "must be 1KiB to 8MiB");
+        check.require("window", self.window > 0, "must be more than 0");
+        check.require(
+            "lease",
+            self.lease >= Duration::from_secs(1),
+            "must be at least 1s",
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! The deployment database in memory: who takes part, which servers there are, what is deployed where.
+//!
+//! Invariant: it holds what the registry in Redis held at [`Directory::version`]; a lookup takes microseconds with a
+//! million deployments, and never waits for the network.
+//! Not here: how it learns of changes (`follow`), who may change what (`registry`).
+
+mod follow;
+mod tables;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use domain::{Configuration, ConfigurationId, HostName, Participant, Server};
+
+pub use follow::Follower;
+pub use tables::Tables;
+
+/// One participant that carries a configuration, with the servers that carry it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carrier {
+    /// The participant.
+    pub participant: Arc<Participant>,
+    /// Its servers that carry the configuration, by id.
+    pub servers: Vec<Arc<Server>>,
+}
+
+/// The database of one replica.
+#[derive(Debug, Default)]
+pub struct Directory(RwLock<Tables>);
+
+impl Directory {
+    /// The registry's version that this shows.
+    pub fn version(&self) -> u64 {
+        self.read().version
+    }
+
+    /// A configuration by its id.
+    pub fn configuration(&self, id: &ConfigurationId) -> Option<Arc<Configuration>> {
+        self.read().configurations.get(id).cloned()
+    }
+
+    /// The configuration that a host name belongs to.
+    pub fn configuration_of_host(&self, host: &HostName) -> Option<Arc<Configuration>> {
+        let tables = self.read();
+        let id = tables.hosts.get(host)?;
+        tables.configurations.get(id).cloned()
+    }
+
+    /// Who carries a configuration, by participant.
+    pub fn carriers(&self, configuration: &ConfigurationId) -> Vec<Carrier> {
+        self.read().carriers(configuration)
+    }
+
+    /// All tables, for as long as the guard lives; no await meanwhile.
+    pub fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All tables, to change them.
+    pub fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

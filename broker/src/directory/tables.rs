@@ -1,0 +1,276 @@
+//! The tables of the directory and the indexes over them.
+//!
+//! Invariant: an index holds exactly what its table implies; both change in the same function.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use domain::{
+    Configuration, ConfigurationId, Deployment, DeploymentId, HostName, Participant, ParticipantId,
+    Server, ServerId,
+};
+
+use super::Carrier;
+use crate::store::{Change, Record, RecordKind};
+
+/// The records by id, and what finds them by other roads.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// The registry's version.
+    pub version: u64,
+    /// All participants.
+    pub participants: BTreeMap<ParticipantId, Arc<Participant>>,
+    /// All servers.
+    pub servers: BTreeMap<ServerId, Arc<Server>>,
+    /// All configurations.
+    pub configurations: BTreeMap<ConfigurationId, Arc<Configuration>>,
+    /// All deployments.
+    pub deployments: BTreeMap<DeploymentId, Arc<Deployment>>,
+    /// Which configuration a host name belongs to.
+    pub hosts: HashMap<HostName, ConfigurationId>,
+    servers_of: HashMap<ParticipantId, BTreeMap<ServerId, Arc<Server>>>,
+    deployments_of: HashMap<ConfigurationId, Vec<Arc<Deployment>>>,
+}
+
+impl Tables {
+    /// Empty tables of a version.
+    pub fn at(version: u64) -> Self {
+        Self {
+            version,
+            ..Self::default()
+        }
+    }
+
+    /// Takes a change in.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Put(record) => {
+                self.remove(record.kind(), record.id());
+                self.insert(record);
+            }
+            Change::Delete(kind, id) => self.remove(kind, &id),
+        }
+    }
+
+    /// Adds a record that is not there yet.
+    pub fn insert(&mut self, record: Record) {
+        match record {
+            Record::Participant(participant) => {
+                self.participants
+                    .insert(participant.id.clone(), Arc::new(participant));
+            }
+            Record::Server(server) => {
+                let server = Arc::new(server);
+                self.servers_of
+                    .entry(server.participant.clone())
+                    .or_default()
+                    .insert(server.id.clone(), Arc::clone(&server));
+                self.servers.insert(server.id.clone(), server);
+            }
+            Record::Configuration(configuration) => {
+                for host in &configuration.hosts {
+                    self.hosts.insert(host.clone(), configuration.id.clone());
+                }
+                self.configurations
+                    .insert(configuration.id.clone(), Arc::new(configuration));
+            }
+            Record::Deployment(deployment) => {
+                let deployment = Arc::new(deployment);
+                self.deployments_of
+                    .entry(deployment.configuration.clone())
+                    .or_default()
+                    .push(Arc::clone(&deployment));
+                self.deployments.insert(deployment.id.clone(), deployment);
+            }
+        }
+    }
+
+    fn remove(&mut self, kind: RecordKind, id: &str) {
+        match kind {
+            RecordKind::Participant => {
+                id.parse()
+                    .ok()
+                    .and_then(|id: ParticipantId| self.participants.remove(&id));
+            }
+            RecordKind::Server => {
+                if let Some(server) = id
+                    .parse()
+                    .ok()
+                    .and_then(|id: ServerId| self.servers.remove(&id))
+                    && let Some(servers) = self.servers_of.get_mut(&server.participant)
+                {
+                    servers.remove(&server.id);
+                }
+            }
+            RecordKind::Configuration => {
+                let id = id.parse().ok();
+                if let Some(configuration) =
+                    id.and_then(|id: ConfigurationId| self.configurations.remove(&id))
+                {
+                    for host in &configuration.hosts {
+                        self.hosts.remove(host);
+                    }
+                }
+            }
+            RecordKind::Deployment => {
+                if let Some(deployment) = id
+                    .parse()
+                    .ok()
+                    .and_then(|id: DeploymentId| self.deployments.remove(&id))
+                    && let Some(deployments) =
+                        self.deployments_of.get_mut(&deployment.configuration)
+                {
+                    deployments.retain(|other| other.id != deployment.id);
+                }
+            }
+        }
+    }
+
+    /// Who carries a configuration, with the servers that do, both by id.
+    pub fn carriers(&self, configuration: &ConfigurationId) -> Vec<Carrier> {
+        let mut carriers: BTreeMap<&ParticipantId, BTreeMap<&ServerId, &Arc<Server>>> =
+            BTreeMap::new();
+        for deployment in self.deployments_of(configuration) {
+            let servers = carriers.entry(&deployment.participant).or_default();
+            match self.servers_of.get(&deployment.participant) {
+                Some(all) if deployment.servers.is_empty() => servers.extend(all),
+                Some(all) => servers.extend(
+                    deployment
+                        .servers
+                        .iter()
+                        .filter_map(|id| all.get_key_value(id)),
+                ),
+                None => {}
+            }
+        }
+        let carrier = |(id, servers): (&ParticipantId, BTreeMap<_, &Arc<Server>>)| {
+            let participant = Arc::clone(self.participants.get(id)?);
+            Some(Carrier {
+                participant,
+                servers: servers.into_values().cloned().collect(),
+            })
+        };
+        carriers.into_iter().filter_map(carrier).collect()
+    }
+
+    /// Where a configuration is deployed.
+    pub fn deployments_of(&self, configuration: &ConfigurationId) -> &[Arc<Deployment>] {
+        self.deployments_of
+            .get(configuration)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The servers of a participant.
+    pub fn servers_of(&self, participant: &ParticipantId) -> impl Iterator<Item = &Arc<Server>> {
+        self.servers_of
+            .get(participant)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Place, participant::OwnServers};
+
+    use super::*;
+
+    fn participant(id: &str) -> Record {
+        Record::Participant(Participant {
+            id: id.parse().unwrap(),
+            display_name: String::new(),
+            invocation_system: None,
+            own_servers: OwnServers::Included,
+        })
+    }
+
+    fn server(id: &str, participant: &str) -> Record {
+        Record::Server(Server {
+            id: id.parse().unwrap(),
+            participant: participant.parse().unwrap(),
+            dialect: "varnish".parse().unwrap(),
+            address: "127.0.0.1:80".parse().unwrap(),
+            place: Place::default(),
+        })
+    }
+
+    fn deployment(id: &str, participant: &str, servers: &[&str]) -> Record {
+        Record::Deployment(Deployment {
+            id: id.parse().unwrap(),
+            configuration: "shop".parse().unwrap(),
+            participant: participant.parse().unwrap(),
+            servers: servers.iter().map(|id| id.parse().unwrap()).collect(),
+        })
+    }
+
+    fn configuration(hosts: &[&str]) -> Record {
+        Record::Configuration(Configuration {
+            id: "shop".parse().unwrap(),
+            customer: "acme".parse().unwrap(),
+            owner: "a".parse().unwrap(),
+            hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
+        })
+    }
+
+    fn names(tables: &Tables) -> Vec<(String, Vec<String>)> {
+        let carriers = tables.carriers(&"shop".parse().unwrap());
+        let server = |carrier: &Carrier| {
+            carrier
+                .servers
+                .iter()
+                .map(|server| server.id.to_string())
+                .collect()
+        };
+        carriers
+            .iter()
+            .map(|carrier| (carrier.participant.id.to_string(), server(carrier)))
+            .collect()
+    }
+
+    /// A deployment without named servers means all, also those that come later; one that names two means those two.
+    #[test]
+    fn a_deployment_means_all_servers_or_the_named_ones() {
+        let mut tables = Tables::default();
+        for record in [
+            participant("a"),
+            participant("b"),
+            server("a1", "a"),
+            server("a2", "a"),
+            server("b1", "b"),
+        ] {
+            tables.apply(Change::Put(record));
+        }
+        tables.apply(Change::Put(deployment("d1", "a", &[])));
+        tables.apply(Change::Put(deployment("d2", "b", &["b1"])));
+        tables.apply(Change::Put(server("a3", "a")));
+        tables.apply(Change::Put(server("b2", "b")));
+        let all = vec!["a1".to_owned(), "a2".to_owned(), "a3".to_owned()];
+        assert_eq!(
+            names(&tables),
+            [
+                ("a".to_owned(), all),
+                ("b".to_owned(), vec!["b1".to_owned()])
+            ]
+        );
+    }
+
+    /// What is changed or deleted leaves nothing behind in an index.
+    #[test]
+    fn a_change_leaves_nothing_of_the_old_record() {
+        let mut tables = Tables::default();
+        tables.apply(Change::Put(participant("a")));
+        tables.apply(Change::Put(server("a1", "a")));
+        tables.apply(Change::Put(configuration(&["old.example", "www.example"])));
+        tables.apply(Change::Put(configuration(&["www.example"])));
+        tables.apply(Change::Put(deployment("d1", "a", &[])));
+        tables.apply(Change::Put(deployment("d1", "a", &["a1"])));
+        assert_eq!(tables.hosts.len(), 1);
+        assert_eq!(tables.deployments_of(&"shop".parse().unwrap()).len(), 1);
+        tables.apply(Change::Delete(RecordKind::Server, "a1".to_owned()));
+        assert_eq!(names(&tables), [("a".to_owned(), Vec::new())]);
+        tables.apply(Change::Delete(RecordKind::Configuration, "shop".to_owned()));
+        assert!(tables.hosts.is_empty());
+    }
+}

@@ -1,0 +1,175 @@
+//! From the outboxes to RabbitMQ: which replica empties which outbox.
+//!
+//! Invariant: one lane (the outbox of one participant in one shard) has one owner at a time, by a lease in Redis; the
+//! replicas agree on whose turn it is without talking, by the list of those that live. A participant that is slow or gone
+//! has its own lane and delays nobody else.
+//! Not here: what a lane does (`lane`).
+
+mod lane;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use amqp::{Publisher, Topology};
+use domain::ParticipantId;
+use metrics::gauge;
+use service::exit::Chain;
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+use crate::{
+    config::{Deadlines, OutboxSettings},
+    directory::Directory,
+    metrics as names,
+    store::{Lane, Store},
+};
+
+/// How often a replica says that it lives, and looks which lanes are its own.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// What every lane needs.
+pub struct Shared {
+    /// Where the outboxes are.
+    pub store: Store,
+    /// Who takes part.
+    pub directory: Arc<Directory>,
+    /// Where messages go.
+    pub publisher: Publisher,
+    /// What the exchange is called.
+    pub topology: Topology,
+    /// Limits of the way out.
+    pub outbox: OutboxSettings,
+    /// When silence ends.
+    pub deadlines: Deadlines,
+    /// This replica's name: new with every start.
+    pub replica: String,
+}
+
+/// Wakes lanes that may have something to do.
+#[derive(Clone, Default)]
+pub struct Wakers(Arc<Mutex<HashMap<ParticipantId, Arc<Notify>>>>);
+
+impl Wakers {
+    /// The outboxes of these participants were filled.
+    pub fn wake<'a>(&self, participants: impl IntoIterator<Item = &'a ParticipantId>) {
+        let wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for notify in participants
+            .into_iter()
+            .filter_map(|participant| wakers.get(participant))
+        {
+            // One permit is kept when nobody waits at the moment; every lane of a participant looks by itself.
+            notify.notify_one();
+        }
+    }
+
+    fn of(&self, lane: &Lane) -> Arc<Notify> {
+        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(wakers.entry(lane.participant.clone()).or_default())
+    }
+}
+
+/// Runs the lanes of one replica.
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    wakers: Wakers,
+    running: HashMap<Lane, CancellationToken>,
+    tasks: TaskTracker,
+}
+
+impl Dispatcher {
+    /// A dispatcher that owns nothing yet.
+    pub fn new(shared: Shared, wakers: Wakers) -> Self {
+        Self {
+            shared: Arc::new(shared),
+            wakers,
+            running: HashMap::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Runs until asked to stop; then every lane finishes what is in flight and gives its lease back.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(beat.tick()).await.is_some() {
+            match self
+                .shared
+                .store
+                .replicas(&self.shared.replica, 5 * HEARTBEAT)
+                .await
+            {
+                Ok(replicas) => self.adjust(&replicas, &stop),
+                Err(error) => warn!(error = %Chain(&error), "cannot see which replicas live"),
+            }
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Err(error) = self.shared.store.leave(&self.shared.replica).await {
+            warn!(error = %Chain(&error), "cannot say that this replica ends");
+        }
+    }
+
+    /// Starts the lanes that are ours now and ends those that are no longer.
+    fn adjust(&mut self, replicas: &[String], stop: &CancellationToken) {
+        let ours = self.our_lanes(replicas);
+        self.running.retain(|lane, token| {
+            let keep = ours.contains(lane) && !token.is_cancelled();
+            if !keep {
+                token.cancel();
+            }
+            keep
+        });
+        for lane in ours {
+            if !self.running.contains_key(&lane) {
+                self.start(lane, stop.child_token());
+            }
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge of a few thousand lanes"
+        )]
+        gauge!(names::LANES_OWNED).set(self.running.len() as f64);
+    }
+
+    fn our_lanes(&self, replicas: &[String]) -> BTreeSet<Lane> {
+        let mut lanes = BTreeSet::new();
+        for participant in self.shared.directory.read().participants.keys() {
+            for shard in self.shared.store.keys().shards() {
+                let lane = Lane {
+                    shard,
+                    participant: participant.clone(),
+                };
+                if preferred(replicas, &lane).is_none_or(|replica| *replica == self.shared.replica)
+                {
+                    lanes.insert(lane);
+                }
+            }
+        }
+        lanes
+    }
+
+    fn start(&mut self, lane: Lane, token: CancellationToken) {
+        let waker = self.wakers.of(&lane);
+        let worker = lane::Worker::new(Arc::clone(&self.shared), lane.clone(), waker);
+        let stop = token.clone();
+        self.tasks.spawn(async move {
+            // A worker that panicked is started again at the next heartbeat.
+            let _ended = stop.clone().drop_guard();
+            worker.run(stop).await;
+        });
+        self.running.insert(lane, token);
+    }
+}
+
+/// The replica whose turn a lane is: rendezvous hashing, so that a replica that comes or goes moves only its own share.
+fn preferred<'a>(replicas: &'a [String], lane: &Lane) -> Option<&'a String> {
+    let weight = |replica: &&String| {
+        let name = format!("{replica} {} {}", lane.shard.number(), lane.participant);
+        crate::store::stable_hash(name.as_bytes())
+    };
+    replicas.iter().max_by_key(weight)
+}

@@ -1,0 +1,272 @@
+//! Everything that can go wrong on the way of a call, and the one road from there to `tonic::Status`.
+//!
+//! Invariant: nobody else builds a `Status`. Each carries `google.rpc` details: an `ErrorInfo` always, and which field,
+//! which resource, which precondition or when to retry. `Display` never repeats its source.
+
+use std::time::Duration;
+
+use dialects::CannotSay;
+use domain::{BrokenRule, ConfigurationId, DialectName, ParticipantId};
+use service::exit::Chain;
+use thiserror::Error as ThisError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use tracing::error;
+
+use crate::store::StoreError;
+
+/// The domain of our `ErrorInfo`s.
+const DOMAIN: &str = "federation.v1";
+/// When to try again while a part of ours is away.
+const RETRY_UNAVAILABLE: Duration = Duration::from_secs(1);
+/// When to try again while an outbox is full.
+const RETRY_FULL: Duration = Duration::from_secs(5);
+
+/// A field and the rule that it broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// As in `draft.selectors[3].url`.
+    pub field: String,
+    /// The rule, as a sentence without a subject.
+    pub rule: String,
+}
+
+impl Violation {
+    /// A violation from its words.
+    pub fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            rule: rule.into(),
+        }
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, ThisError)]
+pub enum Error {
+    /// Fields broke rules.
+    #[error("the request is malformed: {}", summary(.0))]
+    Invalid(Vec<Violation>),
+    /// Nobody, or not for this caller.
+    #[error("{resource} `{id}` not found")]
+    NotFound {
+        /// The kind of resource.
+        resource: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// There is one already.
+    #[error("{resource} `{id}` exists already")]
+    Exists {
+        /// The kind of resource.
+        resource: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// Something else refers to it.
+    #[error("{resource} `{id}` is still in use by {by}")]
+    InUse {
+        /// The kind of resource.
+        resource: &'static str,
+        /// Its id.
+        id: String,
+        /// What refers to it.
+        by: String,
+    },
+    /// The caller did not say who it is, or not so that we believe it.
+    #[error("the caller is not identified: {0}")]
+    Unidentified(&'static str),
+    /// The caller may not do this at all.
+    #[error("not allowed: {0}")]
+    NotAllowed(&'static str),
+    /// The configuration is deployed nowhere.
+    #[error("configuration `{configuration}` is deployed nowhere")]
+    NotDeployed {
+        /// Which one.
+        configuration: ConfigurationId,
+    },
+    /// The scope leaves no server.
+    #[error("the scope means no server that carries configuration `{configuration}`")]
+    NobodyMeant {
+        /// Which one.
+        configuration: ConfigurationId,
+    },
+    /// Participants cannot say the command, and nobody else was to be told without them.
+    #[error("cannot be carried out: {}", list_refusals(.refusals))]
+    Impossible {
+        /// Who, and why.
+        refusals: Vec<(ParticipantId, String)>,
+    },
+    /// The request id was used before for something else.
+    #[error("the request id was used before for a different command")]
+    RequestIdUsed,
+    /// Too much waits for a participant.
+    #[error("the outbox of participant `{participant}` is full at {limit} executions")]
+    OutboxFull {
+        /// Whose.
+        participant: ParticipantId,
+        /// The limit (`outbox.limit`).
+        limit: u64,
+    },
+    /// The broker is about to end.
+    #[error("the broker is shutting down")]
+    ShuttingDown,
+    /// Another replica kept changing the registry.
+    #[error("the registry changed while the request was checked")]
+    Contended,
+    /// Redis.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// RabbitMQ, while a participant's queues were declared.
+    #[error("the participant's queues could not be declared")]
+    Topology(#[from] amqp::TopologyError),
+    /// A record names a dialect that this broker does not have.
+    #[error("dialect `{dialect}` is not known to this broker")]
+    UnknownDialect {
+        /// Which one.
+        dialect: DialectName,
+    },
+    /// A dialect refused what it had called possible.
+    #[error("a dialect contradicts itself")]
+    CannotSay(#[source] CannotSay),
+}
+
+impl Error {
+    /// One field and its rule.
+    pub fn invalid(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation::new(field, rule)])
+    }
+
+    /// The rule that a field's text broke.
+    pub fn broken(field: impl Into<String>) -> impl FnOnce(BrokenRule) -> Self {
+        let field = field.into();
+        move |rule| Self::invalid(field, rule.to_string())
+    }
+
+    /// An error if there are violations.
+    pub fn unless_empty(violations: Vec<Violation>) -> Result<(), Self> {
+        if violations.is_empty() {
+            Ok(())
+        } else {
+            Err(Self::Invalid(violations))
+        }
+    }
+
+    /// A resource that is not there, or not for this caller.
+    pub fn not_found(resource: &'static str, id: &str) -> Self {
+        Self::NotFound {
+            resource,
+            id: id.to_owned(),
+        }
+    }
+
+    /// The gRPC code, and the reason in the words of AIP-193.
+    pub fn code(&self) -> (Code, &'static str) {
+        match self {
+            Self::Invalid(_) => (Code::InvalidArgument, "INVALID_FIELDS"),
+            Self::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
+            Self::Exists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+            Self::InUse { .. } => (Code::FailedPrecondition, "IN_USE"),
+            Self::Unidentified(_) => (Code::Unauthenticated, "UNIDENTIFIED"),
+            Self::NotAllowed(_) => (Code::PermissionDenied, "NOT_ALLOWED"),
+            Self::NotDeployed { .. } => (Code::FailedPrecondition, "NOT_DEPLOYED"),
+            Self::NobodyMeant { .. } => (Code::FailedPrecondition, "NOBODY_MEANT"),
+            Self::Impossible { .. } => (Code::FailedPrecondition, "IMPOSSIBLE"),
+            Self::RequestIdUsed => (Code::AlreadyExists, "REQUEST_ID_USED"),
+            Self::OutboxFull { .. } => (Code::ResourceExhausted, "OUTBOX_FULL"),
+            Self::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
+            Self::Contended => (Code::Aborted, "CONTENDED"),
+            Self::Store(StoreError::Unreadable { .. }) => (Code::Internal, "STORE_UNREADABLE"),
+            Self::Store(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
+            Self::Topology(_) => (Code::Unavailable, "RABBITMQ_UNAVAILABLE"),
+            Self::UnknownDialect { .. } => (Code::FailedPrecondition, "UNKNOWN_DIALECT"),
+            Self::CannotSay(_) => (Code::Internal, "DIALECT_CONTRADICTION"),
+        }
+    }
+
+    fn details(&self, reason: &'static str) -> ErrorDetails {
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, self.metadata());
+        match self {
+            Self::Invalid(violations) => {
+                for violation in violations {
+                    details.add_bad_request_violation(&violation.field, &violation.rule);
+                }
+            }
+            Self::NotFound { resource, id }
+            | Self::Exists { resource, id }
+            | Self::InUse { resource, id, .. } => {
+                details.set_resource_info(*resource, id, "", self.to_string());
+            }
+            Self::Impossible { refusals } => {
+                for (participant, why) in refusals {
+                    details.add_precondition_failure_violation(
+                        "IMPOSSIBLE",
+                        participant.to_string(),
+                        why,
+                    );
+                }
+            }
+            Self::OutboxFull { participant, .. } => {
+                details
+                    .add_quota_failure_violation(format!("outbox:{participant}"), self.to_string());
+                details.set_retry_info(Some(RETRY_FULL));
+            }
+            Self::ShuttingDown | Self::Contended | Self::Store(_) | Self::Topology(_) => {
+                details.set_retry_info(Some(RETRY_UNAVAILABLE));
+            }
+            Self::Unidentified(_)
+            | Self::NotAllowed(_)
+            | Self::NotDeployed { .. }
+            | Self::NobodyMeant { .. }
+            | Self::RequestIdUsed
+            | Self::UnknownDialect { .. }
+            | Self::CannotSay(_) => {}
+        }
+        details
+    }
+
+    /// Every changing part of the message, as AIP-193 asks.
+    fn metadata(&self) -> std::collections::HashMap<String, String> {
+        let entry = |name: &str, value: String| [(name.to_owned(), value)].into();
+        match self {
+            Self::NotFound { resource, id }
+            | Self::Exists { resource, id }
+            | Self::InUse { resource, id, .. } => entry(resource, id.clone()),
+            Self::NotDeployed { configuration } | Self::NobodyMeant { configuration } => {
+                entry("configuration", configuration.to_string())
+            }
+            Self::OutboxFull { participant, .. } => entry("participant", participant.to_string()),
+            Self::UnknownDialect { dialect } => entry("dialect", dialect.to_string()),
+            _ => std::collections::HashMap::new(),
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let (code, reason) = error.code();
+        // The caller's mistakes are the caller's to read; ours are logged here, once.
+        if matches!(code, Code::Unavailable | Code::Internal)
+            && !matches!(error, Error::ShuttingDown)
+        {
+            error!(error = %Chain(&error), reason, "a call failed");
+        }
+        Self::with_error_details(code, error.to_string(), error.details(reason))
+    }
+}
+
+fn summary(violations: &[Violation]) -> String {
+    match violations {
+        [] => String::new(),
+        [only] => format!("{} {}", only.field, only.rule),
+        [first, rest @ ..] => format!("{} {}, and {} more", first.field, first.rule, rest.len()),
+    }
+}
+
+fn list_refusals(refusals: &[(ParticipantId, String)]) -> String {
+    refusals
+        .iter()
+        .map(|(participant, why)| format!("{participant}: {why}"))
+        .collect::<Vec<_>>()
+        .join("; ")
+}

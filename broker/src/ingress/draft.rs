@@ -1,0 +1,248 @@
+//! A submitted draft read field by field: every field that breaks a rule is named, all of them at once.
+
+use std::collections::BTreeSet;
+
+use domain::{
+    Ceiling, Operation, ParticipantId, Place, PurgeMode, Scope, Selector, command::WhenImpossible,
+    fidelity::Breadth, limits, operation::CustomOperation, selector::HostRegex,
+};
+use proto::v1;
+use service::trace::TraceContext;
+
+use crate::{
+    error::{Error, Violation},
+    verify::Draft,
+};
+
+/// Reads what a caller submitted.
+pub(super) fn read(
+    draft: Option<v1::CommandDraft>,
+    request_id: &str,
+    originator: ParticipantId,
+    trace: &TraceContext,
+) -> Result<Draft, Error> {
+    let draft = draft.ok_or_else(|| Error::invalid("draft", "must be given"))?;
+    let mut problems = Vec::new();
+    let configuration = optional(
+        &mut problems,
+        "draft.configuration_id",
+        &draft.configuration_id,
+    );
+    let request_id = optional(&mut problems, "request_id", request_id);
+    let operation = operation(&mut problems, draft.operation);
+    let selectors = selectors(&mut problems, draft.selectors);
+    let scope = scope(&mut problems, draft.scope);
+    let ceiling = ceiling(&mut problems, draft.ceiling);
+    let when_impossible = when_impossible(&mut problems, draft.when_impossible);
+    let Some(operation) = operation.filter(|_| problems.is_empty()) else {
+        return Err(Error::Invalid(problems));
+    };
+    Ok(Draft {
+        originator,
+        configuration,
+        operation,
+        selectors,
+        scope,
+        ceiling,
+        when_impossible,
+        request_id,
+        traceparent: Some(trace.to_string()),
+    })
+}
+
+type Problems = Vec<Violation>;
+
+/// Text that may be empty, read where it is not.
+fn optional<T: std::str::FromStr<Err = domain::BrokenRule>>(
+    problems: &mut Problems,
+    field: &str,
+    text: &str,
+) -> Option<T> {
+    if text.is_empty() {
+        None
+    } else {
+        parse(problems, field, text)
+    }
+}
+
+fn parse<T: std::str::FromStr<Err = domain::BrokenRule>>(
+    problems: &mut Problems,
+    field: &str,
+    text: &str,
+) -> Option<T> {
+    noted(problems, field, text.parse())
+}
+
+fn noted<T>(
+    problems: &mut Problems,
+    field: &str,
+    read: Result<T, domain::BrokenRule>,
+) -> Option<T> {
+    read.map_err(|rule| problems.push(Violation::new(field, rule.to_string())))
+        .ok()
+}
+
+fn operation(problems: &mut Problems, operation: Option<v1::Operation>) -> Option<Operation> {
+    use v1::operation::Kind;
+    match operation.and_then(|operation| operation.kind) {
+        Some(Kind::Purge(purge)) => match v1::PurgeMode::try_from(purge.mode) {
+            Ok(v1::PurgeMode::Unspecified | v1::PurgeMode::Delete) => {
+                Some(Operation::Purge(PurgeMode::Delete))
+            }
+            Ok(v1::PurgeMode::Invalidate) => Some(Operation::Purge(PurgeMode::Invalidate)),
+            Ok(v1::PurgeMode::Deferred) => Some(Operation::Purge(PurgeMode::Deferred)),
+            Err(_) => unknown_value(problems, "draft.operation.purge.mode"),
+        },
+        Some(Kind::Load(v1::Load {})) => Some(Operation::Load),
+        Some(Kind::Custom(custom)) => {
+            let name = parse(problems, "draft.operation.custom.name", &custom.name)?;
+            // Whether it may be repeated is the registration's to say (`verify`).
+            let parameters = custom.parameters.into_iter().collect();
+            Some(Operation::Custom(CustomOperation {
+                name,
+                repeatable: false,
+                parameters,
+            }))
+        }
+        None => {
+            problems.push(Violation::new(
+                "draft.operation",
+                "must be purge, load or custom",
+            ));
+            None
+        }
+    }
+}
+
+fn selectors(problems: &mut Problems, selectors: Vec<v1::Selector>) -> Vec<Selector> {
+    // Reading a million malformed ones would cost more than refusing them.
+    if selectors.len() > limits::SELECTORS_PER_COMMAND {
+        let rule = format!(
+            "must have at most {} (SELECTORS_PER_COMMAND)",
+            limits::SELECTORS_PER_COMMAND
+        );
+        problems.push(Violation::new("draft.selectors", rule));
+        return Vec::new();
+    }
+    let numbered = selectors.into_iter().enumerate();
+    numbered
+        .filter_map(|(index, one)| selector(problems, &format!("draft.selectors[{index}]"), one))
+        .collect()
+}
+
+fn selector(problems: &mut Problems, field: &str, selector: v1::Selector) -> Option<Selector> {
+    use v1::selector::Kind;
+    match selector.kind {
+        Some(Kind::Url(text)) => parse(problems, &format!("{field}.url"), &text).map(Selector::Url),
+        Some(Kind::Prefix(text)) => {
+            parse(problems, &format!("{field}.prefix"), &text).map(Selector::Prefix)
+        }
+        Some(Kind::Wildcard(text)) => {
+            parse(problems, &format!("{field}.wildcard"), &text).map(Selector::Wildcard)
+        }
+        Some(Kind::Tag(text)) => parse(problems, &format!("{field}.tag"), &text).map(Selector::Tag),
+        Some(Kind::Host(text)) => {
+            parse(problems, &format!("{field}.host"), &text).map(Selector::Host)
+        }
+        Some(Kind::Everything(v1::Everything {})) => Some(Selector::Everything),
+        Some(Kind::Regex(regex)) => {
+            let host = parse(problems, &format!("{field}.regex.host"), &regex.host)?;
+            let read = HostRegex::new(host, &regex.pattern);
+            noted(problems, &format!("{field}.regex.pattern"), read).map(Selector::Regex)
+        }
+        None => {
+            problems.push(Violation::new(
+                field,
+                "must be one of url, prefix, wildcard, regex, tag, host, everything",
+            ));
+            None
+        }
+    }
+}
+
+fn scope(problems: &mut Problems, scope: Option<v1::Scope>) -> Scope {
+    use v1::scope::Kind;
+    match scope.and_then(|scope| scope.kind) {
+        None | Some(Kind::Everywhere(v1::Everywhere {})) => Scope::Everywhere,
+        Some(Kind::Foreign(v1::Foreign {})) => Scope::Foreign,
+        Some(Kind::Participants(named)) => {
+            Scope::Participants(ids(problems, "draft.scope.participants", &named.ids))
+        }
+        Some(Kind::Servers(named)) => {
+            Scope::Servers(ids(problems, "draft.scope.servers", &named.ids))
+        }
+        Some(Kind::Places(named)) => Scope::Places(places(problems, &named.places)),
+    }
+}
+
+fn ids<T>(problems: &mut Problems, field: &str, texts: &[String]) -> BTreeSet<T>
+where
+    T: std::str::FromStr<Err = domain::BrokenRule> + Ord,
+{
+    check_count(problems, field, texts.len());
+    let texts = texts.iter().take(limits::SCOPE_ENTRIES).enumerate();
+    texts
+        .filter_map(|(index, text)| parse(problems, &format!("{field}.ids[{index}]"), text))
+        .collect()
+}
+
+fn places(problems: &mut Problems, places: &[v1::Place]) -> Vec<Place> {
+    check_count(problems, "draft.scope.places", places.len());
+    let places = places.iter().take(limits::SCOPE_ENTRIES).enumerate();
+    let read = |(index, place): (usize, &v1::Place)| {
+        let field = format!("draft.scope.places.places[{index}]");
+        let place = noted(
+            problems,
+            &field,
+            Place::new(&place.region, &place.country, &place.city),
+        )?;
+        if place.is_empty() {
+            problems.push(Violation::new(
+                field,
+                "must name a region, a country or a city",
+            ));
+        }
+        Some(place)
+    };
+    places.filter_map(read).collect()
+}
+
+fn check_count(problems: &mut Problems, field: &str, count: usize) {
+    if !(1..=limits::SCOPE_ENTRIES).contains(&count) {
+        let rule = format!("must name 1 to {} (SCOPE_ENTRIES)", limits::SCOPE_ENTRIES);
+        problems.push(Violation::new(field, rule));
+    }
+}
+
+fn ceiling(problems: &mut Problems, ceiling: Option<v1::Ceiling>) -> Ceiling {
+    let Some(ceiling) = ceiling else {
+        return Ceiling::default();
+    };
+    let widest = match v1::Breadth::try_from(ceiling.widest) {
+        Ok(v1::Breadth::Exact) => None,
+        Ok(v1::Breadth::Operation) => Some(Breadth::Operation),
+        Ok(v1::Breadth::Host) => Some(Breadth::Host),
+        Ok(v1::Breadth::Unspecified | v1::Breadth::Configuration) => Some(Breadth::Configuration),
+        Err(_) => unknown_value(problems, "draft.ceiling.widest"),
+    };
+    Ceiling {
+        widest,
+        narrowed: ceiling.allow_narrowed,
+    }
+}
+
+fn when_impossible(problems: &mut Problems, value: i32) -> WhenImpossible {
+    match v1::WhenImpossible::try_from(value) {
+        Ok(v1::WhenImpossible::Unspecified | v1::WhenImpossible::Skip) => WhenImpossible::Skip,
+        Ok(v1::WhenImpossible::Refuse) => WhenImpossible::Refuse,
+        Err(_) => unknown_value(problems, "draft.when_impossible").unwrap_or_default(),
+    }
+}
+
+fn unknown_value<T>(problems: &mut Problems, field: &str) -> Option<T> {
+    problems.push(Violation::new(
+        field,
+        "must be a value that this version knows",
+    ));
+    None
+}

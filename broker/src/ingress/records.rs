@@ -1,0 +1,251 @@
+//! The registry's records, proto to domain and back, field by field.
+
+use domain::{
+    Configuration, Deployment, HostName, Participant, Place, Server, limits,
+    participant::OwnServers,
+};
+use proto::v1;
+
+use crate::{
+    error::{Error, Violation},
+    store::Record,
+};
+
+/// A record's two forms.
+pub(super) trait Form: Sized {
+    /// Its proto message.
+    type Message;
+    /// Reads the message; every field that breaks a rule is named.
+    fn read(message: Self::Message) -> Result<Self, Error>;
+    /// Shows it.
+    fn show(&self) -> Self::Message;
+    /// As the store knows it.
+    fn into_record(self) -> Record;
+}
+
+/// Reads fields and collects what is wrong with them.
+struct Fields {
+    resource: &'static str,
+    problems: Vec<Violation>,
+}
+
+impl Fields {
+    const fn of(resource: &'static str) -> Self {
+        Self {
+            resource,
+            problems: Vec::new(),
+        }
+    }
+
+    fn parse<T: std::str::FromStr<Err = domain::BrokenRule>>(
+        &mut self,
+        field: &str,
+        text: &str,
+    ) -> Option<T> {
+        text.parse()
+            .map_err(|rule: domain::BrokenRule| self.broken(field, &rule.to_string()))
+            .ok()
+    }
+
+    fn parse_all<T: std::str::FromStr<Err = domain::BrokenRule>>(
+        &mut self,
+        field: &str,
+        texts: &[String],
+    ) -> Vec<T> {
+        let texts = texts.iter().enumerate();
+        texts
+            .filter_map(|(index, text)| self.parse(&format!("{field}[{index}]"), text))
+            .collect()
+    }
+
+    fn broken(&mut self, field: &str, rule: &str) {
+        self.problems
+            .push(Violation::new(format!("{}.{field}", self.resource), rule));
+    }
+
+    fn finish<T>(self, record: Option<T>) -> Result<T, Error> {
+        match record {
+            Some(record) if self.problems.is_empty() => Ok(record),
+            _ => Err(Error::Invalid(self.problems)),
+        }
+    }
+}
+
+impl Form for Participant {
+    type Message = v1::Participant;
+
+    fn read(message: v1::Participant) -> Result<Self, Error> {
+        let mut fields = Fields::of("participant");
+        let id = fields.parse("id", &message.id);
+        if message.display_name.len() > limits::LABEL_LENGTH
+            || message.display_name.chars().any(char::is_control)
+        {
+            fields.broken(
+                "display_name",
+                "must be at most 200 characters without control characters",
+            );
+        }
+        let invocation_system = match message.invocation_system.as_str() {
+            "" => None,
+            name => fields.parse("invocation_system", name),
+        };
+        let own_servers = if message.excludes_own_servers {
+            OwnServers::Excluded
+        } else {
+            OwnServers::Included
+        };
+        let display_name = message.display_name;
+        fields.finish(id.map(|id| Self {
+            id,
+            display_name,
+            invocation_system,
+            own_servers,
+        }))
+    }
+
+    fn show(&self) -> v1::Participant {
+        v1::Participant {
+            id: self.id.to_string(),
+            display_name: self.display_name.clone(),
+            invocation_system: self
+                .invocation_system
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            excludes_own_servers: self.own_servers == OwnServers::Excluded,
+        }
+    }
+
+    fn into_record(self) -> Record {
+        Record::Participant(self)
+    }
+}
+
+impl Form for Server {
+    type Message = v1::Server;
+
+    fn read(message: v1::Server) -> Result<Self, Error> {
+        let mut fields = Fields::of("server");
+        let id = fields.parse("id", &message.id);
+        let participant = fields.parse("participant_id", &message.participant_id);
+        let dialect = fields.parse("dialect", &message.dialect);
+        let address = fields.parse("address", &message.address);
+        let place = message.place.unwrap_or_default();
+        let place = Place::new(&place.region, &place.country, &place.city)
+            .map_err(|rule| fields.broken("place", &rule.to_string()))
+            .ok();
+        let record = id.zip(participant).zip(dialect).zip(address).zip(place);
+        fields.finish(
+            record.map(|((((id, participant), dialect), address), place)| Self {
+                id,
+                participant,
+                dialect,
+                address,
+                place,
+            }),
+        )
+    }
+
+    fn show(&self) -> v1::Server {
+        v1::Server {
+            id: self.id.to_string(),
+            participant_id: self.participant.to_string(),
+            dialect: self.dialect.to_string(),
+            address: self.address.to_string(),
+            place: Some(place(&self.place)),
+        }
+    }
+
+    fn into_record(self) -> Record {
+        Record::Server(self)
+    }
+}
+
+impl Form for Configuration {
+    type Message = v1::Configuration;
+
+    fn read(message: v1::Configuration) -> Result<Self, Error> {
+        let mut fields = Fields::of("configuration");
+        let id = fields.parse("id", &message.id);
+        let customer = fields.parse("customer_id", &message.customer_id);
+        let owner = fields.parse("owner_id", &message.owner_id);
+        if !(1..=limits::HOSTS_PER_CONFIGURATION).contains(&message.hosts.len()) {
+            fields.broken(
+                "hosts",
+                "must be 1 to 100 host names (HOSTS_PER_CONFIGURATION)",
+            );
+            return fields.finish(None);
+        }
+        let mut hosts: Vec<HostName> = fields.parse_all("hosts", &message.hosts);
+        hosts.sort_unstable();
+        hosts.dedup();
+        let record = id.zip(customer).zip(owner);
+        fields.finish(record.map(|((id, customer), owner)| Self {
+            id,
+            customer,
+            owner,
+            hosts,
+        }))
+    }
+
+    fn show(&self) -> v1::Configuration {
+        v1::Configuration {
+            id: self.id.to_string(),
+            customer_id: self.customer.to_string(),
+            owner_id: self.owner.to_string(),
+            hosts: self.hosts.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn into_record(self) -> Record {
+        Record::Configuration(self)
+    }
+}
+
+impl Form for Deployment {
+    type Message = v1::Deployment;
+
+    fn read(message: v1::Deployment) -> Result<Self, Error> {
+        let mut fields = Fields::of("deployment");
+        let id = fields.parse("id", &message.id);
+        let configuration = fields.parse("configuration_id", &message.configuration_id);
+        let participant = fields.parse("participant_id", &message.participant_id);
+        if message.server_ids.len() > limits::SERVERS_PER_DEPLOYMENT {
+            fields.broken(
+                "server_ids",
+                "must be at most 10,000 (SERVERS_PER_DEPLOYMENT)",
+            );
+            return fields.finish(None);
+        }
+        let servers = fields.parse_all("server_ids", &message.server_ids);
+        let record = id.zip(configuration).zip(participant);
+        fields.finish(record.map(|((id, configuration), participant)| Self {
+            id,
+            configuration,
+            participant,
+            servers,
+        }))
+    }
+
+    fn show(&self) -> v1::Deployment {
+        v1::Deployment {
+            id: self.id.to_string(),
+            configuration_id: self.configuration.to_string(),
+            participant_id: self.participant.to_string(),
+            server_ids: self.servers.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn into_record(self) -> Record {
+        Record::Deployment(self)
+    }
+}
+
+/// A place.
+pub(super) fn place(place: &Place) -> v1::Place {
+    v1::Place {
+        region: place.region.clone().unwrap_or_default(),
+        country: place.country.clone().unwrap_or_default(),
+        city: place.city.clone().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,362 @@
+//! Domain to proto: what an originator sees.
+
+use std::collections::HashMap;
+
+use domain::{
+    Command, Evidence, Execution, Fidelity, Finding, NativeCall, Operation, Outcome, PurgeMode,
+    Scope, Selector, ServerId, ServerResult, Standing, State, Timestamp, command::WhenImpossible,
+    fault::Again, fidelity::Breadth, standing::Overall,
+};
+use proto::v1;
+
+use crate::{
+    store::StoredCommand,
+    translate::{Planned, PlannedExecution},
+};
+
+/// A command with its executions; `full` includes what each server made of it.
+pub(super) fn command(stored: &StoredCommand, full: bool) -> v1::Command {
+    let command = &stored.command;
+    let one = |execution| {
+        if full {
+            self::execution(execution)
+        } else {
+            brief(execution)
+        }
+    };
+    v1::Command {
+        id: command.id.to_string(),
+        originator_id: command.originator.to_string(),
+        draft: Some(draft(command)),
+        accept_time: Some(timestamp(command.accepted_at)),
+        standing: Some(standing(&stored.standing())),
+        executions: stored.executions.iter().map(one).collect(),
+        revision: stored.revision,
+        request_id: command
+            .request_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+    }
+}
+
+/// A plan.
+pub(super) fn plan(planned: &Planned) -> v1::Plan {
+    v1::Plan {
+        configuration_id: planned.command.configuration.to_string(),
+        executions: planned.executions.iter().map(planned_execution).collect(),
+    }
+}
+
+fn planned_execution(execution: &PlannedExecution) -> v1::PlannedExecution {
+    let native = execution.native.iter().map(|order| v1::NativeOrder {
+        dialect: order.dialect.to_string(),
+        server_ids: order
+            .servers
+            .iter()
+            .map(|server| server.id.to_string())
+            .collect(),
+        calls: order.calls.iter().map(native_call).collect(),
+    });
+    v1::PlannedExecution {
+        participant_id: execution.participant.to_string(),
+        fidelity: Some(fidelity(&execution.fidelity)),
+        server_ids: execution
+            .servers
+            .iter()
+            .map(|server| server.id.to_string())
+            .collect(),
+        native: native.collect(),
+    }
+}
+
+fn native_call(call: &NativeCall) -> v1::NativeCall {
+    let header = |(name, value): &(String, String)| v1::NativeHeader {
+        name: name.clone(),
+        value: value.clone(),
+    };
+    v1::NativeCall {
+        method: call.method.clone(),
+        host: call.host.clone().unwrap_or_default(),
+        path: call.path.clone(),
+        headers: call.headers.iter().map(header).collect(),
+        body: call.body.clone().unwrap_or_default(),
+        selectors: call.selectors.clone(),
+    }
+}
+
+/// One execution with what each server made of it.
+pub(super) fn execution(execution: &Execution) -> v1::Execution {
+    let results: HashMap<&ServerId, &ServerResult> = execution
+        .results
+        .iter()
+        .map(|result| (&result.server, result))
+        .collect();
+    let server = |id: &ServerId| match results.get(id) {
+        Some(result) => server_result(result),
+        None => unreported(id, &execution.state),
+    };
+    v1::Execution {
+        servers: execution.servers.iter().map(server).collect(),
+        ..brief(execution)
+    }
+}
+
+fn brief(execution: &Execution) -> v1::Execution {
+    let (evidence, fault) = match &execution.state {
+        State::Done(evidence) => (self::evidence(*evidence), None),
+        State::Failed(fault) => (v1::Evidence::Unspecified, Some(self::fault(fault))),
+        _ => (v1::Evidence::Unspecified, None),
+    };
+    v1::Execution {
+        id: execution.id.to_string(),
+        participant_id: execution.id.participant.to_string(),
+        state: state(&execution.state).into(),
+        evidence: evidence.into(),
+        fault,
+        fidelity: Some(fidelity(&execution.fidelity)),
+        servers: Vec::new(),
+        change_time: Some(timestamp(execution.changed_at)),
+        sequence: execution.sequence,
+    }
+}
+
+/// A server that nobody spoke of is where its execution is, but never done by that alone.
+fn unreported(id: &ServerId, execution: &State) -> v1::ServerResult {
+    let state = match execution {
+        State::Done(_) | State::Failed(_) => v1::ExecutionState::Unanswered,
+        other => state(other),
+    };
+    v1::ServerResult {
+        server_id: id.to_string(),
+        state: state.into(),
+        ..v1::ServerResult::default()
+    }
+}
+
+fn server_result(result: &ServerResult) -> v1::ServerResult {
+    let (state, evidence, fault) = match &result.outcome {
+        Outcome::Done(evidence) => (v1::ExecutionState::Done, self::evidence(*evidence), None),
+        Outcome::Failed(fault) => (
+            v1::ExecutionState::Failed,
+            v1::Evidence::Unspecified,
+            Some(self::fault(fault)),
+        ),
+        Outcome::Unknown => (v1::ExecutionState::Unknown, v1::Evidence::Unspecified, None),
+    };
+    let finding =
+        |found: &domain::result::SelectorFinding| self::finding(found.selector, &found.finding);
+    v1::ServerResult {
+        server_id: result.server.to_string(),
+        state: state.into(),
+        evidence: evidence.into(),
+        fault,
+        findings: result.findings.iter().map(finding).collect(),
+        attempts: result.attempts,
+        took_ms: result.took_ms,
+    }
+}
+
+fn finding(selector: u32, finding: &Finding) -> v1::SelectorFinding {
+    let (word, count, origin_status) = match finding {
+        Finding::Accepted => ("accepted", None, 0),
+        Finding::Removed(count) => ("removed", *count, 0),
+        Finding::Invalidated(count) => ("invalidated", *count, 0),
+        Finding::Banned => ("banned", None, 0),
+        Finding::NothingHeld => ("nothing_held", None, 0),
+        Finding::Stored => ("stored", None, 0),
+        Finding::AlreadyThere => ("already_there", None, 0),
+        Finding::TooLarge => ("too_large", None, 0),
+        Finding::RefusedByRules => ("refused_by_rules", None, 0),
+        Finding::OriginStatus(status) => ("origin_status", None, u32::from(*status)),
+    };
+    v1::SelectorFinding {
+        selector,
+        finding: word.to_owned(),
+        count,
+        origin_status,
+        success: finding.is_success(),
+    }
+}
+
+/// The standing.
+pub(super) fn standing(standing: &Standing) -> v1::Standing {
+    let counts = [
+        ("accepted", standing.accepted),
+        ("dispatched", standing.dispatched),
+        ("running", standing.running),
+        ("done", standing.done),
+        ("failed", standing.failed),
+        ("unsupported", standing.unsupported),
+        ("cancelled", standing.cancelled),
+        ("expired", standing.expired),
+        ("unanswered", standing.unanswered),
+        ("unknown", standing.unknown),
+    ];
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    v1::Standing {
+        overall: overall(standing.overall()).into(),
+        settled: standing.open() == 0,
+        counts: counts
+            .map(|(state, count)| (state.to_owned(), count))
+            .collect(),
+        evidence: standing
+            .evidence
+            .map_or(v1::Evidence::Unspecified, evidence)
+            .into(),
+    }
+}
+
+fn overall(overall: Overall) -> v1::Overall {
+    match overall {
+        Overall::Pending => v1::Overall::Pending,
+        Overall::Active => v1::Overall::Active,
+        Overall::Complete => v1::Overall::Complete,
+        Overall::Processed => v1::Overall::Processed,
+        Overall::Partial => v1::Overall::Partial,
+        Overall::Failed => v1::Overall::Failed,
+        Overall::Cancelled => v1::Overall::Cancelled,
+    }
+}
+
+fn state(state: &State) -> v1::ExecutionState {
+    match state {
+        State::Accepted => v1::ExecutionState::Accepted,
+        State::Dispatched => v1::ExecutionState::Dispatched,
+        State::Running => v1::ExecutionState::Running,
+        State::Done(_) => v1::ExecutionState::Done,
+        State::Failed(_) => v1::ExecutionState::Failed,
+        State::Unsupported => v1::ExecutionState::Unsupported,
+        State::Cancelled => v1::ExecutionState::Cancelled,
+        State::Expired => v1::ExecutionState::Expired,
+        State::Unanswered => v1::ExecutionState::Unanswered,
+        State::Unknown => v1::ExecutionState::Unknown,
+    }
+}
+
+fn evidence(evidence: Evidence) -> v1::Evidence {
+    match evidence {
+        Evidence::Acknowledged => v1::Evidence::Acknowledged,
+        Evidence::Estimated => v1::Evidence::Estimated,
+        Evidence::Reported => v1::Evidence::Reported,
+        Evidence::Verified => v1::Evidence::Verified,
+    }
+}
+
+fn fault(fault: &domain::Fault) -> v1::Fault {
+    v1::Fault {
+        code: fault.code.as_str().to_owned(),
+        side: fault.side.as_str().to_owned(),
+        retryable: fault.again != Again::Never,
+        message: fault.message.clone(),
+    }
+}
+
+fn fidelity(fidelity: &Fidelity) -> v1::FidelityReport {
+    let (word, widened_to) = match fidelity {
+        Fidelity::Exact => (v1::Fidelity::Exact, v1::Breadth::Unspecified),
+        Fidelity::Widened { to, .. } => (v1::Fidelity::Widened, breadth(*to)),
+        Fidelity::Narrowed { .. } => (v1::Fidelity::Narrowed, v1::Breadth::Unspecified),
+        Fidelity::Impossible { .. } => (v1::Fidelity::Impossible, v1::Breadth::Unspecified),
+    };
+    let why = fidelity.why().unwrap_or_default().to_owned();
+    v1::FidelityReport {
+        fidelity: word.into(),
+        widened_to: widened_to.into(),
+        why,
+    }
+}
+
+fn breadth(breadth: Breadth) -> v1::Breadth {
+    match breadth {
+        Breadth::Operation => v1::Breadth::Operation,
+        Breadth::Host => v1::Breadth::Host,
+        Breadth::Configuration => v1::Breadth::Configuration,
+    }
+}
+
+fn draft(command: &Command) -> v1::CommandDraft {
+    v1::CommandDraft {
+        configuration_id: command.configuration.to_string(),
+        operation: Some(v1::Operation {
+            kind: Some(operation(&command.operation)),
+        }),
+        selectors: command.selectors.iter().map(selector).collect(),
+        scope: Some(v1::Scope {
+            kind: Some(scope(&command.scope)),
+        }),
+        ceiling: Some(v1::Ceiling {
+            widest: command
+                .ceiling
+                .widest
+                .map_or(v1::Breadth::Exact, breadth)
+                .into(),
+            allow_narrowed: command.ceiling.narrowed,
+        }),
+        when_impossible: match command.when_impossible {
+            WhenImpossible::Skip => v1::WhenImpossible::Skip,
+            WhenImpossible::Refuse => v1::WhenImpossible::Refuse,
+        }
+        .into(),
+    }
+}
+
+fn operation(operation: &Operation) -> v1::operation::Kind {
+    use v1::operation::Kind;
+    match operation {
+        Operation::Purge(mode) => {
+            let mode = match mode {
+                PurgeMode::Delete => v1::PurgeMode::Delete,
+                PurgeMode::Invalidate => v1::PurgeMode::Invalidate,
+                PurgeMode::Deferred => v1::PurgeMode::Deferred,
+            };
+            Kind::Purge(v1::Purge { mode: mode.into() })
+        }
+        Operation::Load => Kind::Load(v1::Load {}),
+        Operation::Custom(custom) => Kind::Custom(v1::CustomOperation {
+            name: custom.name.to_string(),
+            parameters: custom.parameters.clone().into_iter().collect(),
+        }),
+    }
+}
+
+fn selector(selector: &Selector) -> v1::Selector {
+    use v1::selector::Kind;
+    let kind = match selector {
+        Selector::Url(url) => Kind::Url(url.to_string()),
+        Selector::Prefix(part) => Kind::Prefix(part.to_string()),
+        Selector::Wildcard(part) => Kind::Wildcard(part.to_string()),
+        Selector::Regex(regex) => Kind::Regex(v1::HostRegex {
+            host: regex.host.to_string(),
+            pattern: regex.pattern().to_owned(),
+        }),
+        Selector::Tag(tag) => Kind::Tag(tag.to_string()),
+        Selector::Host(host) => Kind::Host(host.to_string()),
+        Selector::Everything => Kind::Everything(v1::Everything {}),
+    };
+    v1::Selector { kind: Some(kind) }
+}
+
+fn scope(scope: &Scope) -> v1::scope::Kind {
+    use v1::scope::Kind;
+    match scope {
+        Scope::Everywhere => Kind::Everywhere(v1::Everywhere {}),
+        Scope::Foreign => Kind::Foreign(v1::Foreign {}),
+        Scope::Participants(ids) => Kind::Participants(v1::Ids {
+            ids: ids.iter().map(ToString::to_string).collect(),
+        }),
+        Scope::Servers(ids) => Kind::Servers(v1::Ids {
+            ids: ids.iter().map(ToString::to_string).collect(),
+        }),
+        Scope::Places(places) => Kind::Places(v1::Places {
+            places: places.iter().map(super::records::place).collect(),
+        }),
+    }
+}
+
+fn timestamp(moment: Timestamp) -> prost_types::Timestamp {
+    let millis = moment.as_millis();
+    prost_types::Timestamp {
+        seconds: i64::try_from(millis / 1_000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(millis % 1_000 * 1_000_000).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,114 @@
+//! `WatchCommand`: what changed since the caller last looked, until all has settled.
+//!
+//! Invariant: the token is the command's revision, and an execution is told when its own revision is newer: whichever
+//! replica answers, from whichever token, nothing is told twice and nothing is left out.
+
+use std::time::Duration;
+
+use domain::CommandId;
+use futures::Stream;
+use proto::v1;
+use tonic::Status;
+
+use super::{commands::Commands, identity::Identity, view};
+use crate::{error::Error, store::StoredCommand, track::Subscription};
+
+/// How often a watcher looks even when it heard nothing: hearing is only a hint.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// One open call.
+pub(super) struct Watch {
+    service: Commands,
+    identity: Identity,
+    id: CommandId,
+    seen: Option<u64>,
+    subscription: Subscription,
+    done: bool,
+}
+
+impl Watch {
+    /// Checks that the caller may watch, and subscribes before the first look, so that no change falls in between.
+    pub(super) async fn start(
+        service: Commands,
+        identity: Identity,
+        request: &v1::WatchCommandRequest,
+    ) -> Result<Self, Error> {
+        let seen =
+            match request.resume_token.as_str() {
+                "" => None,
+                token => Some(token.parse().map_err(|_| {
+                    Error::invalid("resume_token", "must be from an answer before")
+                })?),
+            };
+        let stored = service.visible(&identity, &request.command_id).await?;
+        let id = stored.command.id;
+        let subscription = service.watchers.subscribe(id);
+        Ok(Self {
+            service,
+            identity,
+            id,
+            seen,
+            subscription,
+            done: false,
+        })
+    }
+
+    /// The answers.
+    pub(super) fn into_stream(
+        self,
+    ) -> impl Stream<Item = Result<v1::WatchCommandResponse, Status>> + Send {
+        futures::stream::unfold(self, |mut watch| async move {
+            let answer = watch.next().await?;
+            watch.done |= answer.is_err();
+            Some((answer.map_err(Status::from), watch))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Result<v1::WatchCommandResponse, Error>> {
+        while !self.done {
+            match self
+                .service
+                .visible(&self.identity, &self.id.to_string())
+                .await
+            {
+                Err(error) => return Some(Err(error)),
+                Ok(stored) => {
+                    self.done = stored.standing().open() == 0;
+                    if let Some(answer) = self.news(&stored) {
+                        return Some(Ok(answer));
+                    }
+                }
+            }
+            if !self.done && !self.wait().await {
+                return Some(Err(Error::ShuttingDown));
+            }
+        }
+        None
+    }
+
+    /// Waits for a change, for the next regular look, or for the end; `false` for the end.
+    async fn wait(&mut self) -> bool {
+        tokio::select! {
+            () = self.service.stop.cancelled() => false,
+            () = self.subscription.changed() => true,
+            () = tokio::time::sleep(LOOK_EVERY) => true,
+        }
+    }
+
+    fn news(&mut self, stored: &StoredCommand) -> Option<v1::WatchCommandResponse> {
+        let seen = self.seen.replace(stored.revision);
+        // The first answer is given even when nothing changed: the caller learns that it is up to date.
+        if seen == Some(stored.revision) && !self.done {
+            return None;
+        }
+        let newer = stored
+            .executions
+            .iter()
+            .filter(|execution| seen.is_none_or(|seen| execution.revision > seen));
+        Some(v1::WatchCommandResponse {
+            standing: Some(view::standing(&stored.standing())),
+            executions: newer.map(view::execution).collect(),
+            resume_token: stored.revision.to_string(),
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! The broker: `broker [--config FILE] [serve | provision | check]`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use broker::{app, config};
+use clap::{Parser, Subcommand};
+
+/// The command broker of a federation of CDNs.
+#[derive(Parser)]
+#[command(name = "broker", version)]
+struct Arguments {
+    /// The operator's configuration; see `broker defaults` for every key.
+    #[arg(long, value_name = "FILE", env = "BROKER_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+#[derive(Subcommand, Clone, Copy)]
+enum Task {
+    /// Serves (the default).
+    Serve,
+    /// Declares in RabbitMQ what the registry asks for, and ends.
+    Provision,
+    /// Checks the configuration, and ends.
+    Check,
+    /// Prints the default configuration, which documents every key.
+    Defaults,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let load = || {
+        service::configuration::load(
+            config::DEFAULT,
+            arguments.config.as_deref(),
+            config::ENVIRONMENT_PREFIX,
+        )
+    };
+    match arguments.task.unwrap_or(Task::Serve) {
+        Task::Serve => service::main("broker", load, app::serve),
+        Task::Provision => service::main("broker", load, app::provision),
+        Task::Check => service::main("broker", load, |_: config::Config, _| async {
+            Ok::<(), app::Failure>(())
+        }),
+        Task::Defaults => {
+            #[expect(clippy::print_stdout, reason = "this is what was asked for")]
+            {
+                print!("{}", config::DEFAULT);
+            }
+            ExitCode::SUCCESS
+        }
+    }
+}

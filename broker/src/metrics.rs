@@ -1,0 +1,150 @@
+//! Every metric of the broker, once: `docs/metrics.md` is compared with this table by a test.
+
+use service::telemetry::{Description, Kind, Unit};
+
+/// Commands by operation and what became of the call.
+pub const COMMANDS_TOTAL: &str = "broker_commands_total";
+/// Executions that reached a state.
+pub const EXECUTIONS_TOTAL: &str = "broker_executions_total";
+/// From acceptance to the settled state of an execution.
+pub const SETTLE_SECONDS: &str = "broker_execution_settle_seconds";
+/// Entries that wait in the outbox.
+pub const OUTBOX_EXECUTIONS: &str = "broker_outbox_executions";
+/// Age of the oldest entry.
+pub const OUTBOX_AGE_SECONDS: &str = "broker_outbox_age_seconds";
+/// Executions that are out and not reported.
+pub const UNREPORTED_EXECUTIONS: &str = "broker_unreported_executions";
+/// Dispatches by what became of them.
+pub const DISPATCHES_TOTAL: &str = "broker_dispatches_total";
+/// Executions in one dispatch.
+pub const DISPATCH_EXECUTIONS: &str = "broker_dispatch_executions";
+/// From publish to confirm.
+pub const PUBLISH_SECONDS: &str = "broker_publish_seconds";
+/// Reports by what became of them.
+pub const REPORTS_TOTAL: &str = "broker_reports_total";
+/// Reports that RabbitMQ delivered again.
+pub const REDELIVERIES_TOTAL: &str = "broker_redeliveries_total";
+/// Watchers now.
+pub const WATCHERS: &str = "broker_watchers";
+/// Lanes that this replica dispatches.
+pub const LANES_OWNED: &str = "broker_lanes_owned";
+/// Commands deleted after their retention.
+pub const RETIRED_TOTAL: &str = "broker_commands_retired_total";
+
+/// The table.
+pub const TABLE: &[Description] = &[
+    row(
+        COMMANDS_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["operation", "result"],
+        "Commands accepted or recognised as repeated.",
+    ),
+    row(
+        EXECUTIONS_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["participant", "state"],
+        "Executions that reached a state.",
+    ),
+    row(
+        SETTLE_SECONDS,
+        Kind::Histogram,
+        Unit::Seconds,
+        &["participant"],
+        "From the acceptance of a command to the settled state of an execution.",
+    ),
+    row(
+        OUTBOX_EXECUTIONS,
+        Kind::Gauge,
+        Unit::Count,
+        &["participant"],
+        "Executions that wait in the outbox; shown by the replica that empties it.",
+    ),
+    row(
+        OUTBOX_AGE_SECONDS,
+        Kind::Gauge,
+        Unit::Seconds,
+        &["participant"],
+        "Age of the oldest execution in the outbox.",
+    ),
+    row(
+        UNREPORTED_EXECUTIONS,
+        Kind::Gauge,
+        Unit::Count,
+        &["participant"],
+        "Executions that were sent and have not been reported.",
+    ),
+    row(
+        DISPATCHES_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["participant", "result"],
+        "Messages to adapters: confirmed, refused, unroutable, timed_out or unavailable.",
+    ),
+    row(
+        DISPATCH_EXECUTIONS,
+        Kind::Histogram,
+        Unit::Count,
+        &[],
+        "Executions in one message to an adapter.",
+    ),
+    row(
+        PUBLISH_SECONDS,
+        Kind::Histogram,
+        Unit::Seconds,
+        &[],
+        "From the publishing of a message to its confirm.",
+    ),
+    row(
+        REPORTS_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["result"],
+        "Messages from adapters: applied, unreadable, foreign or unknown_execution; the last three are dead-lettered.",
+    ),
+    row(
+        REDELIVERIES_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &[],
+        "Messages from adapters that RabbitMQ delivered again.",
+    ),
+    row(
+        WATCHERS,
+        Kind::Gauge,
+        Unit::Count,
+        &[],
+        "Calls of WatchCommand that are open.",
+    ),
+    row(
+        LANES_OWNED,
+        Kind::Gauge,
+        Unit::Count,
+        &[],
+        "Outboxes that this replica empties.",
+    ),
+    row(
+        RETIRED_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &[],
+        "Commands deleted when their retention had passed.",
+    ),
+];
+
+const fn row(
+    name: &'static str,
+    kind: Kind,
+    unit: Unit,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Description {
+    Description {
+        name,
+        kind,
+        unit,
+        labels,
+        help,
+    }
+}

@@ -1,0 +1,476 @@
+//! Changing the registry: who may, and what must hold.
+//!
+//! Invariant: nothing refers to a record that is not there, and a host name belongs to one configuration. What a caller may
+//! not see does not exist for it. A participant's queues stand before the participant can be told anything.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use amqp::Provisioner;
+use dialects::Counterpart;
+use domain::{
+    Configuration, ConfigurationId, Deployment, DeploymentId, HostName, Participant, ParticipantId,
+    Server, ServerId,
+};
+use tracing::info;
+
+use crate::{
+    directory::{Directory, Follower, Tables},
+    error::Error,
+    ingress::Identity,
+    store::{Put, Record, RecordKind, Store},
+    translate::is_dialect_for,
+};
+
+/// How often a change is checked anew because another replica changed something meanwhile.
+const ATTEMPTS: u32 = 20;
+
+/// What a write is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It must not be there yet.
+    Create,
+    /// It must be there.
+    Update,
+}
+
+/// A kind of record that callers can look at.
+pub trait Visible: Sized {
+    /// Its id.
+    type Id: Ord + std::str::FromStr<Err = domain::BrokenRule>;
+    /// What it is called in errors.
+    const RESOURCE: &'static str;
+    /// Its kind.
+    const KIND: RecordKind;
+    /// Where it stands.
+    fn table(tables: &Tables) -> &BTreeMap<Self::Id, Arc<Self>>;
+    /// Its id as text.
+    fn id_text(&self) -> &str;
+    /// Whether it exists for this caller.
+    fn is_visible(&self, identity: &Identity, tables: &Tables) -> bool;
+    /// What still refers to it.
+    fn referred_by(&self, tables: &Tables) -> Option<String>;
+}
+
+/// Changes the registry on one replica.
+#[derive(Clone)]
+pub struct Registrar {
+    store: Store,
+    follower: Follower,
+    directory: Arc<Directory>,
+    provisioner: Arc<Provisioner>,
+}
+
+impl Registrar {
+    /// A registrar.
+    pub fn new(
+        store: Store,
+        follower: Follower,
+        directory: Arc<Directory>,
+        provisioner: Arc<Provisioner>,
+    ) -> Self {
+        Self {
+            store,
+            follower,
+            directory,
+            provisioner,
+        }
+    }
+
+    /// What it knows.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Creates or updates a record.
+    pub async fn write(
+        &self,
+        identity: &Identity,
+        record: Record,
+        change: Change,
+    ) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            self.follower.catch_up().await?;
+            let seen = {
+                let tables = self.directory.read();
+                check(&tables, identity, &record, change)?;
+                tables.version
+            };
+            if let Record::Participant(participant) = &record {
+                self.provisioner
+                    .declare_participant(&participant.id)
+                    .await?;
+            }
+            if let Put::Written(_) = self.store.put(&record, seen).await? {
+                self.follower.catch_up().await?;
+                info!(
+                    resource = record.kind().singular(),
+                    id = record.id(),
+                    "wrote a record of the registry"
+                );
+                return Ok(());
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Deletes a record that nothing refers to.
+    pub async fn delete<R: Visible>(&self, identity: &Identity, id: &str) -> Result<(), Error> {
+        let key = id
+            .parse::<R::Id>()
+            .map_err(Error::broken(format!("{}_id", R::RESOURCE)))?;
+        for _ in 0..ATTEMPTS {
+            self.follower.catch_up().await?;
+            let seen = {
+                let tables = self.directory.read();
+                check_delete::<R>(&tables, identity, &key, id)?;
+                tables.version
+            };
+            if let Put::Written(_) = self.store.delete_record(R::KIND, id, seen).await? {
+                self.follower.catch_up().await?;
+                self.remove_queues::<R>(id).await?;
+                info!(
+                    resource = R::RESOURCE,
+                    id, "deleted a record of the registry"
+                );
+                return Ok(());
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// A participant that is gone leaves no queues.
+    async fn remove_queues<R: Visible>(&self, id: &str) -> Result<(), Error> {
+        match (R::KIND, id.parse()) {
+            (RecordKind::Participant, Ok(id)) => {
+                Ok(self.provisioner.remove_participant(&id).await?)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_delete<R: Visible>(
+    tables: &Tables,
+    identity: &Identity,
+    key: &R::Id,
+    id: &str,
+) -> Result<(), Error> {
+    let record = R::table(tables)
+        .get(key)
+        .filter(|record| record.is_visible(identity, tables));
+    let record = record.ok_or_else(|| Error::not_found(R::RESOURCE, id))?;
+    if R::KIND == RecordKind::Participant {
+        identity.require_operator()?;
+    }
+    match record.referred_by(tables) {
+        None => Ok(()),
+        Some(by) => Err(Error::InUse {
+            resource: R::RESOURCE,
+            id: id.to_owned(),
+            by,
+        }),
+    }
+}
+
+/// Whether `record` may be written.
+fn check(
+    tables: &Tables,
+    identity: &Identity,
+    record: &Record,
+    change: Change,
+) -> Result<(), Error> {
+    match record {
+        Record::Participant(participant) => {
+            check_participant(tables, identity, participant, change)
+        }
+        Record::Server(server) => check_server(tables, identity, server, change),
+        Record::Configuration(configuration) => {
+            check_configuration(tables, identity, configuration, change)
+        }
+        Record::Deployment(deployment) => check_deployment(tables, identity, deployment, change),
+    }
+}
+
+/// Whether the record is there as the change needs it; the one that is there must be the caller's to see.
+fn check_presence<'a, R: Visible>(
+    tables: &'a Tables,
+    identity: &Identity,
+    id: &R::Id,
+    id_text: &str,
+    change: Change,
+) -> Result<Option<&'a R>, Error> {
+    match (R::table(tables).get(id), change) {
+        (None, Change::Create) => Ok(None),
+        (Some(_), Change::Create) => Err(Error::Exists {
+            resource: R::RESOURCE,
+            id: id_text.to_owned(),
+        }),
+        (Some(record), Change::Update) if record.is_visible(identity, tables) => Ok(Some(record)),
+        (_, Change::Update) => Err(Error::not_found(R::RESOURCE, id_text)),
+    }
+}
+
+fn check_participant(
+    tables: &Tables,
+    identity: &Identity,
+    participant: &Participant,
+    change: Change,
+) -> Result<(), Error> {
+    identity.require_operator()?;
+    check_presence::<Participant>(
+        tables,
+        identity,
+        &participant.id,
+        participant.id.as_str(),
+        change,
+    )?;
+    amqp::Topology::check_participant(&participant.id).map_err(|_| {
+        Error::invalid(
+            "participant.id",
+            "must not be `replies`, which RabbitMQ's names use",
+        )
+    })?;
+    match &participant.invocation_system {
+        Some(name) if !is_dialect_for(name, Counterpart::InvocationSystem) => Err(Error::invalid(
+            "participant.invocation_system",
+            format!(
+                "must be a dialect of invocation systems: {}",
+                names_of(Counterpart::InvocationSystem)
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_server(
+    tables: &Tables,
+    identity: &Identity,
+    server: &Server,
+    change: Change,
+) -> Result<(), Error> {
+    let before =
+        check_presence::<Server>(tables, identity, &server.id, server.id.as_str(), change)?;
+    require_participant(
+        tables,
+        identity,
+        "server.participant_id",
+        &server.participant,
+    )?;
+    if before.is_some_and(|before| before.participant != server.participant) {
+        return Err(Error::invalid(
+            "server.participant_id",
+            "must stay what it is; delete the server and create it anew",
+        ));
+    }
+    if is_dialect_for(&server.dialect, Counterpart::Server) {
+        return Ok(());
+    }
+    let rule = format!(
+        "must be a dialect of servers: {}",
+        names_of(Counterpart::Server)
+    );
+    Err(Error::invalid("server.dialect", rule))
+}
+
+fn check_configuration(
+    tables: &Tables,
+    identity: &Identity,
+    configuration: &Configuration,
+    change: Change,
+) -> Result<(), Error> {
+    let id = &configuration.id;
+    check_presence::<Configuration>(tables, identity, id, id.as_str(), change)?;
+    require_participant(
+        tables,
+        identity,
+        "configuration.owner_id",
+        &configuration.owner,
+    )?;
+    let taken = |host: &HostName| tables.hosts.get(host).is_some_and(|other| other != id);
+    match configuration.hosts.iter().position(taken) {
+        None => Ok(()),
+        Some(index) => Err(Error::invalid(
+            format!("configuration.hosts[{index}]"),
+            "must not belong to another configuration",
+        )),
+    }
+}
+
+fn check_deployment(
+    tables: &Tables,
+    identity: &Identity,
+    deployment: &Deployment,
+    change: Change,
+) -> Result<(), Error> {
+    check_presence::<Deployment>(
+        tables,
+        identity,
+        &deployment.id,
+        deployment.id.as_str(),
+        change,
+    )?;
+    let configuration = tables.configurations.get(&deployment.configuration);
+    configuration
+        .filter(|configuration| identity.may_act_for(&configuration.owner))
+        .ok_or_else(|| Error::not_found("configuration", deployment.configuration.as_str()))?;
+    if !tables.participants.contains_key(&deployment.participant) {
+        return Err(Error::not_found(
+            "participant",
+            deployment.participant.as_str(),
+        ));
+    }
+    let wrong = deployment.servers.iter().position(|id| {
+        tables
+            .servers
+            .get(id)
+            .is_none_or(|server| server.participant != deployment.participant)
+    });
+    match wrong {
+        None => Ok(()),
+        Some(index) => {
+            let rule = format!("must be a server of participant {}", deployment.participant);
+            Err(Error::invalid(
+                format!("deployment.server_ids[{index}]"),
+                rule,
+            ))
+        }
+    }
+}
+
+fn require_participant(
+    tables: &Tables,
+    identity: &Identity,
+    field: &str,
+    id: &ParticipantId,
+) -> Result<(), Error> {
+    if !identity.may_act_for(id) {
+        return Err(Error::invalid(field, "must be the caller"));
+    }
+    if tables.participants.contains_key(id) {
+        return Ok(());
+    }
+    Err(Error::not_found("participant", id.as_str()))
+}
+
+fn names_of(counterpart: Counterpart) -> String {
+    let names = dialects::all()
+        .iter()
+        .filter(|dialect| dialect.counterpart() == counterpart);
+    names
+        .map(|dialect| dialect.name())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl Visible for Participant {
+    type Id = ParticipantId;
+    const RESOURCE: &'static str = "participant";
+    const KIND: RecordKind = RecordKind::Participant;
+
+    fn table(tables: &Tables) -> &BTreeMap<ParticipantId, Arc<Self>> {
+        &tables.participants
+    }
+
+    fn id_text(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn is_visible(&self, identity: &Identity, _: &Tables) -> bool {
+        identity.may_act_for(&self.id)
+    }
+
+    fn referred_by(&self, tables: &Tables) -> Option<String> {
+        let server = tables
+            .servers_of(&self.id)
+            .next()
+            .map(|server| format!("server {}", server.id));
+        let deployment = || {
+            let mut deployments = tables.deployments.values();
+            let found = deployments.find(|deployment| deployment.participant == self.id);
+            found.map(|deployment| format!("deployment {}", deployment.id))
+        };
+        let configuration = || {
+            let mut configurations = tables.configurations.values();
+            let found = configurations.find(|configuration| configuration.owner == self.id);
+            found.map(|configuration| format!("configuration {}", configuration.id))
+        };
+        server.or_else(deployment).or_else(configuration)
+    }
+}
+
+impl Visible for Server {
+    type Id = ServerId;
+    const RESOURCE: &'static str = "server";
+    const KIND: RecordKind = RecordKind::Server;
+
+    fn table(tables: &Tables) -> &BTreeMap<ServerId, Arc<Self>> {
+        &tables.servers
+    }
+
+    fn id_text(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn is_visible(&self, identity: &Identity, _: &Tables) -> bool {
+        identity.may_act_for(&self.participant)
+    }
+
+    fn referred_by(&self, tables: &Tables) -> Option<String> {
+        let mut deployments = tables.deployments.values();
+        let deployment = deployments.find(|deployment| deployment.servers.contains(&self.id));
+        deployment.map(|deployment| format!("deployment {}", deployment.id))
+    }
+}
+
+impl Visible for Configuration {
+    type Id = ConfigurationId;
+    const RESOURCE: &'static str = "configuration";
+    const KIND: RecordKind = RecordKind::Configuration;
+
+    fn table(tables: &Tables) -> &BTreeMap<ConfigurationId, Arc<Self>> {
+        &tables.configurations
+    }
+
+    fn id_text(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn is_visible(&self, identity: &Identity, _: &Tables) -> bool {
+        identity.may_act_for(&self.owner)
+    }
+
+    fn referred_by(&self, tables: &Tables) -> Option<String> {
+        tables
+            .deployments_of(&self.id)
+            .first()
+            .map(|deployment| format!("deployment {}", deployment.id))
+    }
+}
+
+impl Visible for Deployment {
+    type Id = DeploymentId;
+    const RESOURCE: &'static str = "deployment";
+    const KIND: RecordKind = RecordKind::Deployment;
+
+    fn table(tables: &Tables) -> &BTreeMap<DeploymentId, Arc<Self>> {
+        &tables.deployments
+    }
+
+    fn id_text(&self) -> &str {
+        self.id.as_str()
+    }
+
+    /// The configuration's owner placed it; the participant carries it.
+    fn is_visible(&self, identity: &Identity, tables: &Tables) -> bool {
+        let owner = tables
+            .configurations
+            .get(&self.configuration)
+            .map(|configuration| &configuration.owner);
+        identity.may_act_for(&self.participant)
+            || owner.is_some_and(|owner| identity.may_act_for(owner))
+    }
+
+    fn referred_by(&self, _: &Tables) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,164 @@
+//! Applying what is known of executions: reports, silence, expiry. One call for a batch of one participant.
+//!
+//! Invariant: the table of the state machine decides, so a repeated or late event changes nothing that it may not; a
+//! command whose last execution settled is noted for deletion in the same call.
+
+use std::time::Duration;
+
+use domain::{CommandId, Event, Fault, ParticipantId, ServerResult, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Shard, Store, StoreError, outbox::millis, transitions};
+
+/// KEYS: unreported, retire, then a command for each event. ARGV: participant, now, retention in ms, deadline of a running
+/// job, changes channel, then for each event: command id, event, report.
+/// Answers for each: the state after, with `!` in front when it moved; empty for an unknown execution.
+pub(super) const SCRIPT: &str = r"
+local field, answers, changed = 's:' .. ARGV[1], {}, {}
+for i = 3, #KEYS do
+  local at = 6 + (i - 3) * 3
+  local id, event = ARGV[at], ARGV[at + 1]
+  local record = redis.call('HGET', KEYS[i], field)
+  if not record then
+    answers[i - 2] = ''
+    redis.call('ZREM', KEYS[1], id)
+  else
+    local code, sequence = string.match(record, '^(%S+) %S+ %S+ (%S+)$')
+    local after = next_state[code .. ' ' .. event]
+    if after then
+      local revision = redis.call('HINCRBY', KEYS[i], 'revision', 1)
+      redis.call('HSET', KEYS[i], field, after .. ' ' .. revision .. ' ' .. ARGV[2] .. ' ' .. sequence)
+      if ARGV[at + 2] ~= '' then redis.call('HSET', KEYS[i], 'r:' .. ARGV[1], ARGV[at + 2]) end
+      changed[#changed + 1] = id
+      if settled[after] and not settled[code] then
+        redis.call('ZREM', KEYS[1], id)
+        if redis.call('HINCRBY', KEYS[i], 'open', -1) == 0 then
+          redis.call('ZADD', KEYS[2], ARGV[2] + ARGV[3], id)
+        end
+      elseif not settled[after] then
+        redis.call('ZADD', KEYS[1], ARGV[4], id)
+      end
+      answers[i - 2] = '!' .. after
+    else
+      answers[i - 2] = code
+    end
+  end
+end
+if #changed > 0 then redis.call('PUBLISH', ARGV[5], table.concat(changed, ' ')) end
+return answers
+";
+
+/// What became of one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// The execution moved; whether it has settled now.
+    Moved {
+        /// Whether it has settled now.
+        settled: bool,
+    },
+    /// It stays as it was: the event was a repetition, or too late.
+    Stayed,
+    /// The store knows no such execution.
+    Unknown,
+}
+
+/// What happened to one execution of a participant.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Of which command.
+    pub command: CommandId,
+    /// What happened.
+    pub event: Event,
+    /// Server by server.
+    pub results: Vec<ServerResult>,
+}
+
+/// What is kept of a report.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct ReportRecord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fault: Option<Fault>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) results: Vec<ServerResult>,
+}
+
+/// When things end.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// How long a settled command is kept.
+    pub retention: Duration,
+    /// By when a running job must be reported on.
+    pub running_until: Timestamp,
+}
+
+impl Store {
+    /// Applies events of one participant to commands of one shard, in order.
+    pub async fn apply(
+        &self,
+        shard: Shard,
+        participant: &ParticipantId,
+        outcomes: &[Outcome],
+        now: Timestamp,
+        terms: Terms,
+    ) -> Result<Vec<Applied>, StoreError> {
+        let mut call = self.scripts.apply.prepare_invoke();
+        call.key(self.keys.unreported(shard, participant))
+            .key(self.keys.retire(shard));
+        call.arg(participant.as_str())
+            .arg(now.as_millis())
+            .arg(millis(terms.retention));
+        call.arg(terms.running_until.as_millis())
+            .arg(self.keys.changes(shard));
+        for outcome in outcomes {
+            call.key(self.keys.command(shard, outcome.command));
+            call.arg(outcome.command.to_string())
+                .arg(transitions::event_code(&outcome.event))
+                .arg(report_record(outcome)?);
+        }
+        let answers: Vec<String> = self.redis.script(&call).await?;
+        Ok(answers.iter().map(|answer| read_answer(answer)).collect())
+    }
+
+    /// Commands of a participant whose deadline has passed without a report, at most `count`.
+    pub async fn overdue(
+        &self,
+        shard: Shard,
+        participant: &ParticipantId,
+        now: Timestamp,
+        count: isize,
+    ) -> Result<Vec<CommandId>, StoreError> {
+        let key = self.keys.unreported(shard, participant);
+        let due = redis::Cmd::zrangebyscore_limit(key, "-inf", now.as_millis(), 0, count);
+        let ids: Vec<String> = self.redis.command(&due).await?;
+        let read = |id: &String| {
+            id.parse()
+                .map_err(|_| StoreError::lacking("an unreported command's id"))
+        };
+        ids.iter().map(read).collect()
+    }
+}
+
+fn read_answer(answer: &str) -> Applied {
+    match answer.strip_prefix('!') {
+        Some(code) => Applied::Moved {
+            settled: transitions::state(code, None).is_some_and(|state| state.is_settled()),
+        },
+        None if answer.is_empty() => Applied::Unknown,
+        None => Applied::Stayed,
+    }
+}
+
+fn report_record(outcome: &Outcome) -> Result<String, StoreError> {
+    let fault = match &outcome.event {
+        Event::Failed(fault) => Some(fault.clone()),
+        _ => None,
+    };
+    if fault.is_none() && outcome.results.is_empty() {
+        return Ok(String::new());
+    }
+    let record = ReportRecord {
+        fault,
+        results: outcome.results.clone(),
+    };
+    serde_json::to_string(&record).map_err(|error| StoreError::unreadable("a report", error))
+}

@@ -1,0 +1,166 @@
+//! The roads to Redis: one that all ordinary calls share, a pool for calls that block, and one for listening.
+//!
+//! Invariant: every call has a limit, and a call that failed may be repeated, for each script is idempotent.
+//! Redis away means [`StoreError::Unavailable`], never a wait without end.
+
+use std::time::Duration;
+
+use deadpool_redis::{Manager, Pool, PoolConfig, Runtime, Timeouts};
+use redis::{
+    AsyncConnectionConfig, Client, FromRedisValue, Pipeline, Script,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use service::configuration::SecretUrl;
+use thiserror::Error;
+
+/// How long a connection may take to stand.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// How long Redis may take for one call; a flush to a slow disk is in it.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// How long a blocking read waits on the server, below the limit of its connection.
+pub(super) const BLOCK_LIMIT: Duration = Duration::from_secs(5);
+/// Connections for blocking reads; there is one such reader, and one more while it reconnects.
+const BLOCKING_CONNECTIONS: usize = 2;
+
+/// Redis did not do it.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Not reachable, too slow, or not able to take writes now; nothing is half written.
+    #[error("the store is not available")]
+    Unavailable(#[source] redis::RedisError),
+    /// The pool of connections gave none.
+    #[error("the store gives no connection")]
+    NoConnection(#[source] deadpool_redis::PoolError),
+    /// The address of Redis is none.
+    #[error("the store's address cannot be used")]
+    Address(#[source] redis::RedisError),
+    /// A record does not read as what was written.
+    #[error("a record of the store cannot be read: {what}")]
+    Unreadable {
+        /// Which record.
+        what: String,
+        /// Why.
+        #[source]
+        source: Option<serde_json::Error>,
+    },
+}
+
+impl From<redis::RedisError> for StoreError {
+    fn from(error: redis::RedisError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl StoreError {
+    /// A record that does not read.
+    pub(super) fn unreadable(what: impl Into<String>, source: serde_json::Error) -> Self {
+        Self::Unreadable {
+            what: what.into(),
+            source: Some(source),
+        }
+    }
+
+    /// A record that lacks something.
+    pub(super) fn lacking(what: impl Into<String>) -> Self {
+        Self::Unreadable {
+            what: what.into(),
+            source: None,
+        }
+    }
+}
+
+/// All connections of one replica.
+#[derive(Clone)]
+pub(super) struct Redis {
+    client: Client,
+    shared: ConnectionManager,
+    blocking: Pool,
+}
+
+impl Redis {
+    /// Connects once, so that a wrong address is known at the start.
+    pub(super) async fn connect(url: &SecretUrl) -> Result<Self, StoreError> {
+        let client = Client::open(url.expose()).map_err(StoreError::Address)?;
+        let settings = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT_LIMIT))
+            .set_response_timeout(Some(CALL_LIMIT))
+            .set_number_of_retries(1);
+        let shared = ConnectionManager::new_with_config(client.clone(), settings).await?;
+        Ok(Self {
+            blocking: blocking_pool(url)?,
+            client,
+            shared,
+        })
+    }
+
+    /// Runs a script.
+    pub(super) async fn script<T: FromRedisValue>(
+        &self,
+        call: &redis::ScriptInvocation<'_>,
+    ) -> Result<T, StoreError> {
+        Ok(call.invoke_async(&mut self.shared.clone()).await?)
+    }
+
+    /// Runs several commands in one round trip.
+    pub(super) async fn pipeline<T: FromRedisValue>(
+        &self,
+        pipeline: &Pipeline,
+    ) -> Result<T, StoreError> {
+        Ok(pipeline.query_async(&mut self.shared.clone()).await?)
+    }
+
+    /// Runs one command.
+    pub(super) async fn command<T: FromRedisValue>(
+        &self,
+        command: &redis::Cmd,
+    ) -> Result<T, StoreError> {
+        Ok(command.query_async(&mut self.shared.clone()).await?)
+    }
+
+    /// Runs one command that may block up to [`BLOCK_LIMIT`].
+    pub(super) async fn block<T: FromRedisValue>(
+        &self,
+        command: &redis::Cmd,
+    ) -> Result<T, StoreError> {
+        let mut connection = self
+            .blocking
+            .get()
+            .await
+            .map_err(StoreError::NoConnection)?;
+        Ok(command.query_async(&mut *connection).await?)
+    }
+
+    /// A connection that listens.
+    pub(super) async fn listen(&self) -> Result<redis::aio::PubSub, StoreError> {
+        let connecting = tokio::time::timeout(CONNECT_LIMIT, self.client.get_async_pubsub()).await;
+        let late = |_| redis::RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        Ok(connecting.map_err(late)??)
+    }
+}
+
+fn blocking_pool(url: &SecretUrl) -> Result<Pool, StoreError> {
+    let settings = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_LIMIT))
+        .set_response_timeout(Some(BLOCK_LIMIT + CALL_LIMIT));
+    let manager = Manager::new_with_config(url.expose(), settings).map_err(StoreError::Address)?;
+    let limits = PoolConfig {
+        max_size: BLOCKING_CONNECTIONS,
+        timeouts: Timeouts {
+            wait: Some(CALL_LIMIT),
+            create: Some(CONNECT_LIMIT),
+            recycle: Some(CALL_LIMIT),
+        },
+        ..PoolConfig::default()
+    };
+    let builder = Pool::builder(manager)
+        .config(limits)
+        .runtime(Runtime::Tokio1);
+    Ok(builder
+        .build()
+        .expect("a runtime is given, which is all that the builder asks for"))
+}
+
+/// A script with the state machine in front of it.
+pub(super) fn with_transitions(script: &str) -> Script {
+    Script::new(&format!("{}{script}", super::transitions::lua()))
+}

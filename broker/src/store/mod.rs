@@ -1,0 +1,85 @@
+//! Redis as the system of record: commands and their executions, the outboxes, and the registry.
+//!
+//! Invariant: what a caller sees as done is one atomic script, so nothing is ever half written; every script may be
+//! run twice. Every script stands beside the function that calls it, every key name in `keys`.
+//! Not here: what a command means, who may see it, when something is sent.
+
+mod accept;
+mod apply;
+mod cancel;
+mod connection;
+mod keys;
+mod listen;
+mod outbox;
+mod read;
+mod records;
+mod registry;
+mod replicas;
+mod retire;
+mod transitions;
+
+use std::sync::Arc;
+
+pub use accept::Accepted;
+pub use apply::{Applied, Outcome, Terms};
+pub use connection::StoreError;
+pub use keys::{Keys, Shard, stable_hash};
+pub use listen::Heard;
+pub use outbox::{Entry, Lane, Lease, OutboxState, accepted_at};
+pub use read::{CommandPage, StoredCommand};
+pub use records::{Record, RecordKind};
+pub use registry::{Change, Changes, Put};
+
+use connection::Redis;
+use service::configuration::SecretUrl;
+
+/// The store of one replica; clones share its connections.
+#[derive(Clone)]
+pub struct Store {
+    redis: Redis,
+    keys: Arc<Keys>,
+    scripts: Arc<Scripts>,
+}
+
+/// Every script, compiled once.
+struct Scripts {
+    accept: redis::Script,
+    own: redis::Script,
+    release: redis::Script,
+    mark: redis::Script,
+    apply: redis::Script,
+    cancel: redis::Script,
+    put: redis::Script,
+    beat: redis::Script,
+}
+
+impl Store {
+    /// Connects.
+    pub async fn connect(url: &SecretUrl, keys: Keys) -> Result<Self, StoreError> {
+        let scripts = Scripts {
+            accept: redis::Script::new(accept::SCRIPT),
+            own: redis::Script::new(outbox::OWN),
+            release: redis::Script::new(outbox::RELEASE),
+            mark: connection::with_transitions(outbox::MARK),
+            apply: connection::with_transitions(apply::SCRIPT),
+            cancel: connection::with_transitions(cancel::SCRIPT),
+            put: redis::Script::new(registry::PUT),
+            beat: redis::Script::new(replicas::BEAT),
+        };
+        Ok(Self {
+            redis: Redis::connect(url).await?,
+            keys: Arc::new(keys),
+            scripts: Arc::new(scripts),
+        })
+    }
+
+    /// The names.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whether Redis answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.redis.command::<()>(&redis::cmd("PING")).await
+    }
+}

@@ -1,0 +1,74 @@
+//! What comes back: reports, silence, and who wants to know.
+//!
+//! Invariant: any replica may take any report; the state machine in the store decides, so it does not matter which
+//! replica, in which order, or how often.
+
+mod hearing;
+mod reports;
+mod sweep;
+mod watchers;
+
+use std::time::Duration;
+
+use domain::{ExecutionId, ParticipantId, State};
+use metrics::{counter, histogram};
+
+pub use hearing::hear;
+pub use reports::Reports;
+pub use sweep::Sweeper;
+pub use watchers::{Subscription, Watchers};
+
+use crate::{
+    config::Deadlines,
+    metrics as names,
+    pipeline::now,
+    store::{Applied, Outcome, Shard, Store, StoreError, Terms, accepted_at},
+};
+
+/// Applies events of one participant.
+#[derive(Clone)]
+pub struct Tracker {
+    /// Where executions are.
+    pub store: Store,
+    /// When silence ends.
+    pub deadlines: Deadlines,
+    /// How long a settled command is kept.
+    pub retention: Duration,
+}
+
+impl Tracker {
+    /// Applies events to commands of one shard, and counts what came of it.
+    pub async fn apply(
+        &self,
+        shard: Shard,
+        participant: &ParticipantId,
+        outcomes: &[Outcome],
+    ) -> Result<Vec<Applied>, StoreError> {
+        let moment = now();
+        let terms = Terms {
+            retention: self.retention,
+            running_until: moment.plus(self.deadlines.running),
+        };
+        let applied = self
+            .store
+            .apply(shard, participant, outcomes, moment, terms)
+            .await?;
+        for (outcome, applied) in outcomes.iter().zip(&applied) {
+            if let Applied::Moved { settled } = applied {
+                let state = State::Accepted.next(outcome.event.clone());
+                let label = participant.to_string();
+                counter!(names::EXECUTIONS_TOTAL, "participant" => label.clone(), "state" => state.as_str()).increment(1);
+                if *settled {
+                    let age = moment.since(accepted_at(outcome.command));
+                    histogram!(names::SETTLE_SECONDS, "participant" => label).record(age);
+                }
+            }
+        }
+        Ok(applied)
+    }
+
+    /// Which shard an execution lives in; `None` for one that no broker of this store named.
+    pub fn shard_of(&self, execution: &ExecutionId) -> Option<Shard> {
+        self.store.keys().shard_of_command(execution.command)
+    }
+}

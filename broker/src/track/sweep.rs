@@ -1,0 +1,102 @@
+//! Ending silence, and deleting what has had its time.
+//!
+//! Invariant: every replica may sweep at any time: an execution is declared `unanswered` by the same state machine that
+//! takes reports, so a report that came first wins, and one that comes late replaces the silence.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{Event, ParticipantId};
+use metrics::counter;
+use rand::Rng as _;
+use service::exit::Chain;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Tracker;
+use crate::{
+    directory::Directory,
+    metrics as names,
+    pipeline::now,
+    store::{Applied, Outcome, Shard, StoreError},
+};
+
+/// Executions or commands in one step of a sweep.
+const STEP: isize = 500;
+
+/// Sweeps on one replica.
+pub struct Sweeper {
+    /// What is applied where.
+    pub tracker: Tracker,
+    /// Who takes part.
+    pub directory: Arc<Directory>,
+    /// How often.
+    pub every: Duration,
+}
+
+impl Sweeper {
+    /// Sweeps until asked to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            // Replicas that were started together do not sweep together.
+            let pause = self.every.mul_f64(rand::rng().random_range(0.5..1.5));
+            if stop
+                .run_until_cancelled(tokio::time::sleep(pause))
+                .await
+                .is_none()
+            {
+                return;
+            }
+            if let Err(error) = self.sweep().await {
+                warn!(error = %Chain(&error), "cannot sweep");
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let participants = self
+            .directory
+            .read()
+            .participants
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>();
+        for shard in self.tracker.store.keys().shards() {
+            for participant in &participants {
+                self.end_silence(shard, participant).await?;
+            }
+            let retired = self.tracker.store.retire(shard, now(), STEP).await?;
+            counter!(names::RETIRED_TOTAL).increment(retired as u64);
+        }
+        Ok(())
+    }
+
+    async fn end_silence(
+        &self,
+        shard: Shard,
+        participant: &ParticipantId,
+    ) -> Result<(), StoreError> {
+        let overdue = self
+            .tracker
+            .store
+            .overdue(shard, participant, now(), STEP)
+            .await?;
+        if overdue.is_empty() {
+            return Ok(());
+        }
+        let silent = |command| Outcome {
+            command,
+            event: Event::Silence,
+            results: Vec::new(),
+        };
+        let outcomes = overdue.into_iter().map(silent).collect::<Vec<_>>();
+        let applied = self.tracker.apply(shard, participant, &outcomes).await?;
+        let ended = applied
+            .iter()
+            .filter(|applied| matches!(applied, Applied::Moved { .. }))
+            .count();
+        if ended > 0 {
+            info!(participant.id = %participant, executions = ended, "nobody reported in time");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! What is each participant told, in its own language, and how faithful is that?
+//!
+//! Invariant: what the originator's ceiling forbids is never translated; each server gets the calls of its own dialect.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use amqp::envelope::{NativeOrder, OrderedServer};
+use dialects::{Counterpart, Site, fidelity_of};
+use domain::{
+    Command, CommandId, Configuration, DialectName, ExecutionId, Fidelity, ParticipantId, Server,
+    Timestamp, command::WhenImpossible,
+};
+
+use crate::{directory::Carrier, error::Error, resolve::Resolved, verify::Draft};
+
+/// A command with all that is to be told to whom.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The command.
+    pub command: Command,
+    /// One for each participant.
+    pub executions: Vec<PlannedExecution>,
+}
+
+/// What one participant is told.
+#[derive(Debug, Clone)]
+pub struct PlannedExecution {
+    /// Who.
+    pub participant: ParticipantId,
+    /// How well it can say the command.
+    pub fidelity: Fidelity,
+    /// The servers that are meant.
+    pub servers: Vec<Arc<Server>>,
+    /// What is said; empty when it is impossible.
+    pub native: Vec<NativeOrder>,
+}
+
+impl Planned {
+    /// Refuses a command that nobody can say, or that one cannot say where the originator wants all or nothing.
+    pub fn check_sayable(&self) -> Result<(), Error> {
+        let impossible = self
+            .executions
+            .iter()
+            .filter(|execution| execution.native.is_empty());
+        let refusals = impossible
+            .map(|execution| {
+                (
+                    execution.participant.clone(),
+                    execution.fidelity.why().unwrap_or_default().to_owned(),
+                )
+            })
+            .collect::<Vec<_>>();
+        let nobody = refusals.len() == self.executions.len();
+        if nobody
+            || (!refusals.is_empty() && self.command.when_impossible == WhenImpossible::Refuse)
+        {
+            return Err(Error::Impossible { refusals });
+        }
+        Ok(())
+    }
+}
+
+/// Plans a resolved command.
+pub fn translate(
+    resolved: Resolved,
+    id: CommandId,
+    accepted_at: Timestamp,
+) -> Result<Planned, Error> {
+    let Resolved {
+        draft,
+        configuration,
+        targets,
+    } = resolved;
+    let command = command(draft, &configuration, id, accepted_at);
+    let plan = |target| plan_execution(&command, &configuration, target);
+    let executions = targets.into_iter().map(plan).collect::<Result<_, _>>()?;
+    Ok(Planned {
+        command,
+        executions,
+    })
+}
+
+fn command(
+    draft: Draft,
+    configuration: &Configuration,
+    id: CommandId,
+    accepted_at: Timestamp,
+) -> Command {
+    Command {
+        id,
+        originator: draft.originator,
+        configuration: configuration.id.clone(),
+        operation: draft.operation,
+        selectors: draft.selectors,
+        scope: draft.scope,
+        ceiling: draft.ceiling,
+        when_impossible: draft.when_impossible,
+        request_id: draft.request_id,
+        accepted_at,
+        traceparent: draft.traceparent,
+    }
+}
+
+fn plan_execution(
+    command: &Command,
+    configuration: &Configuration,
+    target: Carrier,
+) -> Result<PlannedExecution, Error> {
+    let participant = target.participant.id.clone();
+    let execution = ExecutionId {
+        command: command.id,
+        participant: participant.clone(),
+    };
+    let mut fidelity = Fidelity::Exact;
+    let mut native = Vec::new();
+    for (name, servers) in by_dialect(&target) {
+        let dialect = dialects::by_name(&name).ok_or_else(|| Error::UnknownDialect {
+            dialect: name.clone(),
+        })?;
+        let whole = fidelity_of(dialect, command);
+        if !matches!(whole, Fidelity::Impossible { .. }) {
+            let site = Site {
+                execution: &execution,
+                configuration,
+                servers: &servers,
+            };
+            let calls = dialect
+                .translate(command, &site)
+                .map_err(Error::CannotSay)?;
+            native.push(NativeOrder {
+                dialect: name,
+                servers: servers.iter().map(ordered).collect(),
+                calls,
+            });
+        }
+        fidelity = fidelity.and(whole);
+    }
+    // A participant that cannot say it on one kind of its servers does not do half of it.
+    if matches!(fidelity, Fidelity::Impossible { .. }) {
+        native.clear();
+    }
+    Ok(PlannedExecution {
+        participant,
+        fidelity,
+        servers: target.servers,
+        native,
+    })
+}
+
+/// The servers of a target by the dialect that speaks to them, or all under that of the invocation system.
+fn by_dialect(target: &Carrier) -> BTreeMap<DialectName, Vec<Server>> {
+    let mut groups: BTreeMap<DialectName, Vec<Server>> = BTreeMap::new();
+    for server in &target.servers {
+        let name = target
+            .participant
+            .invocation_system
+            .as_ref()
+            .unwrap_or(&server.dialect);
+        groups
+            .entry(name.clone())
+            .or_default()
+            .push(Server::clone(server));
+    }
+    groups
+}
+
+fn ordered(server: &Server) -> OrderedServer {
+    OrderedServer {
+        id: server.id.clone(),
+        address: server.address.clone(),
+    }
+}
+
+/// Whether a dialect of that name speaks to `counterpart`.
+pub fn is_dialect_for(name: &DialectName, counterpart: Counterpart) -> bool {
+    dialects::by_name(name).is_some_and(|dialect| dialect.counterpart() == counterpart)
+}

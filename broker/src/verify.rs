@@ -1,0 +1,159 @@
+//! Is the command well formed, and the caller's to give?
+//!
+//! Invariant: pure but for looking into the directory; a [`Verified`] exists only through here. What is not the caller's
+//! does not exist for the caller: the answer is the same as for what is not there.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use domain::{
+    Ceiling, Configuration, ConfigurationId, Operation, OperationName, ParticipantId, RequestId,
+    Scope, Selector, command::WhenImpossible, limits,
+};
+
+use crate::{
+    directory::Directory,
+    error::{Error, Violation},
+};
+
+/// What a caller asks for, well formed field by field.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Who asks.
+    pub originator: ParticipantId,
+    /// Of which configuration; found by the first host name when absent.
+    pub configuration: Option<ConfigurationId>,
+    /// What is to be done.
+    pub operation: Operation,
+    /// With which content.
+    pub selectors: Vec<Selector>,
+    /// On which servers.
+    pub scope: Scope,
+    /// How far a participant may stray.
+    pub ceiling: Ceiling,
+    /// What happens when one cannot say it.
+    pub when_impossible: WhenImpossible,
+    /// The caller's name for this attempt.
+    pub request_id: Option<RequestId>,
+    /// The W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// A draft that its originator may give.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// The draft.
+    pub draft: Draft,
+    /// Its configuration.
+    pub configuration: Arc<Configuration>,
+}
+
+/// The custom operations that the operator of the federation registered: may they be repeated?
+#[derive(Debug, Clone, Default)]
+pub struct Registered(pub BTreeMap<OperationName, bool>);
+
+/// Checks a draft.
+pub fn verify(
+    mut draft: Draft,
+    directory: &Directory,
+    registered: &Registered,
+) -> Result<Verified, Error> {
+    check_counts(&draft)?;
+    check_operation(&mut draft, registered)?;
+    let configuration = find_configuration(&draft, directory)?;
+    check_hosts(&draft, &configuration)?;
+    Ok(Verified {
+        draft,
+        configuration,
+    })
+}
+
+fn check_counts(draft: &Draft) -> Result<(), Error> {
+    if draft.selectors.is_empty() {
+        return Err(Error::invalid("draft.selectors", "must have at least one"));
+    }
+    if draft.selectors.len() > limits::SELECTORS_PER_COMMAND {
+        let rule = format!(
+            "must have at most {} (SELECTORS_PER_COMMAND)",
+            limits::SELECTORS_PER_COMMAND
+        );
+        return Err(Error::invalid("draft.selectors", rule));
+    }
+    Ok(())
+}
+
+fn check_operation(draft: &mut Draft, registered: &Registered) -> Result<(), Error> {
+    match &mut draft.operation {
+        Operation::Purge(_) => Ok(()),
+        Operation::Load => {
+            let wrong = draft
+                .selectors
+                .iter()
+                .enumerate()
+                .filter(|(_, selector)| selector.kind() != "url");
+            let rule = |(index, selector): (usize, &Selector)| {
+                Violation::new(
+                    format!("draft.selectors[{index}].{}", selector.kind()),
+                    "a load must name its URLs",
+                )
+            };
+            Error::unless_empty(wrong.map(rule).collect())
+        }
+        Operation::Custom(custom) => {
+            let known = registered.0.get(&custom.name);
+            custom.repeatable = *known.ok_or_else(|| {
+                Error::invalid(
+                    "draft.operation.custom.name",
+                    "must be an operation that is registered with this broker",
+                )
+            })?;
+            custom.check().map_err(|rule| {
+                Error::invalid("draft.operation.custom.parameters", rule.to_string())
+            })
+        }
+    }
+}
+
+fn find_configuration(draft: &Draft, directory: &Directory) -> Result<Arc<Configuration>, Error> {
+    let found = if let Some(id) = &draft.configuration {
+        directory.configuration(id)
+    } else {
+        let host = draft
+            .selectors
+            .iter()
+            .find_map(Selector::host)
+            .ok_or_else(|| {
+                Error::invalid(
+                    "draft.configuration_id",
+                    "must be given when no selector names a host",
+                )
+            })?;
+        directory.configuration_of_host(host)
+    };
+    found
+        .filter(|configuration| configuration.owner == draft.originator)
+        .ok_or_else(|| match &draft.configuration {
+            Some(id) => Error::not_found("configuration", id.as_str()),
+            None => Error::invalid(
+                "draft.selectors",
+                "must name a host of one of your configurations",
+            ),
+        })
+}
+
+fn check_hosts(draft: &Draft, configuration: &Configuration) -> Result<(), Error> {
+    let foreign = draft.selectors.iter().enumerate().filter(|(_, selector)| {
+        selector
+            .host()
+            .is_some_and(|host| !configuration.hosts.contains(host))
+    });
+    let rule = |(index, selector): (usize, &Selector)| {
+        Violation::new(
+            format!("draft.selectors[{index}].{}", selector.kind()),
+            format!(
+                "must name one of the host names of configuration {}",
+                configuration.id
+            ),
+        )
+    };
+    Error::unless_empty(foreign.map(rule).collect())
+}

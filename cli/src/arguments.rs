@@ -1,0 +1,107 @@
+//! What the user typed: the command tree and what all commands share.
+//!
+//! Invariant: flags are whole words and mean the same in every command.
+
+pub(crate) mod connection;
+pub(crate) mod place;
+pub(crate) mod reach;
+pub(crate) mod selection;
+pub(crate) mod waiting;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{
+    cancel::Cancel,
+    list::List,
+    load::Load,
+    plan::Plan,
+    purge::Purge,
+    registry::{
+        Registry, configurations::Configurations, deployments::Deployments,
+        participants::Participants, servers::Servers,
+    },
+    status::Status,
+    watch::Watch,
+};
+use connection::Connection;
+
+/// Tells the CDNs of a federation what to do with cached content, and shows what each of them did.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fedctl",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 110,
+    about = "Tells the CDNs of a federation what to do with cached content, and shows what each of them did.",
+    long_about = include_str!("help/description.txt"),
+    after_long_help = include_str!("help/manual.txt"),
+    after_help = "fedctl --help has examples and the exit codes.",
+)]
+pub(crate) struct Arguments {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Print documents for scripts instead of tables
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make cached content unusable on every server that carries it
+    Purge(Purge),
+    /// Fetch content into the caches before anybody asks for it
+    Load(Load),
+    /// Show what a purge or load would do at each participant, and do nothing
+    Plan(Plan),
+    /// Show one command and what each participant and server made of it
+    Status(Status),
+    /// Follow one command until it has settled
+    Watch(Watch),
+    /// List your commands, newest first
+    List(List),
+    /// Take a command back, where it has not been sent yet
+    Cancel(Cancel),
+    /// The CDNs in the federation
+    Participants(Registry<Participants>),
+    /// Their caches
+    Servers(Registry<Servers>),
+    /// The customers' properties and their host names
+    Configurations(Registry<Configurations>),
+    /// Which configuration is placed at which participant
+    Deployments(Registry<Deployments>),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Clap checks the whole tree: no flag twice, no impossible combination.
+    #[test]
+    fn the_command_tree_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    /// The manual is part of the contract with its readers: a change of it is seen in review.
+    #[test]
+    fn the_manual_reads_as_agreed() {
+        let mut command = Arguments::command().term_width(100);
+        insta::assert_snapshot!(command.render_long_help().to_string());
+    }
+
+    /// The same for the command that is used most.
+    #[test]
+    fn the_help_of_purge_reads_as_agreed() {
+        let mut command = Arguments::command().term_width(100);
+        command.build();
+        let purge = command
+            .find_subcommand_mut("purge")
+            .expect("there is a purge");
+        insta::assert_snapshot!(purge.render_help().to_string());
+    }
+}

@@ -1,0 +1,241 @@
+//! The way to the broker: connections, who is calling, limits, and another try where one is safe.
+//!
+//! Invariant: every call has a time limit, and only what was not carried out, or may be repeated, is tried again.
+//! Not here: resuming a watch (`follow`).
+
+use std::{cell::Cell, fs, path::Path, time::Duration};
+
+use proto::v1::{
+    command_service_client::CommandServiceClient, registry_service_client::RegistryServiceClient,
+};
+use tokio::time::{sleep, timeout};
+use tonic::{
+    Code, Request, Response, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri},
+};
+use tonic_types::StatusExt as _;
+
+use crate::{arguments::connection::Connection, failure::Failure};
+
+/// What the broker's ingress reads where it runs insecure.
+const IDENTITY_METADATA: &str = "x-federation-identity";
+/// A connection that takes longer is as good as none.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// The broker answers in milliseconds; after this it will not.
+pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// A watch may be silent for minutes; a dead peer is noticed by this.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_LIMIT: Duration = Duration::from_secs(10);
+/// How often all brokers are tried for one call.
+const ROUNDS: u32 = 4;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A command with 1,000 selectors on many servers is larger than gRPC's usual 4 MiB.
+const ANSWER_BYTES_MAXIMUM: usize = 64 << 20;
+
+/// A connection that says who is calling.
+pub(crate) type Line = InterceptedService<Channel, Caller>;
+/// The client for commands.
+pub(crate) type Commands = CommandServiceClient<Line>;
+/// The client for the registry.
+pub(crate) type Registry = RegistryServiceClient<Line>;
+
+/// The brokers, of which one is in use.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    channels: Vec<Channel>,
+    caller: Caller,
+    current: Cell<usize>,
+}
+
+/// Adds who is calling to every request, where the broker runs insecure.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Caller {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(identity) = &self.0 {
+            let metadata = request.metadata_mut();
+            metadata.insert(IDENTITY_METADATA, identity.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Broker {
+    /// Connects on the first call, not before.
+    pub(crate) fn new(connection: &Connection) -> Result<Self, Failure> {
+        let tls = tls(connection)?;
+        let channels = connection.broker.iter().map(|url| channel(url, &tls));
+        Ok(Self {
+            channels: channels.collect::<Result<_, _>>()?,
+            caller: caller(connection)?,
+            current: Cell::new(0),
+        })
+    }
+
+    /// Calls the command service, trying again while it is unavailable.
+    pub(crate) async fn commands<T>(
+        &self,
+        call: impl AsyncFn(Commands) -> Result<Response<T>, Status>,
+    ) -> Result<T, Status> {
+        self.in_turn(async || call(self.command_client()).await)
+            .await
+    }
+
+    /// Calls the registry service, trying again while it is unavailable.
+    pub(crate) async fn registry<T>(
+        &self,
+        call: impl AsyncFn(Registry) -> Result<Response<T>, Status>,
+    ) -> Result<T, Status> {
+        let client = || {
+            RegistryServiceClient::new(self.line()).max_decoding_message_size(ANSWER_BYTES_MAXIMUM)
+        };
+        self.in_turn(async || call(client()).await).await
+    }
+
+    /// The command service of the broker in use, without another try.
+    pub(crate) fn command_client(&self) -> Commands {
+        CommandServiceClient::new(self.line()).max_decoding_message_size(ANSWER_BYTES_MAXIMUM)
+    }
+
+    /// From now on the next broker is used.
+    pub(crate) fn turn(&self) {
+        self.current
+            .set((self.current.get() + 1) % self.channels.len());
+    }
+
+    fn line(&self) -> Line {
+        InterceptedService::new(
+            self.channels[self.current.get()].clone(),
+            self.caller.clone(),
+        )
+    }
+
+    async fn in_turn<T>(
+        &self,
+        call: impl AsyncFn() -> Result<Response<T>, Status>,
+    ) -> Result<T, Status> {
+        let mut tried = 0;
+        loop {
+            let answer = timeout(CALL_LIMIT, call()).await;
+            let status = match answer.unwrap_or_else(|_| Err(too_slow())) {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) => status,
+            };
+            tried += 1;
+            let rounds = tried / u32::try_from(self.channels.len()).unwrap_or(u32::MAX);
+            if !is_unavailable(&status) || rounds >= ROUNDS {
+                return Err(status);
+            }
+            self.turn();
+            if self.current.get() == 0 {
+                sleep(pause(rounds, &status)).await;
+            }
+        }
+    }
+}
+
+/// Whether the broker, or the way to it, is out of order at the moment.
+pub(crate) fn is_unavailable(status: &Status) -> bool {
+    use std::error::Error as _;
+    let is_broken_connection = || {
+        let source = status.source();
+        source.is_some_and(|source| source.is::<tonic::transport::Error>())
+    };
+    status.code() == Code::Unavailable || is_broken_connection()
+}
+
+/// How long to wait before the try after `failures`; the broker's own wish goes first. Never more than five seconds.
+pub(crate) fn pause(failures: u32, status: &Status) -> Duration {
+    let wish = status
+        .get_details_retry_info()
+        .and_then(|retry| retry.retry_delay);
+    let doubled = SHORTEST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+    wish.unwrap_or(doubled).min(LONGEST_PAUSE)
+}
+
+/// The answer when the broker gave none.
+pub(crate) fn too_slow() -> Status {
+    Status::deadline_exceeded(format!("no answer in {} s", CALL_LIMIT.as_secs()))
+}
+
+fn channel(url: &Uri, tls: &ClientTlsConfig) -> Result<Channel, Failure> {
+    let endpoint = Endpoint::from(url.clone())
+        .connect_timeout(CONNECT_LIMIT)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_LIMIT)
+        .keep_alive_while_idle(true)
+        .user_agent(concat!("fedctl/", env!("CARGO_PKG_VERSION")));
+    let endpoint = match url.scheme_str() {
+        Some("https") => endpoint.and_then(|endpoint| endpoint.tls_config(tls.clone())),
+        _ => endpoint,
+    };
+    let endpoint = endpoint.map_err(|source| Failure::Connection {
+        url: url.to_string(),
+        source,
+    })?;
+    Ok(endpoint.connect_lazy())
+}
+
+fn tls(connection: &Connection) -> Result<ClientTlsConfig, Failure> {
+    let tls = match &connection.ca {
+        Some(file) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(file)?)),
+        None => ClientTlsConfig::new().with_enabled_roots(),
+    };
+    match (&connection.certificate, &connection.key) {
+        (Some(certificate), Some(key)) => {
+            Ok(tls.identity(Identity::from_pem(read(certificate)?, read(key)?)))
+        }
+        (None, None) => Ok(tls),
+        _ => Err(Failure::Usage(
+            "--certificate and --key belong together".to_owned(),
+        )),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(file).map_err(|source| Failure::Read {
+        name: file.display().to_string(),
+        source,
+    })
+}
+
+fn caller(connection: &Connection) -> Result<Caller, Failure> {
+    let identity = match (
+        &connection.calling_operator,
+        &connection.calling_participant,
+    ) {
+        (Some(name), _) => format!("operator/{name}"),
+        (None, Some(id)) => format!("participant/{id}"),
+        (None, None) => return Ok(Caller(None)),
+    };
+    let value = identity.parse().map_err(|_| {
+        Failure::Usage("--as and --as-operator take plain letters, digits and hyphens".to_owned())
+    })?;
+    Ok(Caller(Some(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    /// The pauses grow and stay bounded; where the broker says when, its wish counts, within the same bound.
+    #[test]
+    fn the_pause_grows_and_stays_bounded() {
+        let plain = Status::unavailable("");
+        assert_eq!(pause(1, &plain), SHORTEST_PAUSE);
+        assert_eq!(pause(2, &plain), SHORTEST_PAUSE * 2);
+        assert_eq!(pause(60, &plain), LONGEST_PAUSE);
+        let wish = |seconds| {
+            let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(seconds)));
+            Status::with_error_details(Code::Unavailable, "", details)
+        };
+        assert_eq!(pause(1, &wish(3)), Duration::from_secs(3));
+        assert_eq!(pause(1, &wish(3_600)), LONGEST_PAUSE);
+    }
+}

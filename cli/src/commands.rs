@@ -1,0 +1,42 @@
+//! The commands of `fedctl`, one module each: what the user typed, and what is done with it.
+//!
+//! Invariant: a command returns how it ended, or a failure; it never ends the process.
+
+pub(crate) mod cancel;
+pub(crate) mod list;
+pub(crate) mod load;
+pub(crate) mod plan;
+pub(crate) mod purge;
+pub(crate) mod registry;
+pub(crate) mod status;
+mod submit;
+mod wait;
+pub(crate) mod watch;
+
+use crate::{arguments::Verb, broker::Broker, exit::Exit, failure::Failure, output::Output};
+
+/// What every command works with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Whom to ask.
+    pub(crate) broker: Broker,
+    /// Where to print.
+    pub(crate) output: Output,
+}
+
+/// Does what was typed.
+pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Purge(purge) => purge.run(context).await,
+        Verb::Load(load) => load.run(context).await,
+        Verb::Plan(plan) => plan.run(context).await,
+        Verb::Status(status) => status.run(context).await,
+        Verb::Watch(watch) => watch.run(context).await,
+        Verb::List(list) => list.run(context).await,
+        Verb::Cancel(cancel) => cancel.run(context).await,
+        Verb::Participants(registry) => registry.run(context).await,
+        Verb::Servers(registry) => registry.run(context).await,
+        Verb::Configurations(registry) => registry.run(context).await,
+        Verb::Deployments(registry) => registry.run(context).await,
+    }
+}

@@ -1,0 +1,34 @@
+//! `fedctl load`.
+
+use clap::Args;
+
+use super::{
+    Context, plan,
+    submit::{self, Attempt},
+};
+use crate::{arguments::waiting::Waiting, draft::LoadRequest, exit::Exit, failure::Failure};
+
+/// Fetches content into the caches.
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    #[command(flatten)]
+    request: LoadRequest,
+    #[command(flatten)]
+    waiting: Waiting,
+    /// Only show what each participant would be told, like fedctl plan load
+    #[arg(long, conflicts_with_all = ["watch", "no_wait"])]
+    plan: bool,
+    #[command(flatten)]
+    attempt: Attempt,
+}
+
+impl Load {
+    /// Plans or submits.
+    pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let draft = self.request.draft()?;
+        match self.plan {
+            true => plan::show(context, draft).await,
+            false => submit::submit(context, draft, &self.attempt, &self.waiting).await,
+        }
+    }
+}

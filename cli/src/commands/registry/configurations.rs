@@ -1,0 +1,162 @@
+//! `fedctl configurations`: the customers' properties and their host names.
+
+use clap::Args;
+use proto::v1::{
+    Configuration, CreateConfigurationRequest, DeleteConfigurationRequest, GetConfigurationRequest,
+    ListConfigurationsRequest, UpdateConfigurationRequest,
+};
+use tonic::Status;
+
+use super::{Change, Kind, Page, set};
+use crate::{broker::Broker, view::ConfigurationView};
+
+/// The customers' properties and their host names.
+#[derive(Debug)]
+pub(crate) struct Configurations;
+
+/// Which of them.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Filter {
+    /// Only of this owner
+    #[arg(
+        long,
+        value_name = "PARTICIPANT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    owner: String,
+    /// Only the one with this host name
+    #[arg(
+        long,
+        value_name = "HOST",
+        default_value = "",
+        hide_default_value = true
+    )]
+    host: String,
+}
+
+/// A whole configuration.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Its id, unique in the federation
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Whose content it is
+    #[arg(long, value_name = "ID")]
+    customer: String,
+    /// The participant that commands it
+    #[arg(long, value_name = "PARTICIPANT")]
+    owner: String,
+    /// A host name of it; may be repeated
+    #[arg(long, value_name = "HOST", required = true, value_delimiter = ',')]
+    host: Vec<String>,
+}
+
+/// What may be changed in a configuration.
+#[derive(Debug, Args)]
+pub(crate) struct Changes {
+    /// Whose content it is
+    #[arg(long, value_name = "ID")]
+    customer: Option<String>,
+    /// The participant that commands it
+    #[arg(long, value_name = "PARTICIPANT")]
+    owner: Option<String>,
+    /// All its host names from now on; may be repeated
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    host: Option<Vec<String>>,
+}
+
+impl From<Create> for Configuration {
+    fn from(typed: Create) -> Self {
+        Self {
+            id: typed.id,
+            customer_id: typed.customer,
+            owner_id: typed.owner,
+            hosts: typed.host,
+        }
+    }
+}
+
+impl Change<Configuration> for Changes {
+    fn is_empty(&self) -> bool {
+        self.customer.is_none() && self.owner.is_none() && self.host.is_none()
+    }
+
+    fn apply(self, record: &mut Configuration) {
+        set(&mut record.customer_id, self.customer);
+        set(&mut record.owner_id, self.owner);
+        set(&mut record.hosts, self.host);
+    }
+}
+
+impl Kind for Configurations {
+    const PLURAL: &'static str = "configurations";
+    type Record = Configuration;
+    type View = ConfigurationView;
+    type Filter = Filter;
+    type Create = Create;
+    type Change = Changes;
+
+    async fn page(
+        broker: &Broker,
+        filter: &Filter,
+        page: Page,
+    ) -> Result<(Vec<Configuration>, String), Status> {
+        let request = ListConfigurationsRequest {
+            page_size: page.size,
+            page_token: page.token,
+            owner_id: filter.owner.clone(),
+            host: filter.host.clone(),
+        };
+        let answer = broker
+            .registry(async |mut client| client.list_configurations(request.clone()).await)
+            .await?;
+        Ok((answer.configurations, answer.next_page_token))
+    }
+
+    async fn get(broker: &Broker, id: &str) -> Result<Option<Configuration>, Status> {
+        let request = GetConfigurationRequest {
+            configuration_id: id.to_owned(),
+        };
+        let answer = broker
+            .registry(async |mut client| client.get_configuration(request.clone()).await)
+            .await?;
+        Ok(answer.configuration)
+    }
+
+    async fn create(
+        broker: &Broker,
+        record: Configuration,
+    ) -> Result<Option<Configuration>, Status> {
+        let request = CreateConfigurationRequest {
+            configuration: Some(record),
+        };
+        let answer = broker
+            .registry(async |mut client| client.create_configuration(request.clone()).await)
+            .await?;
+        Ok(answer.configuration)
+    }
+
+    async fn update(
+        broker: &Broker,
+        record: Configuration,
+    ) -> Result<Option<Configuration>, Status> {
+        let request = UpdateConfigurationRequest {
+            configuration: Some(record),
+        };
+        let answer = broker
+            .registry(async |mut client| client.update_configuration(request.clone()).await)
+            .await?;
+        Ok(answer.configuration)
+    }
+
+    async fn delete(broker: &Broker, id: &str) -> Result<(), Status> {
+        let request = DeleteConfigurationRequest {
+            configuration_id: id.to_owned(),
+        };
+        broker
+            .registry(async |mut client| client.delete_configuration(request.clone()).await)
+            .await?;
+        Ok(())
+    }
+}

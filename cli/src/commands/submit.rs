@@ -1,0 +1,98 @@
+//! Submits a draft: accepted once, however often it must be tried; and plans it without submitting.
+//!
+//! Invariant: all tries of one submission carry the same request id, so the broker sees one command.
+
+use clap::Args;
+use proto::v1::{CommandDraft, Plan, SubmitCommandRequest, SubmitCommandResponse};
+use tonic::Status;
+use uuid::Uuid;
+
+use super::{Context, wait};
+use crate::{
+    arguments::waiting::Waiting,
+    exit::Exit,
+    failure::{Failure, resume},
+    view::{CommandView, DraftView, SelectorView},
+};
+
+/// How a submission is repeated.
+#[derive(Debug, Args)]
+pub(crate) struct Attempt {
+    /// Names this attempt: another try with the same one returns the same command [default: a new one]
+    #[arg(long, value_name = "UUID")]
+    request_id: Option<Uuid>,
+}
+
+/// Submits and, as asked, waits.
+pub(super) async fn submit(
+    context: &Context,
+    draft: CommandDraft,
+    attempt: &Attempt,
+    waiting: &Waiting,
+) -> Result<Exit, Failure> {
+    let request_id = attempt.request_id.unwrap_or_else(Uuid::now_v7);
+    let answer = send(context, draft, request_id, false).await?;
+    let command = answer.command.ok_or_else(incomplete)?;
+    if waiting.no_wait {
+        return accepted(context, command.into());
+    }
+    let watch = wait::Watch {
+        shown: waiting.watch,
+        timeout: waiting.limit.timeout,
+        resume_token: String::new(),
+    };
+    wait::wait(context, command, watch).await
+}
+
+/// What would be done.
+pub(super) async fn plan(context: &Context, draft: CommandDraft) -> Result<Plan, Failure> {
+    let answer = send(context, draft, Uuid::now_v7(), true).await?;
+    answer.plan.ok_or_else(incomplete)
+}
+
+async fn send(
+    context: &Context,
+    draft: CommandDraft,
+    request_id: Uuid,
+    validate_only: bool,
+) -> Result<SubmitCommandResponse, Failure> {
+    let request = SubmitCommandRequest {
+        draft: Some(draft),
+        request_id: request_id.to_string(),
+        validate_only,
+    };
+    let answer = context
+        .broker
+        .commands(async |mut client| client.submit_command(request.clone()).await);
+    let refused = |status: Status| match validate_only {
+        true => status.into(),
+        false => Failure::Submit {
+            status: Box::new(status),
+            selectors: selectors(&request),
+            request_id: request.request_id.clone(),
+        },
+    };
+    answer.await.map_err(refused)
+}
+
+fn selectors(request: &SubmitCommandRequest) -> Vec<SelectorView> {
+    let draft = request.draft.clone().unwrap_or_default();
+    DraftView::from(draft).selectors
+}
+
+fn accepted(context: &Context, command: CommandView) -> Result<Exit, Failure> {
+    if context.output.json {
+        context.output.document(&command)?;
+        return Ok(Exit::Done);
+    }
+    context.output.text(&format!("{}\n", command.command_id))?;
+    context.output.note("accepted; it goes on by itself");
+    for line in resume(&command.command_id) {
+        context.output.note(&format!("  {line}"));
+    }
+    Ok(Exit::Done)
+}
+
+fn incomplete() -> Failure {
+    Status::internal("the broker's answer is incomplete").into()
+}

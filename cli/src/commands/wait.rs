@@ -1,0 +1,133 @@
+//! Waits until a command has settled, showing what happens.
+//!
+//! Invariant: leaving early changes nothing for the command: it goes on, and the reader is told how to come back.
+
+use std::time::Duration;
+
+use proto::v1::{Command, Standing, WatchCommandResponse};
+use tokio::{signal, time::sleep};
+
+use super::Context;
+use crate::{
+    exit::{Answer, Exit},
+    failure::{Failure, resume},
+    follow::{Event, Follow},
+    progress::{self, Progress, Told},
+    table,
+    view::{ChangeView, CommandView},
+    words,
+};
+
+/// How to wait.
+pub(super) struct Watch {
+    /// Whether changes are shown.
+    pub(super) shown: bool,
+    /// How long.
+    pub(super) timeout: Duration,
+    /// From where; from the beginning when empty.
+    pub(super) resume_token: String,
+}
+
+/// The command as it stands now.
+struct Current {
+    view: CommandView,
+    standing: Standing,
+}
+
+/// Why nobody waits any more.
+enum Left {
+    Settled,
+    TimedOut,
+    Interrupted,
+}
+
+/// Waits, shows, and says how it ended.
+pub(super) async fn wait(
+    context: &Context,
+    command: Command,
+    watch: Watch,
+) -> Result<Exit, Failure> {
+    let mut follow = Follow::new(&context.broker, &command.id, &watch.resume_token);
+    let mut current = Current {
+        standing: command.standing.clone().unwrap_or_default(),
+        view: command.into(),
+    };
+    let mut progress = progress::choose(watch.shown, context.output);
+    let left = tokio::select! {
+        settled = until_settled(&mut follow, &mut current, progress.as_mut()) => settled.map(|()| Left::Settled),
+        () = sleep(watch.timeout) => Ok(Left::TimedOut),
+        _ = signal::ctrl_c() => Ok(Left::Interrupted),
+    };
+    progress.finish();
+    let left = left?;
+    tell(context, &current, progress.told())?;
+    match left {
+        Left::Settled => return Ok(Exit::of(Answer::Standing(&current.standing))),
+        Left::TimedOut => {
+            let limit = words::duration(watch.timeout);
+            context.output.note(&format!(
+                "fedctl: not settled in {limit}; the command goes on"
+            ));
+        }
+        Left::Interrupted => context
+            .output
+            .note("fedctl: interrupted; the command goes on"),
+    }
+    for line in resume(&current.view.command_id) {
+        context.output.note(&format!("  {line}"));
+    }
+    Ok(Exit::StillRunning)
+}
+
+async fn until_settled(
+    follow: &mut Follow<'_>,
+    current: &mut Current,
+    progress: &mut dyn Progress,
+) -> Result<(), Failure> {
+    loop {
+        match follow.next().await? {
+            Event::Change(change) => {
+                let change = current.apply(change);
+                progress.change(&change, &current.view)?;
+            }
+            Event::Lost(reason) => {
+                progress.note(&format!("fedctl: watching again after: {reason}"))
+            }
+            Event::End => return Ok(()),
+        }
+    }
+}
+
+fn tell(context: &Context, current: &Current, told: Told) -> Result<(), Failure> {
+    match told {
+        Told::Everything => Ok(()),
+        Told::Details => {
+            let headline = table::headline(&current.view.standing);
+            context.output.text(&format!("{headline}\n"))
+        }
+        Told::Nothing if context.output.json => context.output.document(&current.view),
+        Told::Nothing => context.output.text(&table::details(&current.view)),
+    }
+}
+
+impl Current {
+    /// Takes a change over; executions that it does not name stay as they are.
+    fn apply(&mut self, change: WatchCommandResponse) -> ChangeView {
+        if let Some(standing) = &change.standing {
+            self.standing.clone_from(standing);
+        }
+        let change = ChangeView::new(&self.view.command_id, change);
+        self.view.standing = change.standing.clone();
+        for changed in &change.executions {
+            let executions = &mut self.view.executions;
+            let known = executions
+                .iter_mut()
+                .find(|known| known.participant_id == changed.participant_id);
+            match known {
+                Some(known) => known.clone_from(changed),
+                None => executions.push(changed.clone()),
+            }
+        }
+        change
+    }
+}

@@ -1,0 +1,37 @@
+//! `fedctl watch`.
+
+use clap::Args;
+
+use super::{Context, status, wait};
+use crate::{arguments::waiting::Limit, exit::Exit, failure::Failure};
+
+/// Follows one command.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The command's id
+    #[arg(value_name = "COMMAND")]
+    command_id: String,
+    /// Only what changed since; each document of --json has one
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        default_value = "",
+        hide_default_value = true
+    )]
+    resume_token: String,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+impl Watch {
+    /// Follows it; the exit code tells the standing.
+    pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let command = status::get(context, &self.command_id).await?;
+        let watch = wait::Watch {
+            shown: true,
+            timeout: self.limit.timeout,
+            resume_token: self.resume_token,
+        };
+        wait::wait(context, command, watch).await
+    }
+}

@@ -1,0 +1,295 @@
+//! Why `fedctl` could not do what it was asked, and all that the broker said about it.
+//!
+//! Invariant: `Display` says what; the broker's details follow one per line (`Failure::details`); nothing is swallowed.
+
+use std::{error::Error as _, io};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{
+    exit::{Answer, Exit},
+    view::{self, SelectorView},
+    words,
+};
+
+/// Why it ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The arguments contradict each other or leave something out.
+    #[error("{0}")]
+    Usage(String),
+    /// A file of the user's could not be read.
+    #[error("cannot read {name}")]
+    Read {
+        /// The file, as the user named it.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Stdout is gone.
+    #[error("cannot write the output")]
+    Write(#[source] io::Error),
+    /// The person said no.
+    #[error("nothing was sent")]
+    Declined,
+    /// The address or the certificates of the broker make no connection possible.
+    #[error("cannot use the connection to {url}")]
+    Connection {
+        /// The broker's address.
+        url: String,
+        /// Why.
+        source: tonic::transport::Error,
+    },
+    /// The broker answered with an error, or not at all.
+    #[error("{}", headline(.0))]
+    Broker(Box<Status>),
+    /// The same, for a command that was being submitted.
+    #[error("{}", headline(status))]
+    Submit {
+        /// The broker's answer.
+        status: Box<Status>,
+        /// What was asked, to show the text that a field's name points to.
+        selectors: Vec<SelectorView>,
+        /// With the same one another try is safe.
+        request_id: String,
+    },
+    /// The command is accepted, but the broker cannot be reached any more.
+    #[error(
+        "lost sight of command {command_id}, which goes on without us: {}",
+        headline(status)
+    )]
+    LostSight {
+        /// Which command.
+        command_id: String,
+        /// The last error.
+        status: Box<Status>,
+    },
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Broker(Box::new(status))
+    }
+}
+
+impl Failure {
+    /// The exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) | Self::Read { .. } | Self::Connection { .. } => Exit::Usage,
+            Self::Write(_) | Self::Declined => Exit::Failed,
+            Self::Broker(status) | Self::Submit { status, .. } => {
+                Exit::of(Answer::Error(status.code()))
+            }
+            Self::LostSight { .. } => Exit::StillRunning,
+        }
+    }
+
+    /// Whether the reader of our output has gone, which is nothing to complain about.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Write(source) if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// What is to be said below the headline, a line each.
+    pub(crate) fn details(&self) -> Vec<String> {
+        match self {
+            Self::Usage(_) | Self::Declined => Vec::new(),
+            Self::Read { source, .. } | Self::Write(source) => vec![source.to_string()],
+            Self::Connection { source, .. } => chain(source),
+            Self::Broker(status) => of_status(status, &[]),
+            Self::LostSight { status, command_id } => {
+                let mut lines = of_status(status, &[]);
+                lines.extend(resume(command_id));
+                lines
+            }
+            Self::Submit {
+                status,
+                selectors,
+                request_id,
+            } => {
+                let mut lines = of_status(status, selectors);
+                if is_uncertain(status.code()) {
+                    lines.push(format!(
+                        "it may have been accepted; another try with --request-id {request_id} is safe"
+                    ));
+                }
+                lines
+            }
+        }
+    }
+}
+
+/// How to come back to a command that goes on.
+pub(crate) fn resume(command_id: &str) -> [String; 2] {
+    [
+        format!("see how it stands: fedctl status {command_id}"),
+        format!("watch it again:    fedctl watch {command_id}"),
+    ]
+}
+
+fn is_uncertain(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Internal
+            | Code::Cancelled
+    )
+}
+
+fn headline(status: &Status) -> String {
+    let name = words::code(status.code());
+    match (status.code(), status.message()) {
+        (Code::Unavailable, message) if status.source().is_some() => {
+            format!("the broker cannot be reached: {message}")
+        }
+        (_, "") => format!("the broker answered {name}"),
+        (_, message) => format!("the broker answered {name}: {message}"),
+    }
+}
+
+fn of_status(status: &Status, selectors: &[SelectorView]) -> Vec<String> {
+    let mut lines = status.source().map(chain).unwrap_or_default();
+    lines.retain(|line| line != status.message());
+    lines.extend(of_details(&status.get_error_details(), selectors));
+    lines
+}
+
+fn of_details(details: &ErrorDetails, selectors: &[SelectorView]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(request) = details.bad_request() {
+        let violations = request.field_violations.iter();
+        lines
+            .extend(violations.map(|found| violation(&found.field, &found.description, selectors)));
+    }
+    if let Some(failure) = details.precondition_failure() {
+        let violations = failure.violations.iter();
+        lines.extend(violations.map(|found| format!("{}: {}", found.subject, found.description)));
+    }
+    if let Some(failure) = details.quota_failure() {
+        let violations = failure.violations.iter();
+        lines.extend(violations.map(|found| format!("{}: {}", found.subject, found.description)));
+    }
+    if let Some(resource) = details.resource_info() {
+        lines.push(of_resource(resource));
+    }
+    if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
+        lines.push(format!("try again in {}", words::duration(delay)));
+    }
+    if let Some(info) = details.error_info() {
+        lines.push(of_reason(info));
+    }
+    lines
+}
+
+fn of_resource(resource: &tonic_types::ResourceInfo) -> String {
+    let named = format!("{} {}", resource.resource_type, resource.resource_name);
+    match resource.description.as_str() {
+        "" => named,
+        description => format!("{named}: {description}"),
+    }
+}
+
+fn of_reason(info: &tonic_types::ErrorInfo) -> String {
+    let mut metadata: Vec<_> = info.metadata.iter().collect();
+    metadata.sort();
+    let metadata: String = metadata
+        .into_iter()
+        .map(|(name, value)| format!(", {name} = {value}"))
+        .collect();
+    format!("reason: {}{metadata}", info.reason)
+}
+
+/// `draft.selectors[3].url (https://…): rule`: the field, the text that the user gave for it, and the rule.
+fn violation(field: &str, rule: &str, selectors: &[SelectorView]) -> String {
+    let given = field
+        .split_once("selectors[")
+        .and_then(|(_, rest)| rest.split_once(']'))
+        .and_then(|(index, _)| index.parse::<usize>().ok())
+        .and_then(|index| selectors.get(index));
+    match given {
+        Some(selector) => format!("{field} ({}): {rule}", view::text_of(selector)),
+        None => format!("{field}: {rule}"),
+    }
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let line = error.to_string();
+        if lines.last() != Some(&line) {
+            lines.push(line);
+        }
+        next = error.source();
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn refused(code: Code, details: ErrorDetails) -> Failure {
+        Failure::Submit {
+            status: Box::new(Status::with_error_details(
+                code,
+                "the command is malformed",
+                details,
+            )),
+            selectors: vec![SelectorView::Url {
+                url: "ftp://a".to_owned(),
+            }],
+            request_id: "0198".to_owned(),
+        }
+    }
+
+    /// A file of 900 URLs has one bad line: the answer shows the field, the text of that line and the rule.
+    #[test]
+    fn a_violated_field_is_shown_with_the_text_that_was_given() {
+        let details =
+            ErrorDetails::with_bad_request_violation("draft.selectors[0].url", "must be http");
+        let failure = refused(Code::InvalidArgument, details);
+        assert_eq!(
+            failure.to_string(),
+            "the broker answered INVALID_ARGUMENT: the command is malformed"
+        );
+        assert_eq!(
+            failure.details(),
+            ["draft.selectors[0].url (ftp://a): must be http"]
+        );
+        assert_eq!(failure.exit(), Exit::Usage);
+    }
+
+    /// Everything else that the broker says is shown too: the resource, when to retry, the reason.
+    #[test]
+    fn resource_retry_delay_and_reason_have_a_line_each() {
+        let mut details =
+            ErrorDetails::with_resource_info("configuration", "shop", "", "is unknown");
+        details.set_retry_info(Some(Duration::from_secs(5)));
+        details.set_error_info(
+            "TOO_MANY",
+            "federation.v1",
+            [("limit".to_owned(), "3".to_owned())],
+        );
+        assert_eq!(
+            refused(Code::NotFound, details).details(),
+            [
+                "configuration shop: is unknown",
+                "try again in 5 s",
+                "reason: TOO_MANY, limit = 3"
+            ]
+        );
+    }
+
+    /// The connection broke before the answer came: nobody knows, and the same request id makes another try safe.
+    #[test]
+    fn after_an_uncertain_end_the_request_id_is_named() {
+        let lines = refused(Code::Unavailable, ErrorDetails::new()).details();
+        assert!(lines[0].contains("--request-id 0198"), "{lines:?}");
+    }
+}

@@ -1,0 +1,50 @@
+//! `fedctl`, the federation's command line: submits commands to the broker, watches them, and keeps the registry.
+//!
+//! Invariant: data goes to stdout and messages to stderr; the exit code alone says how it ended (`exit`).
+//! Not here: any rule about what is well formed or allowed. The broker decides, and its answer is shown whole.
+
+mod arguments;
+mod broker;
+mod commands;
+mod draft;
+mod exit;
+mod failure;
+mod follow;
+mod output;
+mod progress;
+mod table;
+mod view;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{
+    arguments::Arguments,
+    broker::Broker,
+    commands::{Context, run},
+    exit::Exit,
+    failure::Failure,
+    output::Output,
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.json);
+    let exit = match carry_out(arguments, output).await {
+        Ok(exit) => exit,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit()
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+async fn carry_out(arguments: Arguments, output: Output) -> Result<Exit, Failure> {
+    let broker = Broker::new(&arguments.connection)?;
+    let context = Context { broker, output };
+    run(arguments.verb, &context).await
+}

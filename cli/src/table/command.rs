@@ -1,0 +1,283 @@
+//! Commands for people.
+
+use std::fmt::Write as _;
+
+use comfy_table::Cell;
+
+use super::{Tone, paint, plain, result, tone_of, toned};
+use crate::{
+    view::{
+        CancelView, CommandView, DraftView, ExecutionView, OperationView, ScopeView,
+        ServerResultView, StandingView, text_of,
+    },
+    words,
+};
+
+/// A person reads so many selectors and failed findings; the rest is in `--json`.
+const LINES_MAXIMUM: usize = 20;
+/// As states are told, best first.
+const STATES: [&str; 10] = [
+    "done",
+    "failed",
+    "unsupported",
+    "cancelled",
+    "expired",
+    "unanswered",
+    "unknown",
+    "running",
+    "dispatched",
+    "accepted",
+];
+
+/// Everything about one command.
+pub(crate) fn details(command: &CommandView) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name:<10}{value}");
+    };
+    line("Command", &command.command_id);
+    let accepted = command
+        .accept_time
+        .as_deref()
+        .map(readable)
+        .unwrap_or_default();
+    line(
+        "Accepted",
+        &format!("{accepted} UTC from {}", command.originator_id),
+    );
+    line("Asked", &operation(&command.draft));
+    for selector in shown_selectors(&command.draft) {
+        line("", &selector);
+    }
+    line("Standing", &headline(&command.standing));
+    if !command.executions.is_empty() {
+        text.push('\n');
+        text.push_str(&executions(&command.executions));
+    }
+    text.push_str(&unsuccessful(command));
+    text
+}
+
+/// `purge (delete) of 2 selectors of shop, everywhere`.
+pub(crate) fn operation(draft: &DraftView) -> String {
+    let operation = match &draft.operation {
+        OperationView::Purge { mode } if mode == "unspecified" => "purge".to_owned(),
+        OperationView::Purge { mode } => format!("purge ({mode})"),
+        OperationView::Load => "load".to_owned(),
+        OperationView::Custom { name, .. } => name.clone(),
+        OperationView::Unrecognized => "an operation that this fedctl does not know".to_owned(),
+    };
+    let what = match draft.selectors.as_slice() {
+        [only] => text_of(only),
+        many => words::count(many.len(), "selector"),
+    };
+    let configuration = match &draft.configuration_id {
+        Some(id) => format!(" of {id}"),
+        None => String::new(),
+    };
+    format!(
+        "{operation} of {what}{configuration}{}",
+        scope(&draft.scope)
+    )
+}
+
+/// The standing in one sentence; `processed` says that it counts as done.
+pub(crate) fn headline(standing: &StandingView) -> String {
+    let counts = counts(standing);
+    let overall = paint(&standing.overall, tone_of(&standing.overall));
+    let evidence = standing.evidence.as_deref().unwrap_or("nothing yet");
+    match standing.overall.as_str() {
+        "complete" => format!("{overall}: {counts}, all {evidence}"),
+        "processed" => {
+            format!("{overall}: {counts}, as far as anybody can know (at least {evidence})")
+        }
+        "cancelled" => format!("{overall}: taken back before anything was sent"),
+        "pending" => format!("{overall}: nothing has been sent yet"),
+        _ if counts.is_empty() => overall,
+        _ => format!("{overall}: {counts}"),
+    }
+}
+
+/// A list of commands.
+pub(crate) fn commands(commands: &[CommandView]) -> String {
+    let rows = commands.iter().map(|command| {
+        [
+            Cell::new(&command.command_id),
+            Cell::new(
+                command
+                    .accept_time
+                    .as_deref()
+                    .map(readable)
+                    .unwrap_or_default(),
+            ),
+            toned(
+                &command.standing.overall,
+                tone_of(&command.standing.overall),
+            ),
+            Cell::new(counts(&command.standing)),
+            Cell::new(operation(&command.draft)),
+        ]
+    });
+    plain(
+        &[
+            "COMMAND",
+            "ACCEPTED (UTC)",
+            "STANDING",
+            "PARTICIPANTS",
+            "ASKED",
+        ],
+        rows,
+    )
+}
+
+/// What became of a cancel.
+pub(crate) fn cancelled(answer: &CancelView) -> String {
+    let mut text = String::new();
+    let mut line = |what: &str, ids: &[String]| {
+        if !ids.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{what:<22}{}", ids.join(", "));
+        }
+    };
+    line("Taken back at", &answer.cancelled_participant_ids);
+    line("Sent already, goes on", &answer.sent_participant_ids);
+    let _ = writeln!(
+        text,
+        "{:<22}{}",
+        "Standing",
+        headline(&answer.command.standing)
+    );
+    text
+}
+
+fn executions(executions: &[ExecutionView]) -> String {
+    let rows = executions.iter().flat_map(|execution| {
+        let servers = execution
+            .servers
+            .iter()
+            .map(|server| server_row(server, execution));
+        std::iter::once(execution_row(execution)).chain(servers)
+    });
+    plain(
+        &[
+            "PARTICIPANT",
+            "SERVER",
+            "STATE",
+            "EVIDENCE",
+            "TOOK",
+            "RESULT",
+        ],
+        rows,
+    )
+}
+
+fn execution_row(execution: &ExecutionView) -> [Cell; 6] {
+    let took = execution.servers.iter().map(|server| server.took_ms).max();
+    [
+        Cell::new(&execution.participant_id),
+        Cell::new(""),
+        toned(&execution.state, tone_of(&execution.state)),
+        Cell::new(execution.evidence.as_deref().unwrap_or_default()),
+        Cell::new(took.map_or(String::new(), words::milliseconds)),
+        Cell::new(result::execution_result(execution)),
+    ]
+}
+
+fn server_row(server: &ServerResultView, execution: &ExecutionView) -> [Cell; 6] {
+    let state = result::server_state(server, execution);
+    [
+        Cell::new(""),
+        Cell::new(&server.server_id),
+        toned(state, tone_of(state)),
+        Cell::new(server.evidence.as_deref().unwrap_or_default()),
+        Cell::new(words::milliseconds(server.took_ms)),
+        Cell::new(result::server_result(server)),
+    ]
+}
+
+/// The selectors that did not reach their aim, one by one, where there are several.
+fn unsuccessful(command: &CommandView) -> String {
+    let found = command
+        .executions
+        .iter()
+        .flat_map(|execution| &execution.servers)
+        .flat_map(|server| {
+            let failed = server.findings.iter().filter(|finding| !finding.success);
+            failed.map(move |finding| {
+                let index = usize::try_from(finding.selector).unwrap_or(usize::MAX);
+                let selector = command
+                    .draft
+                    .selectors
+                    .get(index)
+                    .map_or(String::new(), text_of);
+                [
+                    Cell::new(&server.server_id),
+                    toned(&result::finding_words(finding), Tone::Bad),
+                    Cell::new(selector),
+                ]
+            })
+        });
+    let rows: Vec<_> = found.collect();
+    if rows.is_empty() || command.draft.selectors.len() == 1 {
+        return String::new();
+    }
+    let hidden = rows.len().saturating_sub(LINES_MAXIMUM);
+    let shown = rows.into_iter().take(LINES_MAXIMUM);
+    let mut text = "\n".to_owned() + &plain(&["SERVER", "NOT REACHED", "SELECTOR"], shown);
+    if hidden > 0 {
+        let _ = writeln!(text, "and {hidden} more; --json shows all");
+    }
+    text
+}
+
+fn shown_selectors(draft: &DraftView) -> Vec<String> {
+    if draft.selectors.len() <= 1 {
+        return Vec::new();
+    }
+    let mut lines: Vec<String> = draft
+        .selectors
+        .iter()
+        .take(LINES_MAXIMUM)
+        .map(text_of)
+        .collect();
+    let hidden = draft.selectors.len().saturating_sub(LINES_MAXIMUM);
+    if hidden > 0 {
+        lines.push(format!("and {hidden} more; --json shows all"));
+    }
+    lines
+}
+
+fn scope(scope: &ScopeView) -> String {
+    match scope {
+        ScopeView::Everywhere => String::new(),
+        ScopeView::Foreign => ", only at other participants".to_owned(),
+        ScopeView::Participants { ids } => format!(", only at {}", ids.join(", ")),
+        ScopeView::Servers { ids } => format!(", only on {}", ids.join(", ")),
+        ScopeView::Places { places } => {
+            let places: Vec<String> = places.iter().map(ToString::to_string).collect();
+            format!(", only in {}", places.join(", "))
+        }
+    }
+}
+
+fn counts(standing: &StandingView) -> String {
+    let known = STATES
+        .iter()
+        .copied()
+        .filter_map(|state| standing.counts.get_key_value(state));
+    let rest = standing
+        .counts
+        .iter()
+        .filter(|(state, _)| !STATES.contains(&state.as_str()));
+    let words = known.chain(rest).filter(|(_, count)| **count > 0);
+    let words: Vec<String> = words
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    words.join(", ")
+}
+
+/// `2025-11-22 16:03:11`, from RFC 3339.
+fn readable(time: &str) -> String {
+    time.get(..19).unwrap_or(time).replacen('T', " ", 1)
+}

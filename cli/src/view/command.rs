@@ -1,0 +1,223 @@
+//! A command, its executions, and how they stand.
+
+use std::collections::BTreeMap;
+
+use proto::v1::{
+    CancelCommandResponse, Command, Evidence, Execution, ExecutionState, Fault, Overall,
+    SelectorFinding, ServerResult, Standing, WatchCommandResponse,
+};
+use serde::Serialize;
+
+use super::{
+    draft::DraftView,
+    plan::FidelityView,
+    word::{said, text, word},
+};
+use crate::words;
+
+/// One command.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct CommandView {
+    pub(crate) command_id: String,
+    pub(crate) originator_id: String,
+    pub(crate) request_id: Option<String>,
+    pub(crate) accept_time: Option<String>,
+    pub(crate) revision: u64,
+    #[serde(flatten)]
+    pub(crate) draft: DraftView,
+    pub(crate) standing: StandingView,
+    pub(crate) executions: Vec<ExecutionView>,
+}
+
+/// All executions in one answer.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StandingView {
+    pub(crate) overall: String,
+    pub(crate) settled: bool,
+    pub(crate) evidence: Option<String>,
+    pub(crate) counts: BTreeMap<String, u32>,
+}
+
+/// One participant's part.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ExecutionView {
+    pub(crate) execution_id: String,
+    pub(crate) participant_id: String,
+    pub(crate) state: String,
+    pub(crate) evidence: Option<String>,
+    pub(crate) fault: Option<FaultView>,
+    pub(crate) fidelity: Option<FidelityView>,
+    pub(crate) servers: Vec<ServerResultView>,
+    pub(crate) change_time: Option<String>,
+    pub(crate) sequence: u64,
+}
+
+/// One server's part.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ServerResultView {
+    pub(crate) server_id: String,
+    pub(crate) state: String,
+    pub(crate) evidence: Option<String>,
+    pub(crate) fault: Option<FaultView>,
+    pub(crate) findings: Vec<FindingView>,
+    pub(crate) attempts: u32,
+    pub(crate) took_ms: u64,
+}
+
+/// Why something did not happen.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FaultView {
+    pub(crate) code: String,
+    pub(crate) side: String,
+    pub(crate) retryable: bool,
+    pub(crate) message: String,
+}
+
+/// What was found for one selector.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FindingView {
+    /// Counted from 0 in the command's list.
+    pub(crate) selector: u32,
+    pub(crate) finding: String,
+    pub(crate) count: Option<u64>,
+    pub(crate) origin_status: Option<u32>,
+    pub(crate) success: bool,
+}
+
+/// A line of `--watch --json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChangeView {
+    pub(crate) command_id: String,
+    pub(crate) standing: StandingView,
+    pub(crate) executions: Vec<ExecutionView>,
+    pub(crate) resume_token: String,
+}
+
+/// A list of commands.
+#[derive(Debug, Serialize)]
+pub(crate) struct CommandListView {
+    pub(crate) commands: Vec<CommandView>,
+    /// Whether there are older ones.
+    pub(crate) more: bool,
+}
+
+/// What became of a cancel.
+#[derive(Debug, Serialize)]
+pub(crate) struct CancelView {
+    pub(crate) cancelled_participant_ids: Vec<String>,
+    pub(crate) sent_participant_ids: Vec<String>,
+    pub(crate) command: CommandView,
+}
+
+impl From<Command> for CommandView {
+    fn from(command: Command) -> Self {
+        Self {
+            command_id: command.id,
+            originator_id: command.originator_id,
+            request_id: text(command.request_id),
+            accept_time: command.accept_time.as_ref().and_then(words::rfc3339),
+            revision: command.revision,
+            draft: command.draft.unwrap_or_default().into(),
+            standing: command.standing.unwrap_or_default().into(),
+            executions: command
+                .executions
+                .into_iter()
+                .map(ExecutionView::from)
+                .collect(),
+        }
+    }
+}
+
+impl From<Standing> for StandingView {
+    fn from(standing: Standing) -> Self {
+        Self {
+            overall: word::<Overall>(standing.overall),
+            settled: standing.settled,
+            evidence: said::<Evidence>(standing.evidence),
+            counts: standing.counts.into_iter().collect(),
+        }
+    }
+}
+
+impl From<Execution> for ExecutionView {
+    fn from(execution: Execution) -> Self {
+        Self {
+            execution_id: execution.id,
+            participant_id: execution.participant_id,
+            state: word::<ExecutionState>(execution.state),
+            evidence: said::<Evidence>(execution.evidence),
+            fault: execution.fault.map(FaultView::from),
+            fidelity: execution.fidelity.map(FidelityView::from),
+            servers: execution
+                .servers
+                .into_iter()
+                .map(ServerResultView::from)
+                .collect(),
+            change_time: execution.change_time.as_ref().and_then(words::rfc3339),
+            sequence: execution.sequence,
+        }
+    }
+}
+
+impl From<ServerResult> for ServerResultView {
+    fn from(result: ServerResult) -> Self {
+        Self {
+            server_id: result.server_id,
+            state: word::<ExecutionState>(result.state),
+            evidence: said::<Evidence>(result.evidence),
+            fault: result.fault.map(FaultView::from),
+            findings: result.findings.into_iter().map(FindingView::from).collect(),
+            attempts: result.attempts,
+            took_ms: result.took_ms,
+        }
+    }
+}
+
+impl From<Fault> for FaultView {
+    fn from(fault: Fault) -> Self {
+        Self {
+            code: fault.code,
+            side: fault.side,
+            retryable: fault.retryable,
+            message: fault.message,
+        }
+    }
+}
+
+impl From<SelectorFinding> for FindingView {
+    fn from(finding: SelectorFinding) -> Self {
+        Self {
+            selector: finding.selector,
+            finding: finding.finding,
+            count: finding.count,
+            origin_status: (finding.origin_status != 0).then_some(finding.origin_status),
+            success: finding.success,
+        }
+    }
+}
+
+impl ChangeView {
+    /// A change of the command with this id.
+    pub(crate) fn new(command_id: &str, change: WatchCommandResponse) -> Self {
+        Self {
+            command_id: command_id.to_owned(),
+            standing: change.standing.unwrap_or_default().into(),
+            executions: change
+                .executions
+                .into_iter()
+                .map(ExecutionView::from)
+                .collect(),
+            resume_token: change.resume_token,
+        }
+    }
+}
+
+impl From<CancelCommandResponse> for CancelView {
+    fn from(answer: CancelCommandResponse) -> Self {
+        Self {
+            cancelled_participant_ids: answer.cancelled_participant_ids,
+            sent_participant_ids: answer.sent_participant_ids,
+            command: answer.command.unwrap_or_default().into(),
+        }
+    }
+}

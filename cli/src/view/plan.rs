@@ -1,0 +1,123 @@
+//! What would be done.
+
+use proto::v1::{
+    Breadth, Fidelity, FidelityReport, NativeCall, NativeOrder, Plan, PlannedExecution,
+};
+use serde::Serialize;
+
+use super::word::{said, text, word};
+
+/// A plan.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlanView {
+    pub(crate) configuration_id: String,
+    pub(crate) executions: Vec<PlannedExecutionView>,
+}
+
+/// What one participant would be told.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlannedExecutionView {
+    pub(crate) participant_id: String,
+    pub(crate) fidelity: FidelityView,
+    pub(crate) server_ids: Vec<String>,
+    pub(crate) native: Vec<NativeOrderView>,
+}
+
+/// How well a participant can say the command.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FidelityView {
+    pub(crate) fidelity: String,
+    pub(crate) widened_to: Option<String>,
+    pub(crate) why: Option<String>,
+}
+
+/// The calls of one dialect.
+#[derive(Debug, Serialize)]
+pub(crate) struct NativeOrderView {
+    pub(crate) dialect: String,
+    pub(crate) server_ids: Vec<String>,
+    pub(crate) calls: Vec<NativeCallView>,
+}
+
+/// One request to a native system.
+#[derive(Debug, Serialize)]
+pub(crate) struct NativeCallView {
+    pub(crate) method: String,
+    pub(crate) host: Option<String>,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<HeaderView>,
+    pub(crate) body: Option<String>,
+    pub(crate) selectors: Vec<u32>,
+}
+
+/// A header of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct HeaderView {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl From<Plan> for PlanView {
+    fn from(plan: Plan) -> Self {
+        Self {
+            configuration_id: plan.configuration_id,
+            executions: plan
+                .executions
+                .into_iter()
+                .map(PlannedExecutionView::from)
+                .collect(),
+        }
+    }
+}
+
+impl From<PlannedExecution> for PlannedExecutionView {
+    fn from(planned: PlannedExecution) -> Self {
+        Self {
+            participant_id: planned.participant_id,
+            fidelity: planned.fidelity.unwrap_or_default().into(),
+            server_ids: planned.server_ids,
+            native: planned
+                .native
+                .into_iter()
+                .map(NativeOrderView::from)
+                .collect(),
+        }
+    }
+}
+
+impl From<FidelityReport> for FidelityView {
+    fn from(report: FidelityReport) -> Self {
+        Self {
+            fidelity: word::<Fidelity>(report.fidelity),
+            widened_to: said::<Breadth>(report.widened_to),
+            why: text(report.why),
+        }
+    }
+}
+
+impl From<NativeOrder> for NativeOrderView {
+    fn from(order: NativeOrder) -> Self {
+        Self {
+            dialect: order.dialect,
+            server_ids: order.server_ids,
+            calls: order.calls.into_iter().map(NativeCallView::from).collect(),
+        }
+    }
+}
+
+impl From<NativeCall> for NativeCallView {
+    fn from(call: NativeCall) -> Self {
+        let headers = call.headers.into_iter().map(|header| HeaderView {
+            name: header.name,
+            value: header.value,
+        });
+        Self {
+            method: call.method,
+            host: text(call.host),
+            path: call.path,
+            headers: headers.collect(),
+            body: text(call.body),
+            selectors: call.selectors,
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Submitting, planning, listing and cancelling: what is printed, and the exit code.
+
+use proto::v1::{
+    CancelCommandResponse, ListCommandsResponse, Overall, SubmitCommandResponse, selector,
+};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{
+    examples::{self, accepted, change, plan, settled, standing, story},
+    fedctl::{fedctl, run, run_with},
+    peer::{Peer, Watched},
+};
+
+const PURGE: &str = "purge https://www.example.com/a https://www.example.com/b";
+
+fn complete(evidence: Overall) -> Watched {
+    let standing = standing(evidence, true, &[("done", 1)]);
+    Watched::Ends(vec![change(standing, vec![examples::north_done()], "1")])
+}
+
+fn only_north() -> proto::v1::Command {
+    proto::v1::Command {
+        executions: vec![examples::waiting("north")],
+        ..accepted()
+    }
+}
+
+/// The main road for a person: a purge waits until all have answered, and a table says what each server did.
+#[tokio::test]
+async fn a_purge_waits_and_shows_what_every_server_did() {
+    let peer = Peer::default()
+        .accepts(accepted())
+        .watch(Watched::Ends(story()));
+    let (peer, broker) = peer.listen().await;
+    let run = run(&broker, PURGE).await;
+    insta::assert_snapshot!(run.transcript());
+    let submitted = peer.submitted.lock().expect("nobody panicked");
+    let draft = submitted[0].draft.clone().expect("was sent");
+    let first = draft.selectors[0].kind.clone();
+    assert_eq!(
+        first,
+        Some(selector::Kind::Url("https://www.example.com/a".to_owned()))
+    );
+    assert!(!submitted[0].request_id.is_empty());
+}
+
+/// A script reads one document, whose names are stable.
+#[tokio::test]
+async fn a_purge_prints_one_document_for_scripts() {
+    let peer = Peer::default()
+        .accepts(accepted())
+        .watch(Watched::Ends(story()));
+    let (_peer, broker) = peer.listen().await;
+    insta::assert_snapshot!(run(&broker, &format!("{PURGE} --json")).await.transcript());
+}
+
+/// Everybody did it: exit code 0. As far as anybody can know: also 0, and the text says so.
+#[tokio::test]
+async fn done_everywhere_is_exit_code_0_and_processed_says_what_it_is() {
+    for (overall, said) in [
+        (Overall::Complete, "complete: 1 done"),
+        (Overall::Processed, "as far as anybody can know"),
+    ] {
+        let peer = Peer::default()
+            .accepts(only_north())
+            .watch(complete(overall));
+        let (_peer, broker) = peer.listen().await;
+        let run = run(&broker, PURGE).await;
+        assert_eq!(run.code, Some(0), "{}", run.transcript());
+        assert!(run.stdout.contains(said), "{}", run.transcript());
+    }
+}
+
+/// `--no-wait` prints the id alone on stdout, and on stderr what to type next.
+#[tokio::test]
+async fn without_waiting_the_id_is_printed_and_how_to_come_back() {
+    let (_peer, broker) = Peer::default().accepts(accepted()).listen().await;
+    insta::assert_snapshot!(
+        run(&broker, &format!("{PURGE} --no-wait"))
+            .await
+            .transcript()
+    );
+}
+
+/// The broker refuses two of the fields: each is named with its rule and the text that was typed for it.
+#[tokio::test]
+async fn a_malformed_command_is_exit_code_2_with_field_and_rule() {
+    let mut details = ErrorDetails::with_bad_request_violation(
+        "draft.selectors[1].url",
+        "must have a host name of the configuration",
+    );
+    details.add_bad_request_violation("draft.scope.participants.ids[0]", "is unknown");
+    details.set_error_info(
+        "MALFORMED",
+        "federation.v1",
+        [("limit".to_owned(), "1000".to_owned())],
+    );
+    let refused = Status::with_error_details(Code::InvalidArgument, "2 fields are wrong", details);
+    let (_peer, broker) = Peer::default().submit(Err(refused)).listen().await;
+    insta::assert_snapshot!(
+        run(&broker, &format!("{PURGE} --participant nobody"))
+            .await
+            .transcript()
+    );
+}
+
+/// The caller may not command this configuration: exit code 4; an unknown command: 2; a broker out of order: 1.
+#[tokio::test]
+async fn every_refusal_has_its_exit_code() {
+    let codes = [
+        (Code::PermissionDenied, 4),
+        (Code::Unauthenticated, 4),
+        (Code::NotFound, 2),
+        (Code::FailedPrecondition, 1),
+    ];
+    for (code, exit) in codes {
+        let peer = Peer::default().submit(Err(Status::new(code, "no")));
+        let (_peer, broker) = peer.listen().await;
+        assert_eq!(run(&broker, PURGE).await.code, Some(exit), "{code:?}");
+    }
+}
+
+/// A broker restarts while a command is submitted: the next tries carry the same request id, so it is one command.
+#[tokio::test]
+async fn another_try_carries_the_same_request_id() {
+    let peer = Peer::default()
+        .submit(Err(Status::unavailable("starting")))
+        .submit(Err(Status::unavailable("starting")))
+        .accepts(accepted());
+    let (peer, broker) = peer.listen().await;
+    assert_eq!(
+        run(&broker, &format!("{PURGE} --no-wait")).await.code,
+        Some(0)
+    );
+    let submitted = peer.submitted.lock().expect("nobody panicked");
+    assert_eq!(submitted.len(), 3);
+    assert!(
+        submitted
+            .iter()
+            .all(|request| request.request_id == submitted[0].request_id)
+    );
+}
+
+/// A plan names who cannot say it, why, and the calls that the others would get.
+#[tokio::test]
+async fn a_plan_names_who_cannot_say_it_and_why() {
+    let answer = SubmitCommandResponse {
+        command: None,
+        plan: Some(plan()),
+    };
+    let peer = Peer::default()
+        .submit(Ok(answer.clone()))
+        .submit(Ok(answer));
+    let (peer, broker) = peer.listen().await;
+    insta::assert_snapshot!(run(&broker, "plan purge shop --tag red").await.transcript());
+    assert_eq!(
+        run(&broker, "purge shop --everything --plan").await.code,
+        Some(0)
+    );
+    let submitted = peer.submitted.lock().expect("nobody panicked");
+    assert!(submitted.iter().all(|request| request.validate_only));
+}
+
+/// A whole configuration, from a script that did not say `--yes`: refused before anything reaches the broker.
+#[tokio::test]
+async fn a_wide_purge_needs_a_person_or_a_yes() {
+    let peer = Peer::default()
+        .accepts(only_north())
+        .watch(complete(Overall::Complete));
+    let (peer, broker) = peer.listen().await;
+    for wide in [
+        "shop --everything",
+        "--host www.example.com",
+        "--wildcard www.example.com/*",
+    ] {
+        let run = run(&broker, &format!("purge {wide}")).await;
+        assert_eq!(run.code, Some(2), "{}", run.transcript());
+        assert!(run.stderr.contains("--yes"), "{}", run.transcript());
+    }
+    assert!(peer.submitted.lock().expect("nobody panicked").is_empty());
+    assert_eq!(
+        run(&broker, "purge shop --everything --yes").await.code,
+        Some(0)
+    );
+}
+
+/// URLs come from a file; comments and empty lines do not.
+#[tokio::test]
+async fn urls_are_read_from_a_file() {
+    let file = tempfile::NamedTempFile::new().expect("there is room");
+    std::fs::write(
+        file.path(),
+        "# launch\nhttps://a.example/1\n\nhttps://a.example/2\n",
+    )
+    .expect("there is room");
+    let (peer, broker) = Peer::default().accepts(accepted()).listen().await;
+    let mut fedctl = fedctl(&broker);
+    fedctl
+        .args(["load", "--no-wait", "--file"])
+        .arg(file.path());
+    assert_eq!(run_with(&mut fedctl).await.code, Some(0));
+    let submitted = peer.submitted.lock().expect("nobody panicked");
+    assert_eq!(
+        submitted[0]
+            .draft
+            .as_ref()
+            .map(|draft| draft.selectors.len()),
+        Some(2)
+    );
+}
+
+/// Looking at a settled command tells its standing by the exit code too.
+#[tokio::test]
+async fn status_shows_the_command_and_tells_its_standing() {
+    let peer = Peer::default().shows(settled()).shows(accepted());
+    let (_peer, broker) = peer.listen().await;
+    let words = format!("status {}", examples::COMMAND);
+    assert_eq!(run(&broker, &words).await.code, Some(3));
+    let running = run(&broker, &words).await;
+    insta::assert_snapshot!(running.transcript());
+}
+
+/// A list goes over pages up to its limit, and says when there is more.
+#[tokio::test]
+async fn a_list_goes_over_pages() {
+    let peer = Peer::default();
+    let page = |token: &str| ListCommandsResponse {
+        commands: vec![settled(), accepted()],
+        next_page_token: token.to_owned(),
+    };
+    peer.lists
+        .lock()
+        .expect("nobody panicked")
+        .extend([Ok(page("2")), Ok(page("3"))]);
+    let (peer, broker) = peer.listen().await;
+    insta::assert_snapshot!(run(&broker, "list --limit 4").await.transcript());
+    let listed = peer.listed.lock().expect("nobody panicked");
+    assert_eq!(
+        (listed[1].page_size, listed[1].page_token.as_str()),
+        (2, "2")
+    );
+}
+
+/// A cancel says who had been told already; then it is exit code 3.
+#[tokio::test]
+async fn a_cancel_says_what_was_too_late() {
+    let peer = Peer::default();
+    let answer = CancelCommandResponse {
+        command: Some(proto::v1::Command {
+            standing: Some(standing(
+                Overall::Active,
+                false,
+                &[("cancelled", 2), ("running", 1)],
+            )),
+            ..accepted()
+        }),
+        cancelled_participant_ids: vec!["south".to_owned(), "west".to_owned()],
+        sent_participant_ids: vec!["north".to_owned()],
+    };
+    peer.cancels
+        .lock()
+        .expect("nobody panicked")
+        .push_back(Ok(answer));
+    let (_peer, broker) = peer.listen().await;
+    insta::assert_snapshot!(
+        run(&broker, &format!("cancel {}", examples::COMMAND))
+            .await
+            .transcript()
+    );
+}

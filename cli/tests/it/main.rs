@@ -1,0 +1,12 @@
+//! `fedctl` as a process, against a peer that says what each test scripts.
+//!
+//! Invariant: what a person or a script sees is tested here; the real broker is met in the workspace's own tests.
+
+mod commands;
+mod connection;
+mod examples;
+mod fedctl;
+mod peer;
+mod registry;
+mod terminal;
+mod watching;

@@ -1,0 +1,236 @@
+//! What the canonical dialect says, letter by letter, and what it makes of answers.
+
+use domain::{
+    CommandId, PurgeMode, Server, ServerId, command::WhenImpossible, operation::CustomOperation,
+};
+use serde_json::json;
+
+use super::*;
+
+const EXECUTION: &str = "01890a5d-ac96-774b-bcce-b302099a8057_cdn-b";
+
+fn command(operation: Operation, selectors: Vec<Selector>) -> Command {
+    Command {
+        id: "01890a5d-ac96-774b-bcce-b302099a8057"
+            .parse::<CommandId>()
+            .unwrap(),
+        originator: "cdn-a".parse().unwrap(),
+        configuration: "shop".parse().unwrap(),
+        operation,
+        selectors,
+        scope: domain::Scope::default(),
+        ceiling: Ceiling::default(),
+        when_impossible: WhenImpossible::default(),
+        request_id: None,
+        accepted_at: Timestamp::from_millis(1_700_000_000_000),
+        traceparent: None,
+    }
+}
+
+fn translate(command: &Command) -> NativeCall {
+    let configuration = Configuration {
+        id: "shop".parse().unwrap(),
+        customer: "acme".parse().unwrap(),
+        owner: "cdn-a".parse().unwrap(),
+        hosts: vec!["www.example.com".parse().unwrap()],
+    };
+    let servers = ["b-1", "b-2"].map(|id| Server {
+        id: id.parse().unwrap(),
+        participant: "cdn-b".parse().unwrap(),
+        dialect: "traffic-server".parse().unwrap(),
+        address: "127.0.0.1:8080".parse().unwrap(),
+        place: domain::Place::default(),
+    });
+    let execution: ExecutionId = EXECUTION.parse().unwrap();
+    let site = Site {
+        execution: &execution,
+        configuration: &configuration,
+        servers: &servers,
+    };
+    let calls = Canonical.translate(command, &site).unwrap();
+    assert_eq!(calls.len(), 1);
+    calls.into_iter().next().unwrap()
+}
+
+fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Answer {
+        status,
+        headers: headers.collect(),
+        body: body.to_owned(),
+    }
+}
+
+fn judge(answer: &Answer) -> Verdict {
+    let call = NativeCall::new("PUT", None, &format!("/v1/executions/{EXECUTION}"), vec![0]);
+    Canonical.judge(&call, answer)
+}
+
+fn fault_of(answer: &Answer) -> (FaultCode, Again, String) {
+    match judge(answer) {
+        Verdict::Failed {
+            fault,
+            finding: None,
+        } => (fault.code, fault.again, fault.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The whole submission of a purge, as it stands in the documentation.
+#[test]
+fn a_purge_is_said_in_one_put() {
+    let selectors = vec![
+        Selector::Url("https://www.example.com/a".parse().unwrap()),
+        Selector::Tag("red".parse().unwrap()),
+    ];
+    let call = translate(&command(Operation::Purge(PurgeMode::Delete), selectors));
+    assert_eq!((call.method.as_str(), call.host.as_deref()), ("PUT", None));
+    assert_eq!(call.path, format!("/v1/executions/{EXECUTION}"));
+    assert_eq!(
+        call.headers,
+        [("content-type".to_owned(), "application/json".to_owned())]
+    );
+    assert_eq!(call.selectors, [0, 1]);
+    let body: serde_json::Value = serde_json::from_str(&call.body.unwrap()).unwrap();
+    let said = json!({
+        "execution": EXECUTION,
+        "originator": "cdn-a",
+        "accepted_at": 1_700_000_000_000_u64,
+        "operation": { "purge": "delete" },
+        "selectors": [{ "url": "https://www.example.com/a" }, { "tag": "red" }],
+        "ceiling": { "widest": "configuration", "narrowed": false },
+        "configuration": { "id": "shop", "customer": "acme", "owner": "cdn-a", "hosts": ["www.example.com"] },
+        "servers": ["b-1", "b-2"],
+    });
+    assert_eq!(body, said);
+}
+
+/// Only the federation's own format carries what the operator registered, with all its parameters.
+#[test]
+fn a_custom_operation_is_said_exactly() {
+    let custom = Operation::Custom(CustomOperation {
+        name: "rotate-keys".parse().unwrap(),
+        repeatable: false,
+        parameters: [("generation".to_owned(), "7".to_owned())].into(),
+    });
+    assert_eq!(
+        Canonical.fidelity(&custom, &Selector::Everything),
+        Fidelity::Exact
+    );
+    let call = translate(&command(custom.clone(), vec![Selector::Everything]));
+    let body = call.body.unwrap();
+    let said: Submission<'_> = serde_json::from_str(&body).unwrap();
+    assert_eq!(*said.operation, custom);
+    assert_eq!(said.selectors.as_ref(), [Selector::Everything]);
+}
+
+/// Taken, and under way: the job is the execution itself.
+#[test]
+fn what_was_accepted_runs_under_the_executions_id() {
+    for status in [201, 202] {
+        assert_eq!(
+            judge(&answer(status, &[], "")),
+            Verdict::Running {
+                job: EXECUTION.to_owned()
+            }
+        );
+    }
+    let running = json!({ "execution": EXECUTION, "state": "running", "servers": [] });
+    let verdict = judge(&answer(200, &[], &running.to_string()));
+    assert_eq!(
+        verdict,
+        Verdict::Running {
+            job: EXECUTION.to_owned()
+        }
+    );
+}
+
+/// The answer for all servers is that of the least sure one, and one failure fails the whole.
+#[test]
+fn a_settled_execution_is_as_good_as_its_worst_server() {
+    let settled = |second: serde_json::Value| {
+        let servers = json!([{ "server": "b-1", "state": "done", "evidence": "verified" }, second]);
+        json!({ "execution": EXECUTION, "state": "settled", "servers": servers }).to_string()
+    };
+    let done = settled(json!({ "server": "b-2", "state": "done" }));
+    let evidence = Evidence::Reported;
+    assert_eq!(
+        judge(&answer(200, &[], &done)),
+        Verdict::Done {
+            evidence,
+            finding: Finding::Accepted
+        }
+    );
+    let failed = settled(json!({
+        "server": "b-2", "state": "failed", "fault": { "code": "unreachable", "message": "no route" }
+    }));
+    let (code, again, message) = fault_of(&answer(200, &[], &failed));
+    assert_eq!(
+        (code, again, message.as_str()),
+        (FaultCode::Unreachable, Again::Never, "no route")
+    );
+}
+
+/// A server that was asked for and is not in the answer has not succeeded by silence.
+#[test]
+fn a_server_without_a_word_has_failed() {
+    let body = json!({ "execution": EXECUTION, "state": "settled", "servers": [
+        { "server": "b-1", "state": "done", "findings": [{ "selector": 0, "finding": { "removed": 3 } }], "attempts": 2, "took_ms": 14 },
+        { "server": "b-9", "state": "done" },
+    ]});
+    let progress = Progress::read(&body.to_string()).unwrap();
+    let asked: Vec<ServerId> = ["b-1", "b-2"].map(|id| id.parse().unwrap()).into();
+    let results = progress.results(&asked);
+    assert_eq!(results[0].outcome, Outcome::Done(Evidence::Reported));
+    assert_eq!((results[0].attempts, results[0].took_ms), (2, 14));
+    assert_eq!(results[0].findings[0].finding, Finding::Removed(Some(3)));
+    assert!(
+        matches!(&results[1].outcome, Outcome::Failed(fault) if fault.code == FaultCode::UnreadableAnswer)
+    );
+    assert_eq!(results.len(), 2);
+}
+
+/// Each refusal says whether another try makes sense.
+#[test]
+fn a_refusal_decides_about_the_retry() {
+    let problem = r#"{"title":"Bad Request","status":400,"detail":"no such server: b-7"}"#;
+    let (code, again, message) = fault_of(&answer(400, &[], problem));
+    assert_eq!((code, again), (FaultCode::Refused, Again::Never));
+    assert_eq!(message, "status 400: no such server: b-7");
+    for (status, headers, code, again) in [
+        (401, &[][..], FaultCode::Unauthorized, Again::Never),
+        (403, &[], FaultCode::Refused, Again::Never),
+        (
+            429,
+            &[("retry-after", "7")],
+            FaultCode::Throttled,
+            Again::AfterSeconds(7),
+        ),
+        (
+            503,
+            &[("retry-after", "2")],
+            FaultCode::NativeError,
+            Again::AfterSeconds(2),
+        ),
+        (
+            503,
+            &[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")],
+            FaultCode::NativeError,
+            Again::Soon,
+        ),
+        (500, &[], FaultCode::NativeError, Again::Soon),
+        (
+            302,
+            &[("location", "/")],
+            FaultCode::UnreadableAnswer,
+            Again::Never,
+        ),
+    ] {
+        let (found, retry, _) = fault_of(&answer(status, headers, "no"));
+        assert_eq!((found, retry), (code, again), "{status}");
+    }
+    let (code, again, _) = fault_of(&answer(200, &[], "<html>"));
+    assert_eq!((code, again), (FaultCode::UnreadableAnswer, Again::Never));
+}

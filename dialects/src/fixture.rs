@@ -1,0 +1,105 @@
+//! What the dialects' tests share: a command, its site, and calls as text.
+
+use std::fmt::Write;
+
+use domain::{
+    Ceiling, Command, Configuration, ExecutionId, NativeCall, Operation, Scope, Selector,
+    Timestamp, command::WhenImpossible, selector::HostRegex,
+};
+
+use crate::{Answer, CannotSay, Dialect, Site};
+
+/// The first host name of the configuration.
+pub(crate) const HOST: &str = "www.example.com";
+
+/// A command under the default ceiling.
+pub(crate) fn command(operation: Operation, selectors: Vec<Selector>) -> Command {
+    Command {
+        id: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+        originator: "cdn-a".parse().unwrap(),
+        configuration: "shop".parse().unwrap(),
+        operation,
+        selectors,
+        scope: Scope::default(),
+        ceiling: Ceiling::default(),
+        when_impossible: WhenImpossible::default(),
+        request_id: None,
+        accepted_at: Timestamp::from_millis(1_700_000_000_000),
+        traceparent: None,
+    }
+}
+
+/// Translates for a configuration of two host names.
+pub(crate) fn translate(
+    dialect: &dyn Dialect,
+    command: &Command,
+) -> Result<Vec<NativeCall>, CannotSay> {
+    let configuration = Configuration {
+        id: "shop".parse().unwrap(),
+        customer: "acme".parse().unwrap(),
+        owner: "cdn-a".parse().unwrap(),
+        hosts: vec![HOST.parse().unwrap(), "img.example.com".parse().unwrap()],
+    };
+    let execution: ExecutionId = "01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"
+        .parse()
+        .unwrap();
+    let site = Site {
+        execution: &execution,
+        configuration: &configuration,
+        servers: &[],
+    };
+    dialect.translate(command, &site)
+}
+
+/// The calls of a command as text, one per line, or why there are none.
+pub(crate) fn said(
+    dialect: &dyn Dialect,
+    operation: Operation,
+    selectors: Vec<Selector>,
+) -> String {
+    match translate(dialect, &command(operation, selectors)) {
+        Ok(calls) => calls.iter().map(line).collect(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn line(call: &NativeCall) -> String {
+    let host = call.host.as_deref().unwrap_or_default();
+    let mut line = format!("{} {host} {} {:?}", call.method, call.path, call.selectors);
+    for (name, value) in &call.headers {
+        write!(line, " {name}: {value}").unwrap();
+    }
+    line.push('\n');
+    line
+}
+
+/// A selector of each kind, in the order of the documentation.
+pub(crate) fn selectors() -> Vec<Selector> {
+    vec![
+        url("https://www.example.com/a/b.html?x=1"),
+        Selector::Prefix("www.example.com/img/".parse().unwrap()),
+        Selector::Wildcard("www.example.com/img/*/large-*.png".parse().unwrap()),
+        regex(r"^/img/\d+\.(png|jpg)$"),
+        Selector::Tag("news".parse().unwrap()),
+        Selector::Host(HOST.parse().unwrap()),
+        Selector::Everything,
+    ]
+}
+
+pub(crate) fn url(text: &str) -> Selector {
+    Selector::Url(text.parse().unwrap())
+}
+
+pub(crate) fn regex(pattern: &str) -> Selector {
+    Selector::Regex(HostRegex::new(HOST.parse().unwrap(), pattern).unwrap())
+}
+
+/// An answer without a body.
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)]) -> Answer {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Answer {
+        status,
+        headers: headers.iter().map(owned).collect(),
+        body: String::new(),
+    }
+}

@@ -1,0 +1,61 @@
+//! Squid: `PURGE` for a url, and a request through the cache to load it.
+//!
+//! Invariant: never wider than the command. Squid knows exact URLs; it is asked for nothing else.
+//! Not here: the cache's configuration (`config/caches/squid.conf`), whose headers this file relies on.
+
+use domain::{Command, Fidelity, NativeCall, Operation, Selector};
+
+use crate::{
+    Answer, CannotSay, Counterpart, Dialect, Site, Verdict,
+    http::{self, LoadSignal},
+};
+
+/// The dialect.
+#[derive(Debug)]
+pub struct Squid;
+
+impl Dialect for Squid {
+    fn name(&self) -> &'static str {
+        "squid"
+    }
+
+    fn counterpart(&self) -> Counterpart {
+        Counterpart::Server
+    }
+
+    fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
+        http::fidelity_by_key("Squid", operation, selector)
+    }
+
+    fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
+        http::translate_by_key(self, command, site)
+    }
+
+    fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
+        if http::is_load(call) {
+            http::judge_load(answer, signal(answer))
+        } else {
+            http::judge_purge_by_key(answer)
+        }
+    }
+}
+
+/// `X-Cache: MISS from cache.example`. Squid does not say whether a fetched answer was stored.
+fn signal(answer: &Answer) -> LoadSignal {
+    let word = answer
+        .header("x-cache")
+        .and_then(|value| value.split(' ').next());
+    match word {
+        Some("HIT") => LoadSignal::Held,
+        Some("MISS") => match http::store_signal(answer) {
+            Some(signal) => signal,
+            None if http::may_be_stored(answer) => LoadSignal::Fetched,
+            None => LoadSignal::NotStored,
+        },
+        _ => LoadSignal::Silent,
+    }
+}
+
+#[cfg(test)]
+#[path = "squid/tests.rs"]
+mod tests;

@@ -1,0 +1,36 @@
+//! Varnish 7.1, with `config/caches/varnish.vcl`.
+
+use std::{fs, process::Command};
+
+use anyhow::Result;
+
+use super::{Place, fill};
+use crate::process::Process;
+
+const VCL: &str = include_str!("../../../config/caches/varnish.vcl");
+
+/// Memory for objects: enough for tests, little enough for many caches side by side.
+const STORAGE: &str = "malloc,64m";
+
+pub(super) fn start(place: &Place<'_>) -> Result<Process> {
+    let file = place.folder.join("varnish.vcl");
+    let vcl = fill(
+        VCL,
+        &[
+            ("ORIGIN_HOST", &place.origin.ip().to_string()),
+            ("ORIGIN_PORT", &place.origin.port().to_string()),
+            ("ADAPTER", &place.listen.ip().to_string()),
+        ],
+    )?;
+    fs::write(&file, vcl)?;
+    let mut command = Command::new("varnishd");
+    command
+        .args(["-F", "-a", &place.listen.to_string(), "-s", STORAGE])
+        // No admin port: nobody needs it, and another process could find it.
+        .args(["-T", "none", "-p", "pcre2_jit_compilation=off"])
+        .arg("-f")
+        .arg(&file)
+        .arg("-n")
+        .arg(place.folder.join("varnish"));
+    Process::start("varnish", place.folder, command)
+}

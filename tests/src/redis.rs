@@ -1,0 +1,90 @@
+//! A private Redis, as the broker needs it: every write is on disk before it is answered.
+//!
+//! Invariant: a restart, gentle or by SIGKILL, comes back with everything that was answered, on the same port.
+
+use std::{process::Command, time::Duration};
+
+use anyhow::{Result, ensure};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{ports, process::Process};
+
+/// How long Redis may take to start; it takes milliseconds, unless the machine is busy.
+const START: Duration = Duration::from_secs(30);
+
+/// A running Redis in a folder of its own. Dropping it ends it and deletes the folder.
+#[derive(Debug)]
+pub struct Redis {
+    process: Process,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Redis {
+    /// Starts it and waits until it answers.
+    pub async fn start() -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("federation-redis-")
+            .tempdir()?;
+        let port = ports::free()?;
+        let process = run(&folder, port).await?;
+        Ok(Self {
+            process,
+            port,
+            folder,
+        })
+    }
+
+    /// `redis://127.0.0.1:port`
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The process, to kill or to freeze it.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Ends it gently, if it runs, and starts it again on the same folder and port.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.terminate();
+        self.process = run(&self.folder, self.port).await?;
+        Ok(())
+    }
+}
+
+async fn run(folder: &TempDir, port: u16) -> Result<Process> {
+    let mut command = Command::new("redis-server");
+    command
+        .args([
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--save",
+            "",
+        ])
+        .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
+        .arg(folder.path());
+    let mut process = Process::start("redis", folder.path(), command)?;
+    process.ready(START, async || ping(port).await).await?;
+    Ok(process)
+}
+
+/// Redis refuses a PING while it still reads its file.
+async fn ping(port: u16) -> Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(b"PING\r\n").await?;
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer).await?;
+    ensure!(
+        &answer == b"+PONG\r\n",
+        "it says {}",
+        String::from_utf8_lossy(&answer)
+    );
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! The one integration binary: a file per behaviour, on real servers.
+
+mod adapter;
+mod amqp;
+mod caches;
+mod dialects;
+mod harness;
+mod workspace;
