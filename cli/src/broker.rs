@@ -143,7 +143,7 @@ pub(crate) fn is_unavailable(status: &Status) -> bool {
     use std::error::Error as _;
     let is_broken_connection = || {
         let source = status.source();
-        source.is_some_and(|source| source.is::<tonic::transport::Error>())
+        matches!(source, Some(source) if source.is::<tonic::transport::Error>())
     };
     status.code() == Code::Unavailable || is_broken_connection()
 }

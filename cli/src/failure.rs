@@ -51,8 +51,8 @@ pub(crate) enum Failure {
         status: Box<Status>,
         /// What was asked, to show the text that a field's name points to.
         selectors: Vec<SelectorView>,
-        /// With the same one another try is safe.
-        request_id: String,
+        /// With the same one another try is safe; none for a plan.
+        request_id: Option<String>,
     },
     /// The command is accepted, but the broker cannot be reached any more.
     #[error(
@@ -109,11 +109,10 @@ impl Failure {
                 request_id,
             } => {
                 let mut lines = of_status(status, selectors);
-                if is_uncertain(status.code()) {
-                    lines.push(format!(
-                        "it may have been accepted; another try with --request-id {request_id} is safe"
-                    ));
-                }
+                let uncertain = request_id.iter().filter(|_| is_uncertain(status.code()));
+                lines.extend(uncertain.map(|id| {
+                    format!("it may have been accepted; another try with --request-id {id} is safe")
+                }));
                 lines
             }
         }
@@ -195,11 +194,12 @@ fn of_resource(resource: &tonic_types::ResourceInfo) -> String {
 fn of_reason(info: &tonic_types::ErrorInfo) -> String {
     let mut metadata: Vec<_> = info.metadata.iter().collect();
     metadata.sort();
-    let metadata: String = metadata
-        .into_iter()
-        .map(|(name, value)| format!(", {name} = {value}"))
-        .collect();
-    format!("reason: {}{metadata}", info.reason)
+    let named = metadata
+        .iter()
+        .map(|(name, value)| format!("{name} = {value}"));
+    let reason = format!("reason: {}", info.reason);
+    let words: Vec<String> = std::iter::once(reason).chain(named).collect();
+    words.join(", ")
 }
 
 /// `draft.selectors[3].url (https://…): rule`: the field, the text that the user gave for it, and the rule.
@@ -244,7 +244,7 @@ mod tests {
             selectors: vec![SelectorView::Url {
                 url: "ftp://a".to_owned(),
             }],
-            request_id: "0198".to_owned(),
+            request_id: Some("0198".to_owned()),
         }
     }
 

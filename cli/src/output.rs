@@ -46,6 +46,18 @@ impl Output {
         self.text(&(text.map_err(Failure::Write)? + "\n"))
     }
 
+    /// Data: the document for scripts, or what `text` makes of it for people.
+    pub(crate) fn show<V: Serialize>(
+        self,
+        view: &V,
+        text: impl FnOnce(&V) -> String,
+    ) -> Result<(), Failure> {
+        if self.json {
+            return self.document(view);
+        }
+        self.text(&text(view))
+    }
+
     /// A message.
     #[expect(
         clippy::unused_self,

@@ -5,8 +5,9 @@
 # ... with X-Purge-Mode: soft    marks stale instead: it may serve once more, within its grace, while it is fetched again
 # BAN                            hides everything of the host name
 # BAN with X-Ban-Regex: ...      hides what of the host name matches, path and query
-# Answers say in X-Purged how many objects it was; for tags, one that was removed a moment ago may still be counted. Every answer to a visitor says X-Cache: HIT, STALE, MISS or PASS,
-# and to an adapter also X-Store: stored, uncacheable or too-large.
+# The answer to a PURGE says in X-Purged how many objects it was; for tags, one that was removed a moment ago may still
+# be counted. Every answer to a visitor says X-Cache: HIT, STALE, MISS or PASS, and to an adapter also X-Store: stored,
+# uncacheable or too-large.
 #
 # Whatever is sent, a call reaches the objects of its own host name and of no other.
 # Replace what stands between @ signs.

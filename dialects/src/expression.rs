@@ -6,10 +6,12 @@
 //! The bound is no luxury. A ban that runs into `pcre2_match_limit` (10,000 by default) makes Varnish 7.1 panic, and the
 //! whole cache is lost, other customers' content included. It was tried: `^/(a|aa)+[0-9]$` and 60 letters are enough.
 
-use std::fmt::Write;
+mod octets;
 
-use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
+use regex_syntax::hir::{Hir, HirKind, Look, Repetition};
 use thiserror::Error;
+
+use octets::{Octets, write_number};
 
 /// Ways in which an unbounded run can match: one for each octet of the longest URL that the shipped VCL stores.
 const RUN: u64 = domain::limits::URL_LENGTH as u64;
@@ -59,10 +61,10 @@ pub(crate) fn wildcard(pattern: &str) -> String {
         None => text.push_str(END),
         Some((last, between)) => {
             for piece in between.iter().filter(|piece| !piece.is_empty()) {
-                text.push_str(&format!("(?>[^?]*?{})", literal(piece)));
+                text.extend(["(?>[^?]*?", &literal(piece), ")"]);
             }
             if !last.is_empty() {
-                text.push_str(&format!("[^?]*{}{END}", literal(last)));
+                text.extend(["[^?]*", &literal(last), END]);
             }
         }
     }
@@ -115,10 +117,6 @@ fn write_octet(octet: u8, out: &mut String) {
         _ if octet.is_ascii_alphanumeric() => out.push(char::from(octet)),
         _ => write_number(octet, out),
     }
-}
-
-fn write_number(octet: u8, out: &mut String) {
-    write!(out, r"\x{octet:02x}").expect("a string takes whatever is written to it");
 }
 
 /// Writes a part of an expression, and counts the ways in which it may match from one place. `follow` holds the octets
@@ -277,118 +275,6 @@ fn first_of_one(hir: &Hir) -> Option<Octets> {
         HirKind::Alternation(branches) => branches.iter().try_fold(Octets::NONE, |all, branch| {
             Some(all.and(first_of_one(branch)?))
         }),
-    }
-}
-
-/// A set of octets: ASCII one by one, and all others together, for a URL is percent-encoded and holds none of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Octets {
-    ascii: u128,
-    beyond: bool,
-}
-
-impl Octets {
-    const NONE: Self = Self {
-        ascii: 0,
-        beyond: false,
-    };
-
-    fn one(octet: u8) -> Self {
-        match 1_u128.checked_shl(octet.into()) {
-            Some(ascii) => Self {
-                ascii,
-                beyond: false,
-            },
-            None => Self {
-                ascii: 0,
-                beyond: true,
-            },
-        }
-    }
-
-    /// The set, where a part always takes one octet of it.
-    fn of_hir(hir: &Hir) -> Option<Self> {
-        match hir.kind() {
-            HirKind::Class(class) => Some(Self::of_class(class)),
-            HirKind::Literal(octets) => match octets.0[..] {
-                [octet] if octet.is_ascii() => Some(Self::one(octet)),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    fn of_class(class: &Class) -> Self {
-        let ranges: Vec<(u32, u32)> = match class {
-            Class::Unicode(class) => class
-                .iter()
-                .map(|range| (range.start().into(), range.end().into()))
-                .collect(),
-            Class::Bytes(class) => class
-                .iter()
-                .map(|range| (range.start().into(), range.end().into()))
-                .collect(),
-        };
-        let within = |octet: &u8| {
-            ranges
-                .iter()
-                .any(|(start, end)| (*start..=*end).contains(&u32::from(*octet)))
-        };
-        let ascii = (0_u8..128)
-            .filter(within)
-            .fold(0, |ascii, octet| ascii | 1 << octet);
-        // A class that goes up to the last character is one that leaves something out: `.` or `[^/]`.
-        let last = ranges.last().map(|(_, end)| *end);
-        let beyond = last == Some(char::MAX.into()) || last == Some(u8::MAX.into());
-        Self { ascii, beyond }
-    }
-
-    fn and(self, other: Self) -> Self {
-        Self {
-            ascii: self.ascii | other.ascii,
-            beyond: self.beyond || other.beyond,
-        }
-    }
-
-    const fn is_apart_from(self, other: Self) -> bool {
-        self.ascii & other.ascii == 0 && !(self.beyond && other.beyond)
-    }
-
-    fn has(self, octet: u8) -> bool {
-        self.ascii >> octet & 1 == 1
-    }
-
-    fn write(self, out: &mut String) {
-        if self == Self::NONE {
-            // Nothing of ASCII, so nothing of a URL.
-            return out.push_str(r"[^\x00-\xff]");
-        }
-        out.push('[');
-        let mut octet = 0;
-        while octet < 128 {
-            let end = (octet..128).take_while(|at| self.has(*at)).last();
-            if let Some(end) = end {
-                write_in_class(octet, out);
-                if end > octet {
-                    out.push('-');
-                    write_in_class(end, out);
-                }
-                octet = end;
-            }
-            octet += 1;
-        }
-        if self.beyond {
-            out.push_str(r"\x80-\xff");
-        }
-        out.push(']');
-    }
-}
-
-fn write_in_class(octet: u8, out: &mut String) {
-    if octet.is_ascii_alphanumeric() {
-        out.push(char::from(octet));
-    } else {
-        write_number(octet, out);
     }
 }
 

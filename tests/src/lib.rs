@@ -5,6 +5,7 @@
 
 pub mod binaries;
 pub mod caches;
+pub mod federation;
 pub mod origin;
 pub mod ports;
 pub mod process;

@@ -5,7 +5,6 @@
 //! that the kernel uses for outgoing connections, so that no client takes one between here and the server's start.
 
 use std::{
-    env,
     fs::{self, File},
     io,
     net::{Ipv4Addr, TcpListener},
@@ -44,10 +43,10 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
 }
 
-/// One folder per user, so that nobody meets locks which belong to another.
+/// One folder for all of a user's processes, wherever each keeps its temporary files; per user, so that nobody meets locks which belong to another.
 fn folder() -> Result<PathBuf> {
     let user = rustix::process::getuid().as_raw();
-    let folder = env::temp_dir().join(format!("federation-ports-{user}"));
+    let folder = PathBuf::from(format!("/tmp/federation-ports-{user}"));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }

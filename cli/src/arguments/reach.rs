@@ -87,9 +87,9 @@ impl Reach {
 
     /// What happens when a participant cannot say it.
     pub(crate) fn when_impossible(&self) -> WhenImpossible {
-        match self.refuse_impossible {
-            true => WhenImpossible::Refuse,
-            false => WhenImpossible::Skip,
+        if self.refuse_impossible {
+            return WhenImpossible::Refuse;
         }
+        WhenImpossible::Skip
     }
 }

@@ -113,7 +113,7 @@ impl Selection {
             host: pair[0].clone(),
             pattern: pair[1].clone(),
         });
-        let everything = self.everything.then(|| Kind::Everything(Everything {}));
+        let everything = self.everything.then_some(Kind::Everything(Everything {}));
         let kinds = (self
             .prefix
             .iter()

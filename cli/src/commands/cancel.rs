@@ -24,10 +24,7 @@ impl Cancel {
             .broker
             .commands(async |mut client| client.cancel_command(request.clone()).await);
         let view = CancelView::from(answer.await?);
-        match context.output.json {
-            true => context.output.document(&view)?,
-            false => context.output.text(&table::cancelled(&view))?,
-        }
+        context.output.show(&view, table::cancelled)?;
         Ok(exit(&view))
     }
 }

@@ -26,9 +26,9 @@ impl Load {
     /// Plans or submits.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let draft = self.request.draft()?;
-        match self.plan {
-            true => plan::show(context, draft).await,
-            false => submit::submit(context, draft, &self.attempt, &self.waiting).await,
+        if self.plan {
+            return plan::show(context, draft).await;
         }
+        submit::submit(context, draft, &self.attempt, &self.waiting).await
     }
 }

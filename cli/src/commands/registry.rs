@@ -7,7 +7,7 @@ pub(crate) mod deployments;
 pub(crate) mod participants;
 pub(crate) mod servers;
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{collections::BTreeMap, fmt::Debug, slice};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -165,10 +165,8 @@ async fn delete<K: Kind>(context: &Context, id: &str) -> Result<Exit, Failure> {
 
 fn show<K: Kind>(context: &Context, record: Option<K::Record>) -> Result<Exit, Failure> {
     let view = K::View::from(record.ok_or_else(incomplete)?);
-    match context.output.json {
-        true => context.output.document(&view)?,
-        false => context.output.text(&table::records(&[view]))?,
-    }
+    let table = |view: &K::View| table::records(slice::from_ref(view));
+    context.output.show(&view, table)?;
     Ok(Exit::Done)
 }
 

@@ -26,10 +26,7 @@ impl Status {
         let command = get(context, &self.command_id).await?;
         let standing = command.standing.clone().unwrap_or_default();
         let view = CommandView::from(command);
-        match context.output.json {
-            true => context.output.document(&view)?,
-            false => context.output.text(&table::details(&view))?,
-        }
+        context.output.show(&view, table::details)?;
         Ok(Exit::of(Answer::Standing(&standing)))
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn submit(
     let answer = send(context, draft, request_id, false).await?;
     let command = answer.command.ok_or_else(incomplete)?;
     if waiting.no_wait {
-        return accepted(context, command.into());
+        return accepted(context, &command.into());
     }
     let watch = wait::Watch {
         shown: waiting.watch,
@@ -64,13 +64,16 @@ async fn send(
     let answer = context
         .broker
         .commands(async |mut client| client.submit_command(request.clone()).await);
-    let refused = |status: Status| match validate_only {
-        true => status.into(),
-        false => Failure::Submit {
-            status: Box::new(status),
-            selectors: selectors(&request),
-            request_id: request.request_id.clone(),
-        },
+    let refused = |status: Status| {
+        let status = Box::new(status);
+        let selectors = selectors(&request);
+        // A plan leaves nothing behind, so there is no attempt to come back to.
+        let request_id = (!validate_only).then(|| request.request_id.clone());
+        Failure::Submit {
+            status,
+            selectors,
+            request_id,
+        }
     };
     answer.await.map_err(refused)
 }
@@ -80,9 +83,9 @@ fn selectors(request: &SubmitCommandRequest) -> Vec<SelectorView> {
     DraftView::from(draft).selectors
 }
 
-fn accepted(context: &Context, command: CommandView) -> Result<Exit, Failure> {
+fn accepted(context: &Context, command: &CommandView) -> Result<Exit, Failure> {
     if context.output.json {
-        context.output.document(&command)?;
+        context.output.document(command)?;
         return Ok(Exit::Done);
     }
     context.output.text(&format!("{}\n", command.command_id))?;

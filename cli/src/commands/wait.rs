@@ -91,7 +91,7 @@ async fn until_settled(
                 progress.change(&change, &current.view)?;
             }
             Event::Lost(reason) => {
-                progress.note(&format!("fedctl: watching again after: {reason}"))
+                progress.note(&format!("fedctl: watching again after: {reason}"));
             }
             Event::End => return Ok(()),
         }
@@ -105,8 +105,7 @@ fn tell(context: &Context, current: &Current, told: Told) -> Result<(), Failure>
             let headline = table::headline(&current.view.standing);
             context.output.text(&format!("{headline}\n"))
         }
-        Told::Nothing if context.output.json => context.output.document(&current.view),
-        Told::Nothing => context.output.text(&table::details(&current.view)),
+        Told::Nothing => context.output.show(&current.view, table::details),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One line per change, for logs and pipes.
 
-use std::time::Instant;
+use std::{fmt::Write as _, time::Instant};
 
 use super::{
     Progress, Told,
@@ -45,7 +45,8 @@ impl Progress for Lines {
         let width = width(command);
         let seconds = self.since.elapsed().as_secs_f64();
         for news in self.seen.news(change) {
-            text.push_str(&format!("{seconds:>7.2} s  {}\n", line(&news, width)));
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{seconds:>7.2} s  {}", line(&news, width));
         }
         self.output.text(&text)
     }

@@ -24,11 +24,14 @@ const EVIDENCE_WIDTH: usize = 12;
 const TOOK_WIDTH: usize = 13;
 const SPINNER: &str = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ";
 
+/// A participant, or one of its servers.
+type Key = (String, Option<String>);
+
 /// The display.
 pub(super) struct Live {
     screen: MultiProgress,
     heading: ProgressBar,
-    lines: BTreeMap<(String, Option<String>), ProgressBar>,
+    lines: BTreeMap<Key, ProgressBar>,
     began: bool,
 }
 
@@ -73,7 +76,7 @@ impl Live {
         }
     }
 
-    fn add(&mut self, prefix: &str, template: &str, key: (String, Option<String>)) {
+    fn add(&mut self, prefix: &str, template: &str, key: Key) {
         let line = self.screen.add(ProgressBar::new_spinner());
         line.set_style(style(template));
         line.set_prefix(prefix.to_owned());
@@ -81,13 +84,13 @@ impl Live {
         self.lines.insert(key, line);
     }
 
-    fn show(&self, key: (String, Option<String>), message: String, settled: bool) {
-        let Some(line) = self.lines.get(&key) else {
+    fn show(&self, key: &Key, message: String, settled: bool) {
+        let Some(line) = self.lines.get(key) else {
             return;
         };
-        match settled {
-            true => line.abandon_with_message(message),
-            false => line.set_message(message),
+        line.set_message(message);
+        if settled {
+            line.abandon();
         }
     }
 }
@@ -102,10 +105,14 @@ impl Progress for Live {
             for server in &execution.servers {
                 let key = (id.clone(), Some(server.server_id.clone()));
                 let state = server_state(server, execution);
-                self.show(key, server_words(server, state), !is_under_way(state));
+                self.show(&key, server_words(server, state), !is_under_way(state));
             }
             let message = execution_words(execution);
-            self.show((id.clone(), None), message, !is_under_way(&execution.state));
+            self.show(
+                &(id.clone(), None),
+                message,
+                !is_under_way(&execution.state),
+            );
         }
         Ok(())
     }
@@ -157,10 +164,10 @@ fn server_words(server: &ServerResultView, state: &str) -> String {
 fn columns(state: &str, evidence: &str, took: &str, result: &str) -> String {
     let painted = paint(&format!("{state:<STATE_WIDTH$}"), tone_of(state));
     let text = format!("{painted}  {evidence:<EVIDENCE_WIDTH$}  {took:<TOOK_WIDTH$}  {result}");
-    match has_colour() {
-        true => text,
-        false => anstream::adapter::strip_str(&text).to_string(),
+    if has_colour() {
+        return text;
     }
+    anstream::adapter::strip_str(&text).to_string()
 }
 
 fn has_colour() -> bool {

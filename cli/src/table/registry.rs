@@ -17,9 +17,10 @@ impl Row for ParticipantView {
 
     fn cells(&self) -> Vec<String> {
         let system = self.invocation_system.as_ref();
-        let own = match self.excludes_own_servers {
-            true => "leave its own servers alone",
-            false => "reach its own servers too",
+        let own = if self.excludes_own_servers {
+            "leave its own servers alone"
+        } else {
+            "reach its own servers too"
         };
         vec![
             self.participant_id.clone(),
@@ -65,9 +66,10 @@ impl Row for DeploymentView {
         &["DEPLOYMENT", "CONFIGURATION", "PARTICIPANT", "SERVERS"];
 
     fn cells(&self) -> Vec<String> {
-        let servers = match self.server_ids.is_empty() {
-            true => "all".to_owned(),
-            false => self.server_ids.join(", "),
+        let servers = if self.server_ids.is_empty() {
+            "all".to_owned()
+        } else {
+            self.server_ids.join(", ")
         };
         vec![
             self.deployment_id.clone(),

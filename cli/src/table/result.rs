@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    view::{ExecutionView, FaultView, FidelityView, FindingView, ServerResultView},
-    words,
-};
+use crate::view::{ExecutionView, FaultView, FidelityView, FindingView, ServerResultView};
 
 /// Stands for the state of a server of which nothing will be heard.
 const NO_REPORT: &str = "-";
 
 /// `removed 2`; with several selectors `3 removed (5 objects), 1 nothing held`; with a fault its words.
 pub(crate) fn server_result(server: &ServerResultView) -> String {
-    let mut words = findings(&server.findings);
+    let mut words: Vec<String> = findings(&server.findings).into_iter().collect();
     if let Some(fault) = &server.fault {
         words.push(fault_words(fault));
     }
@@ -76,58 +73,62 @@ pub(super) fn finding_words(finding: &FindingView) -> String {
     }
 }
 
-fn findings(findings: &[FindingView]) -> Vec<String> {
+/// How often something was found, and how many objects that were, where they are counted.
+#[derive(Default)]
+struct Tally {
+    times: usize,
+    objects: Option<u64>,
+}
+
+fn findings(findings: &[FindingView]) -> Option<String> {
     if let [only] = findings {
-        return vec![finding_words(only)];
+        return Some(finding_words(only));
     }
-    let mut groups: BTreeMap<String, (usize, Option<u64>)> = BTreeMap::new();
+    let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     for finding in findings {
-        let name = finding_words(&FindingView {
+        let uncounted = FindingView {
             count: None,
             ..finding.clone()
-        });
-        let group = groups.entry(name).or_default();
-        group.0 += 1;
-        group.1 = match (group.1, finding.count) {
-            (None, None) => None,
-            (sum, count) => Some(sum.unwrap_or(0) + count.unwrap_or(0)),
         };
+        let tally = tallies.entry(finding_words(&uncounted)).or_default();
+        tally.times += 1;
+        if let Some(count) = finding.count {
+            tally.objects = Some(tally.objects.unwrap_or(0).saturating_add(count));
+        }
     }
-    let described = groups
-        .into_iter()
-        .map(|(name, (times, objects))| match objects {
-            Some(objects) => {
-                let objects = usize::try_from(objects).unwrap_or(usize::MAX);
-                format!("{times} {name} ({})", words::count(objects, "object"))
-            }
+    let words = tallies.iter().map(|(name, tally)| tally.words(name));
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+impl Tally {
+    fn words(&self, name: &str) -> String {
+        let times = self.times;
+        match self.objects {
+            Some(1) => format!("{times} {name} (1 object)"),
+            Some(objects) => format!("{times} {name} ({objects} objects)"),
             None => format!("{times} {name}"),
-        });
-    let described: Vec<String> = described.collect();
-    match described.is_empty() {
-        true => described,
-        false => vec![described.join(", ")],
+        }
     }
 }
 
+/// `timed out (participant's side, may be tried again): no answer in 5 s`.
 fn fault_words(fault: &FaultView) -> String {
-    let code = fault.code.replace('_', " ");
-    let again = if fault.retryable {
-        ", may be tried again"
-    } else {
-        ""
-    };
-    let side = match fault.side.as_str() {
-        "" => again.trim_start_matches(", ").to_owned(),
-        side => format!("{side}'s side{again}"),
-    };
-    let message = match fault.message.as_str() {
-        "" => String::new(),
-        message => format!(": {message}"),
-    };
-    match side.as_str() {
-        "" => format!("{code}{message}"),
-        side => format!("{code} ({side}){message}"),
+    let mut remarks = Vec::new();
+    if !fault.side.is_empty() {
+        remarks.push(format!("{}'s side", fault.side));
     }
+    if fault.retryable {
+        remarks.push("may be tried again".to_owned());
+    }
+    let mut words = fault.code.replace('_', " ");
+    if !remarks.is_empty() {
+        words = format!("{words} ({})", remarks.join(", "));
+    }
+    if !fault.message.is_empty() {
+        words = format!("{words}: {}", fault.message);
+    }
+    words
 }
 
 #[cfg(test)]
@@ -148,13 +149,16 @@ mod tests {
     #[test]
     fn findings_are_counted_when_there_are_many() {
         let one = [finding("removed", Some(2))];
-        assert_eq!(findings(&one), ["removed 2"]);
+        assert_eq!(findings(&one).as_deref(), Some("removed 2"));
         let many = [
             finding("removed", Some(2)),
             finding("removed", Some(3)),
             finding("nothing_held", None),
         ];
-        assert_eq!(findings(&many), ["1 nothing held, 2 removed (5 objects)"]);
+        assert_eq!(
+            findings(&many).as_deref(),
+            Some("1 nothing held, 2 removed (5 objects)")
+        );
     }
 
     /// A fault says what, whose side it is on, whether to try again, and the native system's own words.

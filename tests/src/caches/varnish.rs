@@ -27,7 +27,7 @@ pub(super) fn start(place: &Place<'_>) -> Result<Process> {
     command
         .args(["-F", "-a", &place.listen.to_string(), "-s", STORAGE])
         // No admin port: nobody needs it, and another process could find it.
-        .args(["-T", "none", "-p", "pcre2_jit_compilation=off"])
+        .args(["-T", "none"])
         .arg("-f")
         .arg(&file)
         .arg("-n")

@@ -84,7 +84,9 @@ impl Stage {
         let exactly = |name: String| format!("^{}$", name.replace('.', "\\."));
         let write = exactly(self.topology.entry_exchange(&self.participant));
         let read = exactly(self.topology.commands_queue(&self.participant));
-        self.management.put_user(&self.user(), "secret", ["^$", &write, &read]).await
+        self.management
+            .put_user(&self.user(), "secret", ["^$", &write, &read])
+            .await
     }
 
     fn user(&self) -> String {
@@ -98,7 +100,9 @@ impl Stage {
 
     /// Starts the adapter with these keys of its configuration.
     fn adapter_with(&self, keys: &[(&str, &str)]) -> Result<Process> {
-        let url = self.amqp.replace("guest:guest@", &format!("{}:secret@", self.user()));
+        let url = self
+            .amqp
+            .replace("guest:guest@", &format!("{}:secret@", self.user()));
         let journal = self.folder.path().join("journal");
         let own = [
             ("PARTICIPANT", self.participant.as_str()),
@@ -117,7 +121,8 @@ impl Stage {
     /// Publishes one dispatch, as the broker does.
     async fn dispatch(&self, orders: &[Value]) -> Result<()> {
         let body = json!({ "participant": self.participant, "executions": orders });
-        self.publish(DISPATCH_TYPE, serde_json::to_vec(&body)?).await
+        self.publish(DISPATCH_TYPE, serde_json::to_vec(&body)?)
+            .await
     }
 
     async fn publish(&self, kind: &str, body: Vec<u8>) -> Result<()> {
@@ -131,7 +136,9 @@ impl Stage {
             body,
         };
         let exchange = self.topology.commands_exchange();
-        self.publisher.publish(&exchange, self.participant.as_str(), &message).await?;
+        self.publisher
+            .publish(&exchange, self.participant.as_str(), &message)
+            .await?;
         Ok(())
     }
 
@@ -140,7 +147,8 @@ impl Stage {
         let mut reports = Vec::new();
         while reports.len() < count {
             let waiting = timeout(LIMIT, self.replies.next()).await;
-            let waiting = waiting.with_context(|| format!("only {} reports came", reports.len()))?;
+            let waiting =
+                waiting.with_context(|| format!("only {} reports came", reports.len()))?;
             let delivery = waiting.context("the consumer ended")?;
             ensure!(delivery.exchange == self.topology.entry_exchange(&self.participant));
             let report: Report = serde_json::from_slice(&delivery.message.body)?;
@@ -148,7 +156,11 @@ impl Stage {
             reports.extend(report.executions);
             delivery.ack().await?;
         }
-        ensure!(reports.len() == count, "{} reports came instead of {count}", reports.len());
+        ensure!(
+            reports.len() == count,
+            "{} reports came instead of {count}",
+            reports.len()
+        );
         Ok(reports)
     }
 
@@ -185,7 +197,10 @@ impl Server {
         let router = Router::new().fallback(move |request: Request| {
             let path = request.uri().path().to_owned();
             let held = path.starts_with("/held");
-            heard.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+            heard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(path);
             let mut waiting = waiting.clone();
             async move {
                 if held {
@@ -198,12 +213,19 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Self { address, told, released })
+        Ok(Self {
+            address,
+            told,
+            released,
+        })
     }
 
     /// Everything that it was told, in order.
     fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// How often it was told this path.
@@ -212,7 +234,10 @@ impl Server {
     }
 
     async fn is_told(&self, path: &str) -> Result<()> {
-        wait::until(LIMIT, &format!("the server is told {path}"), async || self.count(path) > 0).await
+        wait::until(LIMIT, &format!("the server is told {path}"), async || {
+            self.count(path) > 0
+        })
+        .await
     }
 
     fn release(&self) {
@@ -229,23 +254,41 @@ fn purge(path: &str) -> NativeCall {
     NativeCall::new("PURGE", Some(HOST), path, vec![0])
 }
 
-fn order(configuration: &str, dialect: &str, address: SocketAddr, calls: Vec<NativeCall>) -> Result<Order> {
+fn order(
+    configuration: &str,
+    dialect: &str,
+    address: SocketAddr,
+    calls: Vec<NativeCall>,
+) -> Result<Order> {
     let command = CommandId::from_uuid(Uuid::now_v7());
-    let servers = vec![OrderedServer { id: "b-1".parse()?, address: address.to_string().parse()? }];
+    let servers = vec![OrderedServer {
+        id: "b-1".parse()?,
+        address: address.to_string().parse()?,
+    }];
     Ok(Order {
-        execution: ExecutionId { command, participant: "b".parse()? },
+        execution: ExecutionId {
+            command,
+            participant: "b".parse()?,
+        },
         sequence: 1,
         configuration: configuration.parse()?,
         operation: "purge".to_owned(),
         repeatable: true,
         accepted_at: Timestamp::from_millis(1_700_000_000_000),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
-        native: vec![NativeOrder { dialect: dialect.parse()?, servers, calls }],
+        native: vec![NativeOrder {
+            dialect: dialect.parse()?,
+            servers,
+            calls,
+        }],
     })
 }
 
 fn json_of(orders: &[Order]) -> Result<Vec<Value>> {
-    Ok(orders.iter().map(serde_json::to_value).collect::<Result<_, _>>()?)
+    Ok(orders
+        .iter()
+        .map(serde_json::to_value)
+        .collect::<Result<_, _>>()?)
 }
 
 fn is_done(report: &ExecutionReport) -> bool {

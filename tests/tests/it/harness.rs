@@ -199,6 +199,7 @@ async fn with_servers_ends_with_the_code_of_its_command() -> Result<()> {
 }
 
 /// Somebody kills the whole run with SIGKILL: RabbitMQ, its port mapper and Redis end all the same.
+/// Only their folders stay behind, here in a folder that the test deletes.
 #[tokio::test]
 async fn servers_end_when_their_starter_is_killed() -> Result<()> {
     let mut command = tokio::process::Command::new(binaries::path("with-servers")?);
@@ -208,6 +209,8 @@ async fn servers_end_when_their_starter_is_killed() -> Result<()> {
         "-c",
         "ps -o pid=,comm= --ppid $PPID; kill -KILL $PPID",
     ]);
+    let folder = tempfile::tempdir()?;
+    command.env("TMPDIR", folder.path());
     for variable in [shared::AMQP, shared::MANAGEMENT, shared::REDIS] {
         command.env_remove(variable);
     }

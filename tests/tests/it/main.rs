@@ -5,4 +5,5 @@ mod amqp;
 mod caches;
 mod dialects;
 mod harness;
+mod main_road;
 mod workspace;

@@ -36,7 +36,11 @@ fn purge_of(cache: &Cache, url: &str) -> Result<Order> {
         owner: "a".parse()?,
         hosts: vec![HOST.parse()?],
     };
-    let site = Site { execution: &order.execution, configuration: &configuration, servers: &[] };
+    let site = Site {
+        execution: &order.execution,
+        configuration: &configuration,
+        servers: &[],
+    };
     let calls = dialect.translate(&command, &site)?;
     order.native[0].calls = calls;
     Ok(order)
@@ -56,12 +60,23 @@ async fn a_dispatch_is_carried_out_on_a_real_cache_and_reported() -> Result<()> 
 
     let _adapter = stage.adapter()?;
     let order = purge_of(&cache, "https://www.one.test/a")?;
-    stage.dispatch(&json_of(std::slice::from_ref(&order))?).await?;
+    stage
+        .dispatch(&json_of(std::slice::from_ref(&order))?)
+        .await?;
     let reports = stage.reports(1).await?;
-    ensure!(reports[0].execution == order.execution && is_done(&reports[0]), "{reports:?}");
+    ensure!(
+        reports[0].execution == order.execution && is_done(&reports[0]),
+        "{reports:?}"
+    );
     let result = &reports[0].results[0];
-    ensure!(matches!(result.outcome, Outcome::Done(_)) && result.attempts == 1, "{result:?}");
-    ensure!(result.findings[0].finding != Finding::NothingHeld, "{result:?}");
+    ensure!(
+        matches!(result.outcome, Outcome::Done(_)) && result.attempts == 1,
+        "{result:?}"
+    );
+    ensure!(
+        result.findings[0].finding != Finding::NothingHeld,
+        "{result:?}"
+    );
     let after = cache.probe(HOST, "/a").await?;
     ensure!(!after.hit && after.body == "new", "{after:?}");
     stage.settled().await
@@ -94,8 +109,15 @@ async fn one_configuration_keeps_its_order_and_others_overtake_it() -> Result<()
     let mut stage = Stage::new().await?;
     let server = Server::start().await?;
     let _adapter = stage.adapter()?;
-    let first = [server.order("shop", "/held/1")?, server.order("news", "/news/1")?, server.order("shop", "/2")?];
-    let second = [server.order("shop", "/3")?, server.order("news", "/news/2")?];
+    let first = [
+        server.order("shop", "/held/1")?,
+        server.order("news", "/news/1")?,
+        server.order("shop", "/2")?,
+    ];
+    let second = [
+        server.order("shop", "/3")?,
+        server.order("news", "/news/2")?,
+    ];
     stage.dispatch(&json_of(&first)?).await?;
     stage.dispatch(&json_of(&second)?).await?;
     let overtaking = stage.reports(2).await?;
@@ -104,9 +126,17 @@ async fn one_configuration_keeps_its_order_and_others_overtake_it() -> Result<()
     server.release();
     stage.reports(3).await?;
     let told = server.told();
-    let of = |prefix: &str| told.iter().filter(|path| path.starts_with(prefix)).cloned().collect::<Vec<_>>();
+    let of = |prefix: &str| {
+        told.iter()
+            .filter(|path| path.starts_with(prefix))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     ensure!(of("/news") == ["/news/1", "/news/2"], "{told:?}");
-    let shop: Vec<_> = told.iter().filter(|path| !path.starts_with("/news")).collect();
+    let shop: Vec<_> = told
+        .iter()
+        .filter(|path| !path.starts_with("/news"))
+        .collect();
     ensure!(shop == ["/held/1", "/2", "/3"], "{told:?}");
     stage.settled().await
 }
@@ -117,14 +147,22 @@ async fn an_adapter_is_ready_when_connected_and_counts_what_it_does() -> Result<
     let mut stage = Stage::new().await?;
     let server = Server::start().await?;
     let listen = format!("127.0.0.1:{}", tests::ports::free()?);
-    let keys = [("ALLOWED_ADDRESSES", "[\"127.0.0.0/8\"]"), ("SIGNALS__LISTEN", &listen)];
+    let keys = [
+        ("ALLOWED_ADDRESSES", "[\"127.0.0.0/8\"]"),
+        ("SIGNALS__LISTEN", &listen),
+    ];
     let mut adapter = stage.adapter_with(&keys)?;
     let get = async |path: &str| -> Result<String> {
-        let answer = tests::http().get(format!("http://{listen}{path}")).send().await?;
+        let answer = tests::http()
+            .get(format!("http://{listen}{path}"))
+            .send()
+            .await?;
         Ok(answer.error_for_status()?.text().await?)
     };
     adapter.ready(LIMIT, async || get("/readyz").await).await?;
-    stage.dispatch(&json_of(&[server.order("shop", "/a")?])?).await?;
+    stage
+        .dispatch(&json_of(&[server.order("shop", "/a")?])?)
+        .await?;
     stage.reports(1).await?;
     let metrics = get("/metrics").await?;
     for line in [
@@ -141,7 +179,11 @@ async fn an_adapter_is_ready_when_connected_and_counts_what_it_does() -> Result<
 #[tokio::test]
 async fn a_wrong_configuration_is_refused_with_all_its_problems() -> Result<()> {
     let stage = Stage::new().await?;
-    let keys = [("ALLOWED_ADDRESSES", "[]"), ("CALLS__ATTEMPTS", "0"), ("NO_SUCH_KEY", "1")];
+    let keys = [
+        ("ALLOWED_ADDRESSES", "[]"),
+        ("CALLS__ATTEMPTS", "0"),
+        ("NO_SUCH_KEY", "1"),
+    ];
     let mut adapter = stage.adapter_with(&keys)?;
     let ended = async || adapter.exit_status();
     let status = wait::until(LIMIT, "the adapter has ended", ended).await?;

@@ -32,7 +32,10 @@ async fn a_killed_adapter_completes_after_its_start() -> Result<()> {
 async fn an_interrupted_order_that_may_not_be_repeated_is_unknown() -> Result<()> {
     let mut stage = Stage::new().await?;
     let server = Server::start().await?;
-    let order = Order { repeatable: false, ..server.order("shop", "/held/1")? };
+    let order = Order {
+        repeatable: false,
+        ..server.order("shop", "/held/1")?
+    };
     let mut adapter = stage.adapter()?;
     stage.dispatch(&json_of(&[order])?).await?;
     server.is_told("/held/1").await?;
@@ -41,7 +44,10 @@ async fn an_interrupted_order_that_may_not_be_repeated_is_unknown() -> Result<()
     server.release();
     let _adapter = stage.adapter()?;
     let reports = stage.reports(1).await?;
-    ensure!(reports[0].outcome == ReportedOutcome::Unknown, "{reports:?}");
+    ensure!(
+        reports[0].outcome == ReportedOutcome::Unknown,
+        "{reports:?}"
+    );
     ensure!(server.count("/held/1") == 1);
     stage.settled().await
 }
@@ -51,21 +57,30 @@ async fn an_interrupted_order_that_may_not_be_repeated_is_unknown() -> Result<()
 async fn a_stand_by_without_the_journal_does_not_repeat_what_may_not_be() -> Result<()> {
     let mut stage = Stage::new().await?;
     let server = Server::start().await?;
-    let once = Order { repeatable: false, ..server.order("shop", "/held/1")? };
+    let once = Order {
+        repeatable: false,
+        ..server.order("shop", "/held/1")?
+    };
     let orders = [once, server.order("news", "/held/2")?];
     let mut adapter = stage.adapter()?;
     stage.dispatch(&json_of(&orders)?).await?;
     server.is_told("/held/1").await?;
     server.is_told("/held/2").await?;
     let elsewhere = stage.folder.path().join("another-journal");
-    let keys = [("ALLOWED_ADDRESSES", "[\"127.0.0.1\"]"), ("JOURNAL__FOLDER", path(&elsewhere)?)];
+    let keys = [
+        ("ALLOWED_ADDRESSES", "[\"127.0.0.1\"]"),
+        ("JOURNAL__FOLDER", path(&elsewhere)?),
+    ];
     let _stand_by = stage.adapter_with(&keys)?;
     adapter.kill9();
 
     server.release();
     let mut reports = stage.reports(2).await?;
     reports.sort_by_key(is_done);
-    ensure!(reports[0].outcome == ReportedOutcome::Unknown && is_done(&reports[1]), "{reports:?}");
+    ensure!(
+        reports[0].outcome == ReportedOutcome::Unknown && is_done(&reports[1]),
+        "{reports:?}"
+    );
     ensure!(server.count("/held/1") == 1 && server.count("/held/2") == 2);
     stage.settled().await
 }
@@ -76,24 +91,37 @@ async fn a_stopped_adapter_finishes_what_it_began_and_gives_back_the_rest() -> R
     let mut stage = Stage::new().await?;
     let server = Server::start().await?;
     let mut adapter = stage.adapter()?;
-    stage.dispatch(&json_of(&[server.order("shop", "/held/1")?])?).await?;
-    stage.dispatch(&json_of(&[server.order("shop", "/2")?])?).await?;
+    stage
+        .dispatch(&json_of(&[server.order("shop", "/held/1")?])?)
+        .await?;
+    stage
+        .dispatch(&json_of(&[server.order("shop", "/2")?])?)
+        .await?;
     server.is_told("/held/1").await?;
-    let descriptor = rustix::process::pidfd_open(pid(&adapter)?, rustix::process::PidfdFlags::empty())?;
+    let descriptor =
+        rustix::process::pidfd_open(pid(&adapter)?, rustix::process::PidfdFlags::empty())?;
     rustix::process::pidfd_send_signal(&descriptor, rustix::process::Signal::TERM)?;
     let log = adapter.log().to_owned();
-    let said = async || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("shutting down"));
+    let said =
+        async || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("shutting down"));
     wait::until(LIMIT, "the adapter shuts down", said).await?;
     server.release();
     let first = stage.reports(1).await?;
     ensure!(is_done(&first[0]), "{first:?}");
-    let status = wait::until(LIMIT, "the adapter has ended", async || adapter.exit_status()).await?;
+    let status = wait::until(LIMIT, "the adapter has ended", async || {
+        adapter.exit_status()
+    })
+    .await?;
     ensure!(status.code() == Some(0), "{status}\n{}", adapter.log_tail());
     ensure!(server.told() == ["/held/1"], "{:?}", server.told());
 
     let _adapter = stage.adapter()?;
     let second = stage.reports(1).await?;
-    ensure!(is_done(&second[0]) && server.told() == ["/held/1", "/2"], "{:?}", server.told());
+    ensure!(
+        is_done(&second[0]) && server.told() == ["/held/1", "/2"],
+        "{:?}",
+        server.told()
+    );
     stage.settled().await
 }
 
@@ -103,12 +131,17 @@ async fn a_cut_connection_loses_no_report() -> Result<()> {
     let mut stage = Stage::new().await?;
     let server = Server::start().await?;
     let _adapter = stage.adapter()?;
-    stage.dispatch(&json_of(&[server.order("shop", "/held/1")?])?).await?;
+    stage
+        .dispatch(&json_of(&[server.order("shop", "/held/1")?])?)
+        .await?;
     server.is_told("/held/1").await?;
     ensure!(stage.cut_connections().await? > 0);
     server.release();
     let report = stage.reports(1).await?;
-    ensure!(is_done(&report[0]) && server.count("/held/1") == 1, "{report:?}");
+    ensure!(
+        is_done(&report[0]) && server.count("/held/1") == 1,
+        "{report:?}"
+    );
     stage.settled().await
 }
 
@@ -119,15 +152,25 @@ impl Stage {
         let own = async || -> Result<Vec<String>> {
             let connections = self.management.get("connections").await?;
             let connections = connections.as_array().context("a list")?;
-            let own = connections.iter().filter(|one| one["user"] == user.as_str());
-            let names: Vec<_> = own.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect();
+            let own = connections
+                .iter()
+                .filter(|one| one["user"] == user.as_str());
+            let names: Vec<_> = own
+                .filter_map(|one| one["name"].as_str().map(str::to_owned))
+                .collect();
             ensure!(names.len() == 2, "{} connections are listed", names.len());
             Ok(names)
         };
         let names = wait::until(LIMIT, "both connections are listed", own).await?;
         for name in &names {
             let name = name.replace(' ', "%20").replace('>', "%3E");
-            self.management.call(reqwest::Method::DELETE, &format!("connections/{name}"), None).await?;
+            self.management
+                .call(
+                    reqwest::Method::DELETE,
+                    &format!("connections/{name}"),
+                    None,
+                )
+                .await?;
         }
         Ok(names.len())
     }

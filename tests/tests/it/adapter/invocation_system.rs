@@ -27,7 +27,8 @@ impl Example {
         let listen = format!("127.0.0.1:{}", ports::free()?);
         let data = stage.folder.path().join("invocation-system");
         let (address, dialect) = (cache.address(), cache.kind().dialect());
-        let servers = format!("[{{ id = \"b-1\", address = \"{address}\", dialect = \"{dialect}\" }}]");
+        let servers =
+            format!("[{{ id = \"b-1\", address = \"{address}\", dialect = \"{dialect}\" }}]");
         let mut command = Command::new(binaries::invocation_system()?);
         command
             .env("INVOCATION_SYSTEM__LISTEN", &listen)
@@ -35,7 +36,10 @@ impl Example {
             .env("INVOCATION_SYSTEM__DATA_FOLDER", data)
             .env("INVOCATION_SYSTEM__SERVERS", servers);
         let process = Process::start("invocation-system", stage.folder.path(), command)?;
-        let mut example = Self { url: format!("http://{listen}"), process };
+        let mut example = Self {
+            url: format!("http://{listen}"),
+            process,
+        };
         let url = example.execution("nothing");
         let answers = async || tests::http().get(&url).send().await.map(drop);
         example.process.ready(LIMIT, answers).await?;
@@ -62,17 +66,29 @@ fn submission(order: &Order, servers: &[&str]) -> Result<Submission<'static>> {
         selectors: Cow::Owned(vec![Selector::Url("https://www.one.test/a".parse()?)]),
         ceiling: Ceiling::default(),
         configuration: Cow::Owned(configuration),
-        servers: servers.iter().map(|id| id.parse::<ServerId>()).collect::<Result<_, _>>()?,
+        servers: servers
+            .iter()
+            .map(|id| id.parse::<ServerId>())
+            .collect::<Result<_, _>>()?,
     })
 }
 
 /// An order as the broker translates it for a participant with an invocation system.
 fn canonical(servers: &[&str]) -> Result<Order> {
-    let mut order = order("shop", "canonical", SocketAddr::from(([192, 0, 2, 1], 80)), Vec::new())?;
+    let mut order = order(
+        "shop",
+        "canonical",
+        SocketAddr::from(([192, 0, 2, 1], 80)),
+        Vec::new(),
+    )?;
     let path = format!("/v1/executions/{}", order.execution);
-    let call = NativeCall::new("PUT", None, &path, vec![0]).header("content-type", "application/json");
+    let call =
+        NativeCall::new("PUT", None, &path, vec![0]).header("content-type", "application/json");
     let body = serde_json::to_string(&submission(&order, servers)?)?;
-    order.native[0].calls = vec![NativeCall { body: Some(body), ..call }];
+    order.native[0].calls = vec![NativeCall {
+        body: Some(body),
+        ..call
+    }];
     Ok(order)
 }
 
@@ -96,7 +112,8 @@ fn keys<'a>(example: &'a Example, poll_every: &'a str) -> [(&'static str, &'a st
 
 /// Submitted, running, done: the delivery is freed while the native job runs, and the real cache is fresh in the end.
 #[tokio::test]
-async fn an_execution_runs_in_the_invocation_system_and_is_reported_server_by_server() -> Result<()> {
+async fn an_execution_runs_in_the_invocation_system_and_is_reported_server_by_server() -> Result<()>
+{
     let mut stage = Stage::new().await?;
     let origin = Origin::start().await?;
     let cache = Cache::start(Kind::TrafficServer, origin.address()).await?;
@@ -105,11 +122,18 @@ async fn an_execution_runs_in_the_invocation_system_and_is_reported_server_by_se
     let _adapter = stage.adapter_with(&keys(&example, "50ms"))?;
 
     let order = canonical(&["b-1"])?;
-    stage.dispatch(&json_of(std::slice::from_ref(&order))?).await?;
+    stage
+        .dispatch(&json_of(std::slice::from_ref(&order))?)
+        .await?;
     let reports = stage.reports(2).await?;
-    let running = ReportedOutcome::Running { job: order.execution.to_string() };
+    let running = ReportedOutcome::Running {
+        job: order.execution.to_string(),
+    };
     ensure!(reports[0].outcome == running, "{reports:?}");
-    ensure!(is_done(&reports[1]) && reports[1].results.len() == 1, "{reports:?}");
+    ensure!(
+        is_done(&reports[1]) && reports[1].results.len() == 1,
+        "{reports:?}"
+    );
     let after = cache.probe(HOST, "/a").await?;
     ensure!(!after.hit && after.body == "new", "{after:?}");
     stage.settled().await
@@ -124,8 +148,10 @@ async fn a_callback_ends_the_wait() -> Result<()> {
     let example = Example::start(&stage, &cache).await?;
     let listen = format!("127.0.0.1:{}", ports::free()?);
     let url = format!("http://{listen}/");
-    let callback =
-        [("INVOCATION_SYSTEM__CALLBACK_LISTEN", listen.as_str()), ("INVOCATION_SYSTEM__CALLBACK_URL", &url)];
+    let callback = [
+        ("INVOCATION_SYSTEM__CALLBACK_LISTEN", listen.as_str()),
+        ("INVOCATION_SYSTEM__CALLBACK_URL", &url),
+    ];
     let keys = [keys(&example, "1h").as_slice(), &callback].concat();
     let _adapter = stage.adapter_with(&keys)?;
     stage.dispatch(&json_of(&[canonical(&["b-1"])?])?).await?;
@@ -145,7 +171,10 @@ async fn a_job_survives_the_death_of_both_sides() -> Result<()> {
     cache.process().pause()?;
     stage.dispatch(&json_of(&[canonical(&["b-1"])?])?).await?;
     let running = stage.reports(1).await?;
-    ensure!(matches!(running[0].outcome, ReportedOutcome::Running { .. }), "{running:?}");
+    ensure!(
+        matches!(running[0].outcome, ReportedOutcome::Running { .. }),
+        "{running:?}"
+    );
     stage.settled().await?;
     adapter.kill9();
     example.process.kill9();
@@ -168,19 +197,33 @@ async fn the_example_keeps_its_contract() -> Result<()> {
     let order = canonical(&["b-1"])?;
     let url = example.execution(&order.execution.to_string());
     let put = async |token: &str, submission: &Submission<'_>| -> Result<(u16, Value)> {
-        let answer = tests::http().put(&url).bearer_auth(token).json(submission).send().await?;
+        let answer = tests::http()
+            .put(&url)
+            .bearer_auth(token)
+            .json(submission)
+            .send()
+            .await?;
         Ok((answer.status().as_u16(), answer.json().await?))
     };
     let right = submission(&order, &["b-1"])?;
     let (status, problem) = put("wrong", &right).await?;
-    ensure!(status == 401 && problem["title"] == "Unauthorized", "{problem}");
+    ensure!(
+        status == 401 && problem["title"] == "Unauthorized",
+        "{problem}"
+    );
     let (status, problem) = put(TOKEN, &submission(&order, &["b-7"])?).await?;
-    ensure!(status == 400 && problem["detail"] == "no such server: b-7", "{problem}");
+    ensure!(
+        status == 400 && problem["detail"] == "no such server: b-7",
+        "{problem}"
+    );
     let unknown = tests::http().get(&url).bearer_auth(TOKEN).send().await?;
     ensure!(unknown.status() == 404);
 
     let (status, progress) = put(TOKEN, &right).await?;
-    ensure!(status == 202 && progress["state"] == "running", "{progress}");
+    ensure!(
+        status == 202 && progress["state"] == "running",
+        "{progress}"
+    );
     let settled = async || -> Result<Value> {
         let answer = tests::http().get(&url).bearer_auth(TOKEN).send().await?;
         let progress: Value = answer.json().await?;
@@ -188,9 +231,15 @@ async fn the_example_keeps_its_contract() -> Result<()> {
         Ok(progress)
     };
     let progress = wait::until(LIMIT, "the execution has settled", settled).await?;
-    ensure!(progress["servers"][0]["findings"][0]["finding"] == "nothing_held", "{progress}");
+    ensure!(
+        progress["servers"][0]["findings"][0]["finding"] == "nothing_held",
+        "{progress}"
+    );
     ensure!(put(TOKEN, &right).await?.0 == 200);
-    let other = Submission { operation: Cow::Owned(Operation::Load), ..right };
+    let other = Submission {
+        operation: Cow::Owned(Operation::Load),
+        ..right
+    };
     ensure!(put(TOKEN, &other).await?.0 == 409);
     Ok(())
 }

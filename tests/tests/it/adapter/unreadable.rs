@@ -21,7 +21,9 @@ async fn an_unreadable_order_leaves_its_neighbours_unharmed() -> Result<()> {
     stage.dispatch(&orders).await?;
     let reports = stage.reports(3).await?;
     let failed: Vec<_> = reports.iter().filter(|report| !is_done(report)).collect();
-    let [failed] = failed.as_slice() else { anyhow::bail!("{reports:?}") };
+    let [failed] = failed.as_slice() else {
+        anyhow::bail!("{reports:?}")
+    };
     ensure!(orders[1]["execution"] == failed.execution.to_string());
     ensure!(
         matches!(&failed.outcome, ReportedOutcome::Failed(fault) if fault.code == FaultCode::UnreadableOrder),
@@ -40,10 +42,16 @@ async fn a_message_that_is_no_dispatch_goes_to_the_dead_letters() -> Result<()> 
     stage.publish(DISPATCH_TYPE, b"hello".to_vec()).await?;
     stage.publish("somebody.else.v1", b"{}".to_vec()).await?;
     let foreign = json!({ "participant": "c", "executions": [] });
-    stage.publish(DISPATCH_TYPE, serde_json::to_vec(&foreign)?).await?;
+    stage
+        .publish(DISPATCH_TYPE, serde_json::to_vec(&foreign)?)
+        .await?;
     stage.dispatch(&[]).await?;
-    stage.dispatch(&json_of(&[server.order("shop", "/1")?])?).await?;
+    stage
+        .dispatch(&json_of(&[server.order("shop", "/1")?])?)
+        .await?;
     ensure!(is_done(&stage.reports(1).await?[0]));
     stage.settled().await?;
-    stage.holds(&stage.topology.dead_letters_queue(&stage.participant), 3).await
+    stage
+        .holds(&stage.topology.dead_letters_queue(&stage.participant), 3)
+        .await
 }

@@ -1,0 +1,222 @@
+//! What the answers of caches mean, as far as HTTP alone says it.
+//!
+//! Invariant: an answer that does not say what happened is never read as more than was said, and a fault knows on whose
+//! side it is and whether to try again.
+//! Not here: the signals of one kind of cache; each dialect reads its own.
+
+use domain::{
+    Evidence, Fault, Finding,
+    fault::{Again, FaultCode, Side},
+};
+
+use crate::{Answer, Verdict};
+
+/// What a purge by exact key means: 2xx removed, 404 nothing held (412 in the cache-purge module from 2.5 on).
+pub(crate) fn judge_purge_by_key(answer: &Answer) -> Verdict {
+    match answer.status {
+        200..=299 => done(Finding::Removed(None)),
+        404 | 412 => done(Finding::NothingHeld),
+        _ => refused(answer),
+    }
+}
+
+/// What a cache says of a load that the origin answered well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoadSignal {
+    /// It had it, fresh.
+    Held,
+    /// It fetched and stored it.
+    Stored,
+    /// It fetched it, and its own word does not say whether it stored it; the origin's headers allow it.
+    Fetched,
+    /// It will not store it, for its size.
+    TooLarge,
+    /// It will not store it.
+    NotStored,
+    /// It said nothing that is known.
+    Silent,
+}
+
+/// What a load means. An error status is the origin's: a cache that cannot reach its origin says 502, 503 or 504.
+pub(crate) fn judge_load(answer: &Answer, signal: LoadSignal) -> Verdict {
+    if answer.status >= 400 {
+        return origin_failed(answer);
+    }
+    let not_stored = |side, message, finding| Verdict::Failed {
+        fault: Fault::new(FaultCode::Refused, side, Again::Never, message),
+        finding: Some(finding),
+    };
+    match signal {
+        LoadSignal::Held => done(Finding::AlreadyThere),
+        LoadSignal::Stored => done(Finding::Stored),
+        LoadSignal::Fetched => acknowledged(Finding::Stored),
+        LoadSignal::Silent => acknowledged(Finding::Accepted),
+        LoadSignal::TooLarge => not_stored(
+            Side::Participant,
+            "fetched, but larger than the cache stores",
+            Finding::TooLarge,
+        ),
+        LoadSignal::NotStored => not_stored(
+            Side::Origin,
+            "fetched, but the cache's rules or the origin's headers do not let it store this",
+            Finding::RefusedByRules,
+        ),
+    }
+}
+
+/// What the cache's rules in `X-Store` say, where the shipped configuration sends it.
+pub(crate) fn store_signal(answer: &Answer) -> Option<LoadSignal> {
+    match answer.header("x-store")? {
+        "stored" => Some(LoadSignal::Stored),
+        "too-large" => Some(LoadSignal::TooLarge),
+        "uncacheable" => Some(LoadSignal::NotStored),
+        _ => None,
+    }
+}
+
+/// Whether the origin's headers let a shared cache store an answer at all (RFC 9111, 3).
+pub(crate) fn may_be_stored(answer: &Answer) -> bool {
+    let directives = |name: &str| -> Vec<String> {
+        let of_name = answer.headers.iter().filter(|(header, _)| header == name);
+        let split = of_name.flat_map(|(_, value)| value.split(','));
+        split.map(|word| word.trim().to_ascii_lowercase()).collect()
+    };
+    let control = directives("cache-control");
+    let has = |word: &str| {
+        control
+            .iter()
+            .any(|said| said == word || said.starts_with(&format!("{word}=\"")))
+    };
+    let shared_age = control
+        .iter()
+        .find_map(|said| said.strip_prefix("s-maxage="));
+    let age = shared_age.or_else(|| {
+        control
+            .iter()
+            .find_map(|said| said.strip_prefix("max-age="))
+    });
+    let forbidden = has("no-store") || has("private") || has("no-cache") || age == Some("0");
+    !forbidden && !directives("vary").iter().any(|name| name == "*")
+}
+
+pub(crate) fn done(finding: Finding) -> Verdict {
+    Verdict::Done {
+        evidence: Evidence::Reported,
+        finding,
+    }
+}
+
+pub(crate) fn acknowledged(finding: Finding) -> Verdict {
+    Verdict::Done {
+        evidence: Evidence::Acknowledged,
+        finding,
+    }
+}
+
+/// What an answer means that is neither success nor "nothing held". The cache's own rules said 401, 403 or 405, and
+/// will say it again; 5xx may pass.
+pub(crate) fn refused(answer: &Answer) -> Verdict {
+    let (code, again) = match answer.status {
+        401 => (FaultCode::Unauthorized, Again::Never),
+        429 => (FaultCode::Throttled, retry_after(answer)),
+        400..=499 => (FaultCode::Refused, Again::Never),
+        503 => (FaultCode::NativeError, retry_after(answer)),
+        500..=599 => (FaultCode::NativeError, Again::Soon),
+        _ => (FaultCode::UnreadableAnswer, Again::Never),
+    };
+    Verdict::Failed {
+        fault: Fault::participant(code, again, &words(answer)),
+        finding: None,
+    }
+}
+
+fn origin_failed(answer: &Answer) -> Verdict {
+    let again = match answer.status {
+        429 | 503 => retry_after(answer),
+        500.. => Again::Soon,
+        _ => Again::Never,
+    };
+    let message = format!("the origin answered {}", answer.status);
+    Verdict::Failed {
+        fault: Fault::new(FaultCode::OriginError, Side::Origin, again, &message),
+        finding: Some(Finding::OriginStatus(answer.status)),
+    }
+}
+
+/// Only the form in seconds: a date would need a clock (RFC 9110, 10.2.3).
+fn retry_after(answer: &Answer) -> Again {
+    let seconds = answer
+        .header("retry-after")
+        .and_then(|value| value.trim().parse().ok());
+    seconds.map_or(Again::Soon, Again::AfterSeconds)
+}
+
+/// The status, and the body's first line where it is text for people and not a page.
+fn words(answer: &Answer) -> String {
+    let line = answer.body.lines().next().unwrap_or_default().trim();
+    if line.is_empty() || line.starts_with('<') {
+        format!("the cache answered {}", answer.status)
+    } else {
+        format!("the cache answered {}: {line}", answer.status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn answer(headers: &[(&str, &str)]) -> Answer {
+        fixture::answer(200, headers)
+    }
+
+    /// Where a cache does not say whether it stored something, the origin's headers may say that it cannot have.
+    #[test]
+    fn headers_that_forbid_storing_are_known() {
+        let stored = [
+            &[][..],
+            &[("cache-control", "public, max-age=60")],
+            &[("cache-control", "max-age=0, s-maxage=60")],
+            &[("vary", "Accept-Encoding")],
+        ];
+        let forbidden = [
+            &[("cache-control", "No-Store")][..],
+            &[
+                ("cache-control", "max-age=60"),
+                ("cache-control", "private"),
+            ],
+            &[("cache-control", "private=\"x-a\", max-age=60")],
+            &[("cache-control", "max-age=60, s-maxage=0")],
+            &[("vary", "*")],
+        ];
+        assert!(stored.iter().all(|headers| may_be_stored(&answer(headers))));
+        assert!(
+            !forbidden
+                .iter()
+                .any(|headers| may_be_stored(&answer(headers)))
+        );
+    }
+
+    /// An overloaded cache says when it wants to be asked again; a rule of its own will not change by asking.
+    #[test]
+    fn a_refusal_says_whether_to_try_again() {
+        let again =
+            |status, headers: &[(&str, &str)]| match refused(&fixture::answer(status, headers)) {
+                Verdict::Failed { fault, .. } => (fault.code, fault.again),
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(again(403, &[]), (FaultCode::Refused, Again::Never));
+        assert_eq!(again(405, &[]), (FaultCode::Refused, Again::Never));
+        assert_eq!(again(401, &[]), (FaultCode::Unauthorized, Again::Never));
+        assert_eq!(again(500, &[]), (FaultCode::NativeError, Again::Soon));
+        assert_eq!(
+            again(503, &[("retry-after", "7")]),
+            (FaultCode::NativeError, Again::AfterSeconds(7))
+        );
+        assert_eq!(
+            again(429, &[("retry-after", "soon")]),
+            (FaultCode::Throttled, Again::Soon)
+        );
+        assert_eq!(again(302, &[]), (FaultCode::UnreadableAnswer, Again::Never));
+    }
+}
