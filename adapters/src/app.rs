@@ -150,7 +150,7 @@ async fn start_carrier(
     if configuration.kind == Kind::Caches {
         let allowed = configuration.allowed_addresses.clone();
         let caches = Caches::new(calls, configuration.execution, allowed);
-        return Ok(Carrier::Caches(caches.map_err(StartError::of)?));
+        return Ok(Carrier::Caches(Box::new(caches.map_err(StartError::of)?)));
     }
     let settings = &configuration.invocation_system;
     let system = Arc::new(System::new(settings, calls).map_err(StartError::of)?);

@@ -46,7 +46,7 @@ pub(crate) struct Job {
     /// Which execution.
     pub(crate) execution: ExecutionId,
     /// The invocation system's name for it.
-    pub(crate) job: String,
+    pub(crate) name: String,
     /// The servers that it was submitted for.
     pub(crate) servers: Vec<ServerId>,
     /// `purge`, `load`, or a custom operation's name.

@@ -6,6 +6,13 @@
 //! Not here: what a command means (`domain`), how a native system is spoken to (`dialects`), the broker.
 //!
 //! The modules stand in the order in which a dispatch travels.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        reason = "in a test, an unwrap that fails is the message"
+    )
+)]
 
 pub mod address;
 pub mod app;

@@ -308,10 +308,10 @@ fn submission(native: &[NativeOrder]) -> Result<&NativeCall, Fault> {
     }
 }
 
-fn job_of(order: &Order, job: String, servers: Vec<ServerId>, token: String) -> Job {
+fn job_of(order: &Order, name: String, servers: Vec<ServerId>, token: String) -> Job {
     Job {
         execution: order.execution.clone(),
-        job,
+        name,
         servers,
         operation: order.operation.clone(),
         token,

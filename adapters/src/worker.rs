@@ -36,7 +36,7 @@ pub(crate) struct Work {
 #[derive(Debug)]
 pub(crate) enum Carrier {
     /// This adapter, on each server.
-    Caches(Caches),
+    Caches(Box<Caches>),
     /// The participant's invocation system.
     System(Jobs),
 }
@@ -79,7 +79,7 @@ impl Worker {
             Entry::Running(job) => {
                 metrics::journal_answered("running");
                 let outcome = ReportedOutcome::Running {
-                    job: job.job.clone(),
+                    job: job.name.clone(),
                 };
                 let report = report(&work.order, outcome, Vec::new());
                 return self.journal.answer(reportable(&report, work)).await;
@@ -128,7 +128,7 @@ impl Worker {
             Submitted::Running(job, place) => (Arc::new(job), place),
         };
         let outcome = ReportedOutcome::Running {
-            job: job.job.clone(),
+            job: job.name.clone(),
         };
         log(&self.participant, &work.order, &outcome, began);
         metrics::execution(&outcome);

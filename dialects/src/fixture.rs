@@ -73,6 +73,19 @@ fn line(call: &NativeCall) -> String {
     line
 }
 
+/// How well an operation can be done with each kind of selector, one per line.
+pub(crate) fn reasons(dialect: &dyn Dialect, operation: &Operation) -> String {
+    let mut text = String::new();
+    for selector in selectors() {
+        let fidelity = dialect.fidelity(operation, &selector);
+        let why = fidelity
+            .why()
+            .map_or(String::new(), |why| format!(": {why}"));
+        writeln!(text, "{}{why}", fidelity.as_str()).unwrap();
+    }
+    text
+}
+
 /// A selector of each kind, in the order of the documentation.
 pub(crate) fn selectors() -> Vec<Selector> {
     vec![

@@ -19,7 +19,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::{Shared, binaries, ports, process::Process, wait};
+use crate::{Shared, adapter::ScriptedAdapter, binaries, ports, process::Process, wait};
 
 /// How long one of our programs may take to be ready.
 const START: Duration = Duration::from_secs(30);
@@ -96,6 +96,16 @@ impl Federation {
     /// Where configurations, journals and logs lie.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// A scripted adapter of a participant.
+    pub fn scripted(&self, participant: &str) -> Result<ScriptedAdapter> {
+        ScriptedAdapter::start(&self.shared.amqp, &self.prefix, participant)
+    }
+
+    /// The servers that this federation shares with others.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Starts a broker and waits until it is ready.

@@ -3,6 +3,7 @@
 //! Invariant: what a process starts here ends with that process, however it ends.
 //! Not here: what the broker and the adapters do; `tests/it` asks that, a file per behaviour.
 
+pub mod adapter;
 pub mod binaries;
 pub mod caches;
 pub mod federation;

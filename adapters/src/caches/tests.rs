@@ -1,68 +1,24 @@
 //! Telling servers, against small HTTP servers that misbehave on request.
 
+mod server;
+
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use amqp::envelope::ReportedOutcome;
-use axum::{
-    Router,
-    body::Body,
-    extract::Request,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{body::Body, http::StatusCode, response::IntoResponse};
 use domain::{Finding, Timestamp, result::SelectorFinding};
-use futures::future::BoxFuture;
 use service::backoff::BackoffSettings;
 use tokio::net::TcpListener;
 
+use self::server::{Server, answering, server};
 use super::*;
 use crate::worker::fold;
 
 /// A dialect of servers that is always there.
 const DIALECT: &str = "varnish";
-
-type Answers = Arc<dyn Fn(usize, Request) -> BoxFuture<'static, Response> + Send + Sync>;
-
-/// A server on a free port, and how often it was called.
-struct Server {
-    address: SocketAddr,
-    calls: Arc<AtomicUsize>,
-}
-
-impl Server {
-    fn calls(&self) -> usize {
-        self.calls.load(Ordering::SeqCst)
-    }
-}
-
-/// Answers with what `answer` makes of the number of the call, from 0, and the request.
-async fn server<F>(answer: impl Fn(usize, Request) -> F + Send + Sync + 'static) -> Server
-where
-    F: Future<Output = Response> + Send + 'static,
-{
-    let answers: Answers = Arc::new(move |number, request| Box::pin(answer(number, request)));
-    let calls = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&calls);
-    let router = Router::new().fallback(move |request: Request| {
-        let number = count.fetch_add(1, Ordering::SeqCst);
-        answers(number, request)
-    });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    Server { address, calls }
-}
-
-/// A server that always answers with one status.
-async fn answering(status: u16) -> Server {
-    server(move |_, _| async move { StatusCode::from_u16(status).unwrap().into_response() }).await
-}
 
 fn calls_settings() -> config::Calls {
     config::Calls {

@@ -60,7 +60,7 @@ fn report(execution: &ExecutionId) -> Reportable {
 fn job(execution: &ExecutionId) -> Arc<Job> {
     Arc::new(Job {
         execution: execution.clone(),
-        job: "7".to_owned(),
+        name: "7".to_owned(),
         servers: vec!["b-1".parse().unwrap()],
         operation: "purge".to_owned(),
         token: "t".to_owned(),

@@ -50,7 +50,7 @@ impl Stage {
         let worker = Worker {
             participant,
             journal,
-            carrier: Carrier::Caches(caches),
+            carrier: Carrier::Caches(Box::new(caches)),
         };
         Self {
             worker,

@@ -84,15 +84,19 @@ async fn until_settled(
     current: &mut Current,
     progress: &mut dyn Progress,
 ) -> Result<(), Failure> {
+    let mut is_lost = false;
     loop {
         match follow.next().await? {
             Event::Change(change) => {
+                is_lost = false;
                 let change = current.apply(change);
                 progress.change(&change, &current.view)?;
             }
-            Event::Lost(reason) => {
+            // Said once; the tries that follow are no news.
+            Event::Lost(reason) if !std::mem::replace(&mut is_lost, true) => {
                 progress.note(&format!("fedctl: watching again after: {reason}"));
             }
+            Event::Lost(_) => {}
             Event::End => return Ok(()),
         }
     }

@@ -234,3 +234,42 @@ fn a_refusal_decides_about_the_retry() {
     let (code, again, _) = fault_of(&answer(200, &[], "<html>"));
     assert_eq!((code, again), (FaultCode::UnreadableAnswer, Again::Never));
 }
+
+/// Whoever writes an invocation system reads the document, so it knows every word that we do.
+#[test]
+fn the_document_knows_every_word() {
+    let document = include_str!("../../../docs/invocation-system.openapi.yaml");
+    let states = [
+        ServerState::Waiting,
+        ServerState::Running,
+        ServerState::Done,
+        ServerState::Failed,
+        ServerState::Unknown,
+    ];
+    let findings = [
+        Finding::Accepted,
+        Finding::Removed(None),
+        Finding::Invalidated(None),
+        Finding::Banned,
+        Finding::NothingHeld,
+        Finding::Stored,
+        Finding::AlreadyThere,
+        Finding::TooLarge,
+        Finding::RefusedByRules,
+        Finding::OriginStatus(404),
+    ];
+    let states = states.map(|state| serde_json::to_value(state).unwrap());
+    let findings = findings.map(|finding| match serde_json::to_value(finding).unwrap() {
+        serde_json::Value::Object(members) => members.keys().next().unwrap().clone().into(),
+        word => word,
+    });
+    let words = states
+        .iter()
+        .chain(&findings)
+        .map(|word| word.as_str().unwrap());
+    let words = words.chain(Evidence::ALL.map(Evidence::as_str));
+    let words = words.chain([CALLBACK_HEADER, EXECUTIONS_PATH]);
+    for word in words {
+        assert!(document.contains(word), "{word}");
+    }
+}

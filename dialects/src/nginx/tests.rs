@@ -6,7 +6,7 @@ use domain::{
 };
 
 use super::*;
-use crate::fixture::{answer, command, said, selectors, translate, url};
+use crate::fixture::{answer, command, reasons, said, translate, url};
 
 fn purged(status: u16) -> Verdict {
     let call = NativeCall::new("PURGE", Some("www.example.com"), "/a", vec![0]);
@@ -48,22 +48,9 @@ fn it_purges_and_loads_urls() {
 /// What it cannot say is refused with a sentence for the originator, never said more widely.
 #[test]
 fn it_says_why_it_cannot() {
-    let why = |mode| {
-        let each = selectors();
-        let each = each
-            .iter()
-            .map(|selector| Nginx.fidelity(&Operation::Purge(mode), selector));
-        each.map(|fidelity| {
-            format!(
-                "{}: {}\n",
-                fidelity.as_str(),
-                fidelity.why().unwrap_or_default()
-            )
-        })
-        .collect::<String>()
-    };
+    let why = |mode| reasons(&Nginx, &Operation::Purge(mode));
     insta::assert_snapshot!(why(PurgeMode::Delete), @r#"
-    exact: 
+    exact
     impossible: nginx's cache-purge module 2.3 knows exact URLs only, no prefixes
     impossible: nginx's cache-purge module 2.3 knows exact URLs only, no wildcards
     impossible: nginx's cache-purge module 2.3 knows exact URLs only, no regular expressions

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use crate::{ports, process::Process, shared};
 
 /// How long a cache may take to start. Traffic Server needs a few seconds, more on a busy machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// How long a cache may take to answer one request.
 const ANSWER: Duration = Duration::from_secs(20);

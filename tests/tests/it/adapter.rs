@@ -3,6 +3,7 @@
 mod carrying_out;
 mod interrupted;
 mod invocation_system;
+mod speed;
 mod unreadable;
 
 use std::{

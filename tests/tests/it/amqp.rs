@@ -18,7 +18,7 @@ use tests::{prefix, rabbitmq::Management, shared, wait};
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take here, on a machine that does other things too.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A topology of its own with the participant `b`.
 struct Stage {

@@ -3,6 +3,7 @@
 mod adapter;
 mod amqp;
 mod caches;
+mod commands;
 mod dialects;
 mod harness;
 mod main_road;

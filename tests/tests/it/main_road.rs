@@ -84,7 +84,8 @@ async fn a_purge_reaches_every_cache_of_every_participant() -> Result<()> {
 
     let loaded = road.owner.submit(load(&[url])).await?;
     let loaded = road.owner.settled(&loaded.id, SETTLES).await?;
-    assert_eq!(overall(&loaded), v1::Overall::Complete, "{loaded:#?}");
+    // nginx and Squid do not say that they stored what they fetched, so a load is `processed` and not `complete`.
+    assert_eq!(overall(&loaded), v1::Overall::Processed, "{loaded:#?}");
     for cache in &road.caches {
         let probe = cache.probe("www.shop.example", "/logo.svg").await?;
         assert!(

@@ -82,9 +82,10 @@ impl Store {
         left.retain(|record| record.progress.state == ProgressState::Running);
         left.sort_by_key(|record| record.submitted_at);
         for record in &mut left {
-            let again = match record.submission.operation.is_repeatable() {
-                true => ServerState::Waiting,
-                false => ServerState::Unknown,
+            let again = if record.submission.operation.is_repeatable() {
+                ServerState::Waiting
+            } else {
+                ServerState::Unknown
             };
             let servers = record.progress.servers.iter_mut();
             servers

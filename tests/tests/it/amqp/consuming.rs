@@ -17,10 +17,10 @@ async fn a_consumer_comes_back_by_itself_and_gets_the_unsettled_again_in_order()
     let second = next(&mut consumer).await?;
     assert_eq!(second.message, message(2));
     stage.cut("consumer").await?;
-    let mut state = consumer.state();
+    let mut connection = consumer.state();
     tokio::time::timeout(
         LIMIT,
-        state.wait_for(|state| *state == LinkState::Connecting),
+        connection.wait_for(|state| *state == LinkState::Connecting),
     )
     .await??;
     let late = second.ack().await;
@@ -136,8 +136,12 @@ async fn the_waiting_consumer_takes_over_where_the_active_one_stopped() -> Resul
 }
 
 async fn ready(consumer: Consumer) -> Result<Consumer> {
-    let mut state = consumer.state();
-    tokio::time::timeout(LIMIT, state.wait_for(|state| *state == LinkState::Ready)).await??;
+    let mut connection = consumer.state();
+    tokio::time::timeout(
+        LIMIT,
+        connection.wait_for(|state| *state == LinkState::Ready),
+    )
+    .await??;
     Ok(consumer)
 }
 

@@ -192,12 +192,12 @@ async fn the_publisher_comes_back_after_its_connection_was_closed() -> Result<()
     let stage = Stage::new(QueueLimits::default()).await?;
     let publisher = stage.publisher(2);
     stage.dispatch(&publisher, 1..=1).await?;
-    let mut state = publisher.state();
-    assert_eq!(*state.borrow_and_update(), ::amqp::LinkState::Ready);
+    let mut connection = publisher.state();
+    assert_eq!(*connection.borrow_and_update(), ::amqp::LinkState::Ready);
     stage.cut("publisher").await?;
     tokio::time::timeout(
         LIMIT,
-        state.wait_for(|state| *state == ::amqp::LinkState::Connecting),
+        connection.wait_for(|state| *state == ::amqp::LinkState::Connecting),
     )
     .await
     .context("the state still says that the connection works")??;

@@ -1,0 +1,59 @@
+# What people and machines run. Everything works from a fresh clone with a Rust toolchain on Debian 12.
+
+SHELL := /bin/bash
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Where nobody looks on, the lock file decides and nothing may change it.
+LOCKED := $(if $(CI),--locked)
+BUF := npx --yes @bufbuild/buf@1.75.0
+
+# Backtraces of panics are useful; those of errors that a test returns bury their text.
+export RUST_LIB_BACKTRACE ?= 0
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help test demo bench fmt lint advisories install
+
+help: ## This list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+test: install lint ## Every check and test, on real servers that are started for it
+	cargo build $(LOCKED) --workspace --bins --tests
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; \
+		$(TARGET)/debug/with-servers -- cargo nextest run $(LOCKED) --workspace && \
+		cargo test $(LOCKED) --workspace --doc --quiet; \
+	else \
+		set -x; \
+		$(TARGET)/debug/with-servers -- cargo test $(LOCKED) --workspace --no-fail-fast; \
+	fi
+
+demo: install ## The main road on real caches; KEEP=1 leaves it running
+	cargo build $(LOCKED) --workspace --exclude bench --bins
+	@exec $(TARGET)/debug/demo $(if $(KEEP),--keep)
+
+bench: install ## The table of measurements
+	cargo build $(LOCKED) --release --workspace --bins
+	$(TARGET)/release/with-servers -- cargo bench $(LOCKED) -p bench
+
+fmt: ## Formats all code
+	cargo fmt --all
+
+lint: ## Format, clippy, dependency fences, proto style
+	cargo fmt --all --check
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then \
+		set -x; cargo deny --log-level error check bans licenses sources; \
+	else \
+		echo "lint: cargo-deny is not installed; licences and sources are not checked (fences are, by a test)"; \
+	fi
+	@if $(BUF) --version >/dev/null 2>&1; then \
+		set -x; $(BUF) lint proto; \
+	else \
+		echo "lint: buf cannot be had through npx; the proto files' style is not checked"; \
+	fi
+
+advisories: ## Known vulnerabilities of the dependencies; fetches their database
+	cargo deny check advisories
+
+install: ## Debian packages that are missing, as root or by sudo after saying so
+	@tests/install

@@ -1,0 +1,153 @@
+//! The rules of the configuration that its types do not say.
+
+use std::time::Duration;
+
+use amqp::{QueueLimits, Topology};
+use service::configuration::{Check, Checked};
+use url::Url;
+
+use super::{Amqp, Calls, Configuration, Execution, InvocationSystem, Journal, Kind, Report};
+
+impl Checked for Configuration {
+    fn check(&self, check: &mut Check<'_>) {
+        check.require(
+            "participant",
+            Topology::check_participant(&self.participant).is_ok(),
+            "must not be `replies`",
+        );
+        match self.kind {
+            Kind::Caches => check.require(
+                "allowed_addresses",
+                !self.allowed_addresses.is_empty(),
+                "must name at least one network or host: an adapter connects nowhere else",
+            ),
+            Kind::InvocationSystem => check.within("invocation_system", &self.invocation_system),
+        }
+        positive(check, "drain_time", self.drain_time);
+        check.within("amqp", &self.amqp);
+        check.within("execution", &self.execution);
+        check.within("calls", &self.calls);
+        check.within("journal", &self.journal);
+        check.within("report", &self.report);
+        check.within("logs", &self.logs);
+    }
+}
+
+impl Checked for Amqp {
+    fn check(&self, check: &mut Check<'_>) {
+        let scheme = self.url.redacted().scheme();
+        check.require(
+            "url",
+            matches!(scheme, "amqp" | "amqps"),
+            "must begin with amqp:// or amqps://",
+        );
+        let topology = Topology::new(&self.prefix, QueueLimits::default());
+        if let Err(error) = topology {
+            check.require("prefix", false, error);
+        }
+        positive(check, "connect_timeout", self.connect_timeout);
+        check.require(
+            "heartbeat",
+            self.heartbeat >= Duration::from_secs(1),
+            "must be at least 1s",
+        );
+    }
+}
+
+impl Checked for Execution {
+    fn check(&self, check: &mut Check<'_>) {
+        let within = |count| (1..=10_000).contains(&count);
+        check.require(
+            "concurrency",
+            within(self.concurrency),
+            "must be 1 to 10000",
+        );
+        check.require(
+            "servers_at_once",
+            within(self.servers_at_once),
+            "must be 1 to 10000",
+        );
+    }
+}
+
+impl Checked for Calls {
+    fn check(&self, check: &mut Check<'_>) {
+        for (key, time) in [
+            ("timeout", self.timeout),
+            ("load_timeout", self.load_timeout),
+            ("connect_timeout", self.connect_timeout),
+            ("total_time", self.total_time),
+            ("name_lifetime", self.name_lifetime),
+            ("name_timeout", self.name_timeout),
+        ] {
+            positive(check, key, time);
+        }
+        check.require("attempts", self.attempts > 0, "must be more than 0");
+        check.require("answer_limit", self.answer_limit > 0, "must be more than 0");
+        check.require("load_limit", self.load_limit > 0, "must be more than 0");
+        check.within("pause", &self.pause);
+    }
+}
+
+impl Checked for Journal {
+    fn check(&self, check: &mut Check<'_>) {
+        positive(check, "keep_for", self.keep_for);
+        check.require("keep_at_most", self.keep_at_most > 0, "must be more than 0");
+    }
+}
+
+impl Checked for Report {
+    fn check(&self, check: &mut Check<'_>) {
+        check.require(
+            "executions_per_message",
+            self.executions_per_message > 0,
+            "must be more than 0",
+        );
+        // RabbitMQ 4 takes 16 MiB by default.
+        check.require(
+            "bytes_per_message",
+            (1_024..=8_388_608).contains(&self.bytes_per_message),
+            "must be 1024 to 8388608",
+        );
+        positive(check, "confirm_timeout", self.confirm_timeout);
+        check.within("pause", &self.pause);
+    }
+}
+
+impl Checked for InvocationSystem {
+    fn check(&self, check: &mut Check<'_>) {
+        let http = |url: &Url| matches!(url.scheme(), "http" | "https");
+        check.require(
+            "base_url",
+            self.base_url.as_ref().is_some_and(http),
+            "must be the invocation system's http or https URL",
+        );
+        check.require(
+            "token",
+            self.token.is_some(),
+            "must be there, best as `{ file = \"…\" }`",
+        );
+        positive(check, "poll_every", self.poll_every);
+        positive(check, "give_up_after", self.give_up_after);
+        check.require(
+            "polls_at_once",
+            self.polls_at_once > 0,
+            "must be more than 0",
+        );
+        check.require("jobs_at_once", self.jobs_at_once > 0, "must be more than 0");
+        check.require(
+            "callback_url",
+            self.callback_url.is_some() == self.callback_listen.is_some(),
+            "belongs together with `callback_listen`: give both or neither",
+        );
+        check.require(
+            "callback_url",
+            self.callback_url.as_ref().is_none_or(http),
+            "must be an http or https URL",
+        );
+    }
+}
+
+fn positive(check: &mut Check<'_>, key: &str, time: Duration) {
+    check.require(key, !time.is_zero(), "must be more than 0");
+}
