@@ -114,29 +114,25 @@ fn check_operation(draft: &mut Draft, registered: &Registered) -> Result<(), Err
 }
 
 fn find_configuration(draft: &Draft, directory: &Directory) -> Result<Arc<Configuration>, Error> {
-    let found = if let Some(id) = &draft.configuration {
-        directory.configuration(id)
-    } else {
-        let host = draft
-            .selectors
-            .iter()
-            .find_map(Selector::host)
-            .ok_or_else(|| {
-                Error::invalid(
-                    "draft.configuration_id",
-                    "must be given when no selector names a host",
-                )
-            })?;
-        directory.configuration_of_host(host)
-    };
-    found
-        .filter(|configuration| configuration.owner == draft.originator)
-        .ok_or_else(|| match &draft.configuration {
-            Some(id) => Error::not_found("configuration", id.as_str()),
-            None => Error::invalid(
-                "draft.selectors",
-                "must name a host of one of your configurations",
-            ),
+    let own = |configuration: &Arc<Configuration>| configuration.owner == draft.originator;
+    if let Some(id) = &draft.configuration {
+        let found = directory.configuration(id).filter(own);
+        return found.ok_or_else(|| Error::not_found("configuration", id.as_str()));
+    }
+    let mut selectors = draft.selectors.iter().enumerate();
+    let named = selectors.find_map(|(index, selector)| Some((index, selector, selector.host()?)));
+    let (index, selector, host) = named.ok_or_else(|| {
+        Error::invalid(
+            "draft.configuration_id",
+            "must be given when no selector names a host",
+        )
+    })?;
+    directory
+        .configuration_of_host(host)
+        .filter(own)
+        .ok_or_else(|| {
+            let field = format!("draft.selectors[{index}].{}", selector.kind());
+            Error::invalid(field, "must name a host of one of your configurations")
         })
 }
 

@@ -4,6 +4,8 @@
 //! one prefix, so many run side by side on one RabbitMQ and one Redis.
 //! Not here: RabbitMQ, Redis and the caches themselves.
 
+mod invocation_system;
+
 use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
@@ -19,6 +21,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+pub use self::invocation_system::OwnServer;
 use crate::{Shared, adapter::ScriptedAdapter, binaries, ports, process::Process, wait};
 
 /// How long one of our programs may take to be ready.
@@ -47,6 +50,13 @@ pub struct Program {
     pub address: SocketAddr,
     /// Where it serves metrics and health.
     pub signals: SocketAddr,
+}
+
+impl Drop for Program {
+    /// Our programs are crash-only, and a test that ends has no more time for their clients' goodbyes.
+    fn drop(&mut self) {
+        self.process.kill9();
+    }
 }
 
 /// Clients that call as somebody.

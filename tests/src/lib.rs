@@ -6,6 +6,7 @@
 pub mod adapter;
 pub mod binaries;
 pub mod caches;
+pub mod demo;
 pub mod federation;
 pub mod origin;
 pub mod ports;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
 
@@ -37,6 +37,14 @@ impl Management {
     /// The state of one queue. Counts are at most some seconds old.
     pub async fn queue(&self, name: &str) -> Result<Value> {
         self.get(&format!("queues/%2f/{name}")).await
+    }
+
+    /// How many messages a queue holds, ready and unacknowledged. Counts are at most some seconds old.
+    pub async fn depth(&self, name: &str) -> Result<u64> {
+        let queue = self.queue(name).await?;
+        queue["messages"]
+            .as_u64()
+            .with_context(|| format!("{name} has no count yet"))
     }
 
     /// Adds a user, or changes the password, and sets what it may configure, write and read (regular expressions).

@@ -3,7 +3,6 @@
 mod carrying_out;
 mod interrupted;
 mod invocation_system;
-mod speed;
 mod unreadable;
 
 use std::{

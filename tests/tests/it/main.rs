@@ -7,4 +7,6 @@ mod commands;
 mod dialects;
 mod harness;
 mod main_road;
+mod registry;
+mod tracking;
 mod workspace;

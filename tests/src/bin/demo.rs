@@ -1,0 +1,70 @@
+//! `demo`: shows the main road to a person, on real servers, and proves what it shows. `make demo` runs it.
+//!
+//! Invariant: whatever ends it, Ctrl-C included, nothing that it started is left. Exit code 0 means that every claim
+//! was checked, 1 that one was wrong, 128 and the signal's number that it was stopped.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tests::demo;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Three CDNs, five real caches, one purge that reaches them all.
+#[derive(Debug, Parser)]
+#[command(name = "demo")]
+struct Arguments {
+    /// Leave everything running at the end, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut ends = match Ends::new() {
+        Ok(ends) => ends,
+        Err(error) => return demo::failed(&error.into()),
+    };
+    let stage = tokio::select! {
+        played = demo::play() => match played {
+            Ok(stage) => stage,
+            Err(error) => return demo::failed(&error),
+        },
+        number = ends.next() => return demo::stopped(number),
+    };
+    if arguments.keep {
+        if let Err(error) = stage.show_keys() {
+            return demo::failed(&error);
+        }
+        ends.next().await;
+        demo::stopping();
+    }
+    drop(stage);
+    ExitCode::SUCCESS
+}
+
+/// The signals that ask a program of a terminal to end.
+struct Ends {
+    interrupted: Signal,
+    terminated: Signal,
+    hung_up: Signal,
+}
+
+impl Ends {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupted: signal(SignalKind::interrupt())?,
+            terminated: signal(SignalKind::terminate())?,
+            hung_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The number of the first that comes.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.hung_up.recv() => 1,
+            _ = self.interrupted.recv() => 2,
+            _ = self.terminated.recv() => 15,
+        }
+    }
+}

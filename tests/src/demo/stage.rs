@@ -1,0 +1,277 @@
+//! Everything that runs in the demo, started side by side.
+//!
+//! Invariant: dropping it ends all of it, those who use others first; nothing waits longer than it must.
+
+use std::{future::Future, thread, time::Instant};
+
+use anyhow::{Context, Result};
+use proto::v1;
+
+use super::{
+    content::{HOST, Shop},
+    screen,
+};
+use crate::{
+    Shared,
+    caches::{Cache, Kind},
+    federation::{Client, Federation, OwnServer, Program},
+    rabbitmq::RabbitMq,
+    redis::Redis,
+};
+
+/// Who owns the configuration.
+pub(super) const OWNER: &str = "alder";
+/// The customer's property.
+pub(super) const CONFIGURATION: &str = "shop";
+
+/// A participant, and whether an invocation system of its own stands before its servers.
+const PARTICIPANTS: [(&str, &str, bool); 3] = [
+    ("alder", "Alder CDN", false),
+    ("birch", "Birch Networks", false),
+    ("cedar", "Cedar Edge", true),
+];
+
+/// A server's id, its participant, what it is, and its region, country and city.
+const SERVERS: [(&str, &str, Kind, [&str; 3]); 5] = [
+    (
+        "alder-varnish-1",
+        "alder",
+        Kind::Varnish,
+        ["eu", "de", "berlin"],
+    ),
+    (
+        "alder-varnish-2",
+        "alder",
+        Kind::Varnish,
+        ["eu", "fr", "paris"],
+    ),
+    ("birch-nginx", "birch", Kind::Nginx, ["us", "us", "boston"]),
+    ("birch-squid", "birch", Kind::Squid, ["us", "us", "denver"]),
+    (
+        "cedar-trafficserver",
+        "cedar",
+        Kind::TrafficServer,
+        ["asia", "jp", "tokyo"],
+    ),
+];
+
+/// One cache of the demo.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// Its id in the registry.
+    pub(super) id: &'static str,
+    /// Whose it is.
+    pub(super) participant: &'static str,
+    /// The cache itself.
+    pub(super) cache: Cache,
+    place: [&'static str; 3],
+}
+
+/// A running federation with its caches and its origin.
+#[derive(Debug)]
+pub struct Stage {
+    /// By the participant's name; an invocation system stands after its adapter.
+    pub(super) adapters: Vec<(&'static str, Program)>,
+    pub(super) broker: Program,
+    pub(super) servers: Vec<Server>,
+    pub(super) shop: Shop,
+    pub(super) rabbitmq: RabbitMq,
+    pub(super) federation: Federation,
+    _redis: Redis,
+}
+
+impl Stage {
+    /// Starts everything, and says of each when it was ready.
+    pub(super) async fn start() -> Result<Self> {
+        let began = Instant::now();
+        let shop = Shop::open().await?;
+        ready(
+            began,
+            "origin",
+            &format!("http://{}", shop.origin().address()),
+        );
+        let (rabbitmq, redis, servers) = tokio::try_join!(
+            told(began, RabbitMq::start(), |it| ("RabbitMQ", console_of(it))),
+            told(began, Redis::start(), |it| ("Redis", it.url())),
+            start_servers(began, &shop),
+        )?;
+        let shared = Shared {
+            amqp: rabbitmq.amqp_url(),
+            management: rabbitmq.management_url(),
+            redis: redis.url(),
+        };
+        let federation = Federation::start(shared).await?;
+        let broker = told(began, federation.broker("broker"), address_of).await?;
+        register(federation.client(&broker, "operator/demo")?, &servers).await?;
+        let adapters = start_adapters(began, &federation, &servers).await?;
+        Ok(Self {
+            adapters,
+            broker,
+            servers,
+            shop,
+            rabbitmq,
+            federation,
+            _redis: redis,
+        })
+    }
+
+    /// The participants, by their servers.
+    pub(super) fn participants(&self) -> Vec<&'static str> {
+        let mut participants: Vec<_> = self
+            .servers
+            .iter()
+            .map(|server| server.participant)
+            .collect();
+        participants.dedup();
+        participants
+    }
+
+    /// A client that calls as the owner of the configuration.
+    pub(super) fn owner(&self) -> Result<Client> {
+        self.federation
+            .client(&self.broker, &format!("participant/{OWNER}"))
+    }
+
+    /// The ends of the logs that tell why a participant did not do it.
+    pub(super) fn logs_of(&self, participant: &str) -> String {
+        let own = self.adapters.iter().filter(|(of, _)| *of == participant);
+        own.map(|(_, program)| program.process.log_tail()).collect()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        at_once(self.adapters.drain(..));
+        self.broker.process.terminate();
+        at_once(self.servers.drain(..));
+    }
+}
+
+/// Ends things side by side: each of them takes a moment.
+fn at_once<T: Send>(things: impl Iterator<Item = T>) {
+    thread::scope(|scope| {
+        for thing in things {
+            scope.spawn(move || drop(thing));
+        }
+    });
+}
+
+async fn start_servers(began: Instant, shop: &Shop) -> Result<Vec<Server>> {
+    let origin = shop.origin().address();
+    let starting = SERVERS.map(async |(id, participant, kind, place)| -> Result<Server> {
+        let cache = Cache::start(kind, origin).await.context(id)?;
+        ready(began, id, &format!("http://{}", cache.address()));
+        Ok(Server {
+            id,
+            participant,
+            cache,
+            place,
+        })
+    });
+    futures::future::try_join_all(starting).await
+}
+
+async fn start_adapters(
+    began: Instant,
+    federation: &Federation,
+    servers: &[Server],
+) -> Result<Vec<(&'static str, Program)>> {
+    let starting = PARTICIPANTS.map(async |(participant, _, has_system)| {
+        let name = format!("{participant}-adapter");
+        if !has_system {
+            let adapter = federation.adapter(&name, participant, "").await?;
+            ready(began, &name, "tells its caches itself");
+            return Ok(vec![(participant, adapter)]);
+        }
+        let own: Vec<_> = servers
+            .iter()
+            .filter(|server| server.participant == participant)
+            .map(own_server)
+            .collect();
+        let system_name = format!("{participant}-system");
+        let system = federation.invocation_system(&system_name, &own).await?;
+        ready(began, &system_name, &format!("http://{}", system.address));
+        let adapter = federation.adapter_of(&name, participant, &system).await?;
+        ready(began, &name, &format!("hands over to {system_name}"));
+        anyhow::Ok(vec![(participant, adapter), (participant, system)])
+    });
+    let started = futures::future::try_join_all(starting).await?;
+    Ok(started.into_iter().flatten().collect())
+}
+
+fn own_server(server: &Server) -> OwnServer<'_> {
+    OwnServer {
+        id: server.id,
+        dialect: server.cache.kind().dialect(),
+        address: server.cache.address(),
+    }
+}
+
+/// Says who takes part, with which servers, and whose content runs on all of them.
+async fn register(mut operator: Client, servers: &[Server]) -> Result<()> {
+    for (id, name, has_system) in PARTICIPANTS {
+        let system = if has_system { "canonical" } else { "" };
+        let participant = v1::Participant {
+            id: id.to_owned(),
+            display_name: name.to_owned(),
+            invocation_system: system.to_owned(),
+            ..v1::Participant::default()
+        };
+        operator.put_participant(participant).await?;
+    }
+    for server in servers {
+        let request = v1::CreateServerRequest {
+            server: Some(record(server)),
+        };
+        operator.registry.create_server(request).await?;
+    }
+    operator
+        .create_configuration(CONFIGURATION, OWNER, &[HOST])
+        .await?;
+    for (id, ..) in PARTICIPANTS {
+        operator.deploy(CONFIGURATION, id).await?;
+    }
+    Ok(())
+}
+
+fn record(server: &Server) -> v1::Server {
+    let [region, country, city] = server.place.map(str::to_owned);
+    v1::Server {
+        id: server.id.to_owned(),
+        participant_id: server.participant.to_owned(),
+        dialect: server.cache.kind().dialect().to_owned(),
+        address: server.cache.address().to_string(),
+        place: Some(v1::Place {
+            region,
+            country,
+            city,
+        }),
+    }
+}
+
+fn address_of(broker: &Program) -> (&'static str, String) {
+    ("broker", format!("http://{}", broker.address))
+}
+
+/// Its user and password are guest's, so the address goes without them.
+pub(super) fn console_of(rabbitmq: &RabbitMq) -> String {
+    let url = rabbitmq.management_url().replace("guest:guest@", "");
+    format!("console {url}, user and password guest")
+}
+
+/// Waits for something to start, and says so.
+async fn told<T>(
+    began: Instant,
+    starting: impl Future<Output = Result<T>>,
+    words: impl Fn(&T) -> (&'static str, String),
+) -> Result<T> {
+    let started = starting.await?;
+    let (name, about) = words(&started);
+    ready(began, name, &about);
+    Ok(started)
+}
+
+fn ready(began: Instant, name: &str, about: &str) {
+    let seconds = began.elapsed().as_secs_f64();
+    screen::aside(&format!("{seconds:>5.1} s  {name:<20} {about}"));
+}

@@ -1,0 +1,297 @@
+//! `RegistryService` and the doors around it: what must hold of a record, who sees it, TLS, health, wrong configurations.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use anyhow::{Context, Result};
+use proto::v1;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    SanType,
+};
+use tests::{binaries, federation::Federation, shared, wait};
+use tonic::{
+    Code,
+    transport::{Certificate, Channel, ClientTlsConfig, Identity},
+};
+use tonic_types::StatusExt as _;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Nothing may refer to what is not there, a host belongs to one configuration, and what is referred to stays.
+#[tokio::test]
+async fn records_keep_their_promises() -> Result<()> {
+    let federation = Federation::start(shared()?).await?;
+    let broker = federation.broker("broker").await?;
+    let mut ops = federation.client(&broker, "operator/ops")?;
+    ops.create_participant("a").await?;
+    ops.create_participant("b").await?;
+    ops.create_server("a1", "a", "varnish", ([127, 0, 0, 1], 80).into())
+        .await?;
+    ops.create_configuration("shop", "a", &["www.shop.example"])
+        .await?;
+    ops.deploy("shop", "a").await?;
+
+    let code = |result: Result<()>| {
+        result
+            .expect_err("it breaks a rule")
+            .downcast::<tonic::Status>()
+            .unwrap()
+            .code()
+    };
+    assert_eq!(code(ops.create_participant("a").await), Code::AlreadyExists);
+    assert_eq!(
+        code(ops.create_participant("A!").await),
+        Code::InvalidArgument
+    );
+    assert_eq!(
+        code(ops.create_participant("replies").await),
+        Code::InvalidArgument
+    );
+    assert_eq!(
+        code(
+            ops.create_server("a2", "a", "cobol", ([127, 0, 0, 1], 80).into())
+                .await
+        ),
+        Code::InvalidArgument
+    );
+    assert_eq!(
+        code(
+            ops.create_server("a2", "z", "varnish", ([127, 0, 0, 1], 80).into())
+                .await
+        ),
+        Code::NotFound
+    );
+    assert_eq!(
+        code(
+            ops.create_configuration("news", "a", &["www.shop.example"])
+                .await
+        ),
+        Code::InvalidArgument
+    );
+    assert_eq!(
+        code(ops.create_configuration("news", "a", &["10.0.0.1"]).await),
+        Code::InvalidArgument
+    );
+    assert_eq!(code(ops.deploy("nowhere", "a").await), Code::NotFound);
+
+    let delete = v1::DeleteParticipantRequest {
+        participant_id: "a".to_owned(),
+    };
+    let status = ops
+        .registry
+        .delete_participant(delete)
+        .await
+        .expect_err("a server is a's");
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    let resource = status
+        .get_error_details()
+        .resource_info()
+        .map(|info| info.resource_name.clone());
+    assert_eq!(resource.as_deref(), Some("a"));
+    Ok(())
+}
+
+/// A participant changes and sees its own and nobody else's; an operator sees all; replicas agree within moments.
+#[tokio::test]
+async fn a_participant_sees_its_own() -> Result<()> {
+    let federation = Federation::start(shared()?).await?;
+    let (broker, second) = (
+        federation.broker("broker").await?,
+        federation.broker("second").await?,
+    );
+    let mut ops = federation.client(&broker, "operator/ops")?;
+    ops.create_participant("a").await?;
+    ops.create_participant("b").await?;
+    let mut a = federation.client(&broker, "participant/a")?;
+    let mut b = federation.client(&second, "participant/b")?;
+    a.create_server("a1", "a", "varnish", ([127, 0, 0, 1], 80).into())
+        .await?;
+    assert!(
+        a.create_server("b1", "b", "varnish", ([127, 0, 0, 1], 80).into())
+            .await
+            .is_err()
+    );
+    let status = a
+        .create_participant("c")
+        .await
+        .expect_err("only an operator may")
+        .downcast::<tonic::Status>()?;
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let get = v1::GetServerRequest {
+        server_id: "a1".to_owned(),
+    };
+    let mut elsewhere = federation.client(&second, "participant/a")?;
+    wait::until(SOON, "the other replica knows the server", async || {
+        elsewhere
+            .clone()
+            .registry
+            .get_server(get.clone())
+            .await
+            .is_ok()
+    })
+    .await?;
+    assert_eq!(
+        b.registry
+            .get_server(get.clone())
+            .await
+            .expect_err("it is a's")
+            .code(),
+        Code::NotFound
+    );
+    let listed = b
+        .registry
+        .list_servers(v1::ListServersRequest::default())
+        .await?
+        .into_inner();
+    assert!(listed.servers.is_empty());
+    let listed = b
+        .registry
+        .list_participants(v1::ListParticipantsRequest::default())
+        .await?
+        .into_inner();
+    assert_eq!(listed.participants.len(), 1);
+    let delete = v1::DeleteServerRequest {
+        server_id: "a1".to_owned(),
+    };
+    elsewhere.registry.delete_server(delete).await?;
+    wait::until(SOON, "the first replica forgets the server", async || {
+        ops.clone().registry.get_server(get.clone()).await.is_err()
+    })
+    .await?;
+    Ok(())
+}
+
+/// With TLS a caller is the one URI of its certificate; without a certificate of the federation nobody gets in.
+#[tokio::test]
+async fn a_certificate_says_who_calls() -> Result<()> {
+    let issuer = authority()?;
+    let federation = Federation::start(shared()?).await?;
+    let folder = federation.folder().to_owned();
+    let broker = issue(&issuer, SanType::DnsName("localhost".try_into()?))?;
+    write(&folder.join("broker.pem"), &broker.0)?;
+    write(&folder.join("broker.key"), &broker.1)?;
+    write(&folder.join("authority.pem"), &issuer.pem())?;
+    let path = |name: &str| folder.join(name).display().to_string();
+    let secured = Federation::with_settings(
+        shared()?,
+        &format!(
+            "[listen]\ninsecure = false\ncertificate = \"{}\"\nkey = \"{}\"\nclient_authority = \"{}\"\n",
+            path("broker.pem"),
+            path("broker.key"),
+            path("authority.pem")
+        ),
+    )
+    .await?;
+    let program = secured.broker("broker").await?;
+    let call =
+        async |uri: Option<&str>, issuer: &CertifiedIssuer<'static, KeyPair>| -> Result<Code> {
+            let mut tls = ClientTlsConfig::new()
+                .domain_name("localhost")
+                .ca_certificate(Certificate::from_pem(self::pem(&folder)?));
+            if let Some(uri) = uri {
+                let (certificate, key) = issue(issuer, SanType::URI(uri.try_into()?))?;
+                tls = tls.identity(Identity::from_pem(certificate, key));
+            }
+            let channel = Channel::from_shared(format!("https://{}", program.address))?
+                .tls_config(tls)?
+                .connect()
+                .await;
+            let Ok(channel) = channel else {
+                return Ok(Code::Unavailable);
+            };
+            let mut client = v1::registry_service_client::RegistryServiceClient::new(channel);
+            let answer = client
+                .list_participants(v1::ListParticipantsRequest::default())
+                .await;
+            Ok(answer.map_or_else(|status| status.code(), |_| Code::Ok))
+        };
+    assert_eq!(
+        call(Some("spiffe://federation.example/operator/ops"), &issuer).await?,
+        Code::Ok
+    );
+    assert_eq!(
+        call(Some("spiffe://other.example/operator/ops"), &issuer).await?,
+        Code::Unauthenticated
+    );
+    // The handshake fails; how a client sees that depends on which side speaks first.
+    assert_ne!(call(None, &issuer).await?, Code::Ok);
+    let foreign = authority()?;
+    assert_ne!(
+        call(Some("spiffe://federation.example/operator/ops"), &foreign).await?,
+        Code::Ok
+    );
+    Ok(())
+}
+
+fn pem(folder: &Path) -> Result<Vec<u8>> {
+    Ok(std::fs::read(folder.join("authority.pem"))?)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| path.display().to_string())
+}
+
+fn authority() -> Result<CertifiedIssuer<'static, KeyPair>> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+}
+
+/// A certificate for both ends of a connection, and its key, both PEM.
+fn issue(issuer: &CertifiedIssuer<'static, KeyPair>, name: SanType) -> Result<(String, String)> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![name];
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    Ok((params.signed_by(&key, issuer)?.pem(), key.serialize_pem()))
+}
+
+/// A wrong configuration ends with 64, and every mistake is listed at once.
+#[test]
+fn a_wrong_configuration_lists_every_mistake() -> Result<()> {
+    let folder = tempfile::TempDir::new()?;
+    let file = folder.path().join("broker.toml");
+    let text = "[listen]\naddress = \"0.0.0.0:1\"\ninsecure = true\n[store]\nshards = 0\n[outbox]\nbatch = \"many\"\n\
+                window = 0\nwindw = 5\n[amqp]\nurl = \"no url\"\n";
+    std::fs::write(&file, text)?;
+    let output = Command::new(binaries::broker()?)
+        .arg("--config")
+        .arg(&file)
+        .arg("check")
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    for key in [
+        "listen.insecure",
+        "store.shards",
+        "outbox.batch",
+        "outbox.window",
+        "outbox.windw",
+        "amqp.url",
+    ] {
+        assert!(said.contains(key), "{key} is not in\n{said}");
+    }
+    Ok(())
+}
+
+/// The default file is the documentation of every key, so it must itself be right but for what only an operator knows.
+#[test]
+fn the_printed_defaults_are_a_configuration() -> Result<()> {
+    let output = Command::new(binaries::broker()?).arg("defaults").output()?;
+    let text = String::from_utf8(output.stdout)?;
+    toml::from_str::<toml::Table>(&text)?;
+    let folder = tempfile::TempDir::new()?;
+    let file = folder.path().join("broker.toml");
+    std::fs::write(&file, text.replace("insecure = false", "insecure = true"))?;
+    let status = Command::new(binaries::broker()?)
+        .arg("--config")
+        .arg(&file)
+        .arg("check")
+        .output()?
+        .status;
+    assert!(status.success());
+    Ok(())
+}

@@ -1,0 +1,323 @@
+//! What comes back: reports, silence, foreign and unreadable reports, and replicas that die.
+
+use std::time::Duration;
+
+use amqp::envelope::{ExecutionReport, Report, ReportedOutcome};
+use anyhow::{Context, Result};
+use domain::{
+    Evidence, ExecutionId, Fault, Timestamp,
+    fault::{Again, FaultCode},
+};
+use proto::v1;
+use tests::{
+    adapter::ScriptedAdapter,
+    federation::{Client, Federation, Program, purge},
+    http,
+    rabbitmq::Management,
+    shared, wait,
+};
+
+const SOON: Duration = Duration::from_secs(20);
+const URL: &str = "http://www.shop.example/x";
+
+struct Stage {
+    federation: Federation,
+    broker: Program,
+    owner: Client,
+    a: ScriptedAdapter,
+}
+
+/// One participant with a scripted adapter.
+async fn stage(settings: &str) -> Result<Stage> {
+    let federation = Federation::with_settings(shared()?, settings).await?;
+    let broker = federation.broker("broker").await?;
+    let mut operator = federation.client(&broker, "operator/ops")?;
+    operator.create_participant("a").await?;
+    operator
+        .create_server("a1", "a", "varnish", ([127, 0, 0, 1], 1).into())
+        .await?;
+    operator
+        .create_configuration("shop", "a", &["www.shop.example"])
+        .await?;
+    operator.deploy("shop", "a").await?;
+    let owner = federation.client(&broker, "participant/a")?;
+    let a = federation.scripted("a")?;
+    Ok(Stage {
+        federation,
+        broker,
+        owner,
+        a,
+    })
+}
+
+fn state(command: &v1::Command) -> v1::ExecutionState {
+    command
+        .executions
+        .first()
+        .map(v1::Execution::state)
+        .unwrap_or_default()
+}
+
+async fn becomes(owner: &Client, id: &str, expected: v1::ExecutionState) -> Result<v1::Command> {
+    wait::until(
+        SOON,
+        &format!("the execution is {expected:?}"),
+        async || {
+            let command = owner.clone().get(id).await.ok()?;
+            (state(&command) == expected).then_some(command)
+        },
+    )
+    .await
+}
+
+/// Silence ends as `unanswered`, which is not `failed`; the report that comes at last replaces it.
+#[tokio::test]
+async fn a_late_report_replaces_silence() -> Result<()> {
+    let mut stage = stage("[deadlines]\nreport = \"500ms\"\nsweep_every = \"100ms\"").await?;
+    let command = stage.owner.submit(purge(&[URL])).await?;
+    let (delivery, orders) = stage.a.next().await?;
+    let silent = becomes(&stage.owner, &command.id, v1::ExecutionState::Unanswered).await?;
+    assert_eq!(
+        silent.standing.context("a standing")?.overall(),
+        v1::Overall::Failed
+    );
+    stage
+        .a
+        .report(&orders[0], ReportedOutcome::Done(Evidence::Reported))
+        .await?;
+    delivery.ack().await?;
+    becomes(&stage.owner, &command.id, v1::ExecutionState::Done).await?;
+    Ok(())
+}
+
+/// A settled execution does not move; a second report of the same changes nothing, and evidence only rises.
+#[tokio::test]
+async fn a_settled_execution_stays() -> Result<()> {
+    let mut stage = stage("").await?;
+    let command = stage.owner.submit(purge(&[URL])).await?;
+    let (delivery, orders) = stage.a.next().await?;
+    let fault = Fault::participant(FaultCode::Refused, Again::Never, "no");
+    for outcome in [
+        ReportedOutcome::Running {
+            job: "j1".to_owned(),
+        },
+        ReportedOutcome::Done(Evidence::Acknowledged),
+        ReportedOutcome::Failed(fault),
+        ReportedOutcome::Running {
+            job: "j1".to_owned(),
+        },
+        ReportedOutcome::Done(Evidence::Verified),
+        ReportedOutcome::Done(Evidence::Reported),
+        ReportedOutcome::Unknown,
+    ] {
+        stage.a.report(&orders[0], outcome).await?;
+    }
+    delivery.ack().await?;
+    // A second command shows that all reports of the first have been taken.
+    let second = stage.owner.submit(purge(&[URL])).await?;
+    stage.a.carry_out().await?;
+    stage.owner.settled(&second.id, SOON).await?;
+    let settled = wait::until(SOON, "the evidence has risen", async || {
+        let command = stage.owner.clone().get(&command.id).await.ok()?;
+        (command.executions[0].evidence() == v1::Evidence::Verified).then_some(command)
+    })
+    .await?;
+    assert_eq!(state(&settled), v1::ExecutionState::Done);
+    Ok(())
+}
+
+/// What is no report, speaks for somebody else, or of nothing that is there, is dead-lettered; the next one is taken.
+#[tokio::test]
+async fn a_bad_report_is_dead_lettered_and_the_next_one_taken() -> Result<()> {
+    let mut stage = stage("").await?;
+    let command = stage.owner.submit(purge(&[URL])).await?;
+    let (delivery, orders) = stage.a.next().await?;
+    let report = |participant: &str, execution: ExecutionId| Report {
+        participant: participant.parse().unwrap(),
+        executions: vec![ExecutionReport {
+            execution,
+            outcome: ReportedOutcome::Done(Evidence::Verified),
+            results: Vec::new(),
+            reported_at: Timestamp::from_millis(0),
+        }],
+    };
+    let real = orders[0].execution.clone();
+    let foreign = ExecutionId {
+        participant: "b".parse()?,
+        ..real.clone()
+    };
+    let absent = ExecutionId {
+        command: "01890a5d-ac96-774b-bcce-b30209990000".parse()?,
+        ..real.clone()
+    };
+    stage.a.send(b"{ no report".to_vec()).await?;
+    stage
+        .a
+        .send(serde_json::to_vec(&report("b", real))?)
+        .await?;
+    stage
+        .a
+        .send(serde_json::to_vec(&report("a", foreign))?)
+        .await?;
+    stage
+        .a
+        .send(serde_json::to_vec(&report("a", absent))?)
+        .await?;
+    let management = Management::new(&stage.federation.shared().management)?;
+    let queue = format!("{}dead-letters.replies", stage.federation.prefix());
+    wait::until(SOON, "four dead letters", async || {
+        management.depth(&queue).await.is_ok_and(|depth| depth == 4)
+    })
+    .await?;
+    assert_eq!(
+        state(&stage.owner.get(&command.id).await?),
+        v1::ExecutionState::Dispatched
+    );
+    stage
+        .a
+        .report(&orders[0], ReportedOutcome::Done(Evidence::Reported))
+        .await?;
+    delivery.ack().await?;
+    becomes(&stage.owner, &command.id, v1::ExecutionState::Done).await?;
+    Ok(())
+}
+
+/// Whoever dispatched is killed; another replica takes its outboxes over and commands go on.
+#[tokio::test]
+async fn another_replica_takes_over() -> Result<()> {
+    let mut stage = stage("[outbox]\nlease = \"2s\"").await?;
+    let second = stage.federation.broker("second").await?;
+    let mut elsewhere = stage.federation.client(&second, "participant/a")?;
+    for round in 0..6 {
+        let command = elsewhere.submit(purge(&[URL])).await?;
+        if round == 3 {
+            stage.broker.process.kill9();
+        }
+        let orders = stage.a.carry_out().await?;
+        assert!(
+            orders
+                .iter()
+                .any(|order| order.execution.command.to_string() == command.id)
+        );
+        elsewhere.settled(&command.id, SOON).await?;
+    }
+    Ok(())
+}
+
+/// Four shards behave as one: commands of many configurations are sent, reported and found again.
+#[tokio::test]
+async fn shards_do_not_show() -> Result<()> {
+    let mut stage = stage("[store]\nshards = 4").await?;
+    let mut operator = stage.federation.client(&stage.broker, "operator/ops")?;
+    let mut ids = Vec::new();
+    for index in 0..8 {
+        let (configuration, host) = (format!("shop-{index}"), format!("{index}.shop.example"));
+        operator
+            .create_configuration(&configuration, "a", &[&host])
+            .await?;
+        operator.deploy(&configuration, "a").await?;
+        ids.push(
+            stage
+                .owner
+                .submit(purge(&[&format!("http://{host}/")]))
+                .await?
+                .id,
+        );
+    }
+    let mut sent = 0;
+    while sent < ids.len() {
+        sent += stage.a.carry_out().await?.len();
+    }
+    for id in ids {
+        assert_eq!(
+            state(&stage.owner.settled(&id, SOON).await?),
+            v1::ExecutionState::Done
+        );
+    }
+    Ok(())
+}
+
+/// A settled command is deleted when its retention has passed, and its request id may be used again.
+#[tokio::test]
+async fn a_command_is_deleted_after_its_retention() -> Result<()> {
+    let mut stage =
+        stage("[store]\nretention = \"1s\"\n[deadlines]\nsweep_every = \"100ms\"").await?;
+    let command = stage.owner.submit(purge(&[URL])).await?;
+    stage.a.carry_out().await?;
+    wait::until(SOON, "the command is gone", async || {
+        stage
+            .owner
+            .clone()
+            .get(&command.id)
+            .await
+            .is_err_and(|status| status.code() == tonic::Code::NotFound)
+    })
+    .await?;
+    let answer = stage
+        .owner
+        .commands
+        .list_commands(v1::ListCommandsRequest::default())
+        .await?
+        .into_inner();
+    assert!(answer.commands.is_empty());
+    Ok(())
+}
+
+/// A trace that a command came with is the trace of its order and stands in the message's header; metrics speak.
+#[tokio::test]
+async fn a_trace_and_the_metrics_follow_a_command() -> Result<()> {
+    let mut stage = stage("").await?;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let draft = v1::SubmitCommandRequest {
+        draft: Some(purge(&[URL])),
+        ..v1::SubmitCommandRequest::default()
+    };
+    let mut request = tonic::Request::new(draft);
+    request.metadata_mut().insert(
+        "traceparent",
+        format!("00-{trace}-00f067aa0ba902b7-01").parse()?,
+    );
+    let answer = stage
+        .owner
+        .commands
+        .submit_command(request)
+        .await?
+        .into_inner();
+    let (delivery, orders) = stage.a.next().await?;
+    assert!(
+        orders[0]
+            .traceparent
+            .as_ref()
+            .is_some_and(|text| text.contains(trace))
+    );
+    assert!(
+        delivery
+            .message
+            .text(amqp::header::TRACEPARENT)
+            .is_some_and(|text| text.contains(trace))
+    );
+    stage
+        .a
+        .report(&orders[0], ReportedOutcome::Done(Evidence::Reported))
+        .await?;
+    delivery.ack().await?;
+    stage
+        .owner
+        .settled(&answer.command.context("a command")?.id, SOON)
+        .await?;
+    let metrics = http()
+        .get(format!("http://{}/metrics", stage.broker.signals))
+        .send()
+        .await?
+        .text()
+        .await?;
+    for line in [
+        "broker_commands_total{operation=\"purge\",result=\"accepted\"} 1",
+        "broker_executions_total{participant=\"a\",state=\"done\"} 1",
+        "broker_dispatches_total{participant=\"a\",result=\"confirmed\"} 1",
+        "broker_reports_total{result=\"applied\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    Ok(())
+}
