@@ -39,7 +39,7 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// Serves until asked to stop, then drains.
 pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
     let drain = config.shutdown.drain;
-    Replica::build(config, &shutdown).await?.start(&shutdown);
+    Replica::build(config).await?.start(&shutdown);
     shutdown.asked().await;
     Ok(shutdown.drain(drain).await?)
 }
@@ -79,7 +79,7 @@ struct Replica {
 }
 
 impl Replica {
-    async fn build(config: Config, shutdown: &Shutdown) -> Result<Self, Failure> {
+    async fn build(config: Config) -> Result<Self, Failure> {
         let metrics = install_metrics(metrics::TABLE)?;
         let signals = Signals::bind(config.signals.listen).await?;
         let name = Uuid::now_v7().to_string();
@@ -93,7 +93,6 @@ impl Replica {
             link(&config.amqp.url, &format!("broker {name} publish")),
             settings,
         );
-        let _ = shutdown;
         Ok(Self {
             topology: topology(&config)?,
             provisioner: Arc::new(provisioner(&config, &name)?),

@@ -139,7 +139,7 @@ fn name_the_unable(stage: &Stage, outcome: &Outcome) -> Result<()> {
         );
         if let Some(why_not) = why_not {
             screen::line(&format!(
-                "{participant} is unable, and keeps the old: {why_not}"
+                "{participant} cannot, and keeps the old: {why_not}"
             ));
         }
     }

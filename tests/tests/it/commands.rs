@@ -538,3 +538,97 @@ async fn a_list_goes_page_by_page() -> Result<()> {
     }
     Ok(())
 }
+
+/// What the operator registered goes to who can take it, with its parameters, and says that it may not be repeated.
+#[tokio::test]
+async fn a_registered_operation_reaches_an_invocation_system() -> Result<()> {
+    let mut stage = stage("[operations.reindex]\nrepeatable = false").await?;
+    let mut operator = stage.federation.client(&stage.broker, "operator/ops")?;
+    operator
+        .put_participant(v1::Participant {
+            id: "c".to_owned(),
+            invocation_system: "canonical".to_owned(),
+            ..v1::Participant::default()
+        })
+        .await?;
+    operator
+        .create_server("c1", "c", "squid", ([127, 0, 0, 1], 1).into())
+        .await?;
+    operator.deploy("shop", "c").await?;
+    let mut c = stage.federation.scripted("c")?;
+    let command = stage.owner.submit(custom("reindex")).await?;
+    let orders = c.carry_out().await?;
+    assert!(
+        !orders[0].repeatable && orders[0].operation == "reindex",
+        "{:?}",
+        orders[0]
+    );
+    let settled = stage.owner.settled(&command.id, SOON).await?;
+    let unsupported = v1::ExecutionState::Unsupported;
+    assert_eq!(
+        states(&settled),
+        [
+            ("a", unsupported),
+            ("b", unsupported),
+            ("c", v1::ExecutionState::Done)
+        ]
+    );
+    Ok(())
+}
+
+/// Tools that know nothing of us find out what is served, and whether it is well.
+#[tokio::test]
+async fn health_and_reflection_are_served() -> Result<()> {
+    use tonic_health::pb::{
+        HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+    };
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let stage = stage("").await?;
+    let address = format!("http://{}", stage.broker.address);
+    let channel = tonic::transport::Channel::from_shared(address)?
+        .connect()
+        .await?;
+    let request = HealthCheckRequest {
+        service: "federation.v1.CommandService".to_owned(),
+    };
+    let health = HealthClient::new(channel.clone())
+        .check(request)
+        .await?
+        .into_inner();
+    assert_eq!(health.status(), ServingStatus::Serving);
+    let list = MessageRequest::ListServices(String::new());
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(list),
+    };
+    let mut reflection = ServerReflectionClient::new(channel);
+    let mut answers = reflection
+        .server_reflection_info(futures::stream::iter([request]))
+        .await?
+        .into_inner();
+    let answer = answers
+        .message()
+        .await?
+        .and_then(|answer| answer.message_response)
+        .context("an answer")?;
+    let MessageResponse::ListServicesResponse(services) = answer else {
+        anyhow::bail!("another answer")
+    };
+    let names = services
+        .service
+        .into_iter()
+        .map(|service| service.name)
+        .collect::<Vec<_>>();
+    assert!(
+        [
+            "federation.v1.CommandService",
+            "federation.v1.RegistryService"
+        ]
+        .iter()
+        .all(|name| names.contains(&(*name).to_owned()))
+    );
+    Ok(())
+}

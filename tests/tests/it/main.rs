@@ -6,6 +6,7 @@ mod caches;
 mod commands;
 mod dialects;
 mod harness;
+mod killed_adapter;
 mod main_road;
 mod registry;
 mod tracking;
