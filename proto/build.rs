@@ -5,7 +5,10 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["federation/v1/command.proto", "federation/v1/registry.proto"];
+    let files = [
+        "federation/v1/command.proto",
+        "federation/v1/registry.proto",
+    ];
     let descriptors = protox::compile(files, ["."])?;
     let set = PathBuf::from(env::var("OUT_DIR")?).join("federation.bin");
     fs::write(set, descriptors.encode_to_vec())?;

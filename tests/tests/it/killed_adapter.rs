@@ -65,8 +65,9 @@ impl Scene {
 
     async fn completes(&mut self, id: &str) -> Result<v1::Command> {
         let command = self.owner.settled(id, LIMIT).await?;
-        let overall = command.standing.as_ref().map(v1::Standing::overall);
-        ensure!(overall == Some(v1::Overall::Complete), "{command:#?}");
+        let standing = command.standing.as_ref();
+        let overall = standing.map(v1::Standing::overall);
+        ensure!(overall == Some(v1::Overall::Complete), "{standing:?}");
         Ok(command)
     }
 }
@@ -93,7 +94,8 @@ impl SlowServer {
                 if let Ok(answer) = free.acquire().await {
                     answer.forget();
                 }
-                StatusCode::OK
+                // As `config/caches/varnish.vcl` says how many objects it was.
+                (StatusCode::OK, [("x-purged", "1")])
             }
         });
         let listener = TcpListener::bind("127.0.0.1:0").await?;

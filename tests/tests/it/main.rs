@@ -1,5 +1,7 @@
 //! The one integration binary: a file per behaviour, on real servers.
 
+#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
 mod adapter;
 mod amqp;
 mod caches;
