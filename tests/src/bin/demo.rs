@@ -25,12 +25,17 @@ async fn main() -> ExitCode {
         Ok(ends) => ends,
         Err(error) => return demo::failed(&error.into()),
     };
+    let mut play = Box::pin(demo::play());
     let stage = tokio::select! {
-        played = demo::play() => match played {
+        played = &mut play => match played {
             Ok(stage) => stage,
             Err(error) => return demo::failed(&error),
         },
-        number = ends.next() => return demo::stopped(number),
+        number = ends.next() => {
+            demo::stopping();
+            drop(play);
+            return demo::stopped(number);
+        }
     };
     if arguments.keep {
         if let Err(error) = stage.show_keys() {

@@ -42,13 +42,13 @@ pub(super) async fn run(stage: &Stage, arguments: &[&str], end: End) -> Result<(
             if status.code() == Some(end as i32) {
                 return Ok(());
             }
-            format!("ended with {status}, not with code {}", end as i32)
+            format!("ended with {status} instead of {}", end as i32)
         }
         Err(_) => format!("did not end within {LIMIT:?}"),
     };
     bail!(
         "fedctl {} {how}\n{}",
-        arguments.join(" "),
+        arguments.first().unwrap_or(&""),
         logs(stage).await
     )
 }

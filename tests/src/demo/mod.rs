@@ -44,13 +44,13 @@ pub fn failed(error: &Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Says that a signal ended it; everything has been stopped.
+/// Says that the end is near. It takes a few seconds.
+pub fn stopping() {
+    screen::line("\nStopping everything.");
+}
+
+/// Says that a signal ended it, when everything has been stopped.
 pub fn stopped(signal: u8) -> ExitCode {
     screen::error("demo: stopped before its end; nothing is left running");
     ExitCode::from(128 + signal)
-}
-
-/// Says that the end is near.
-pub fn stopping() {
-    screen::line("\nStopping everything.");
 }

@@ -19,8 +19,8 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// A longer command line is broken.
 const TYPED_WIDTH: usize = 90;
-/// Ends the colour of a cell.
-const RESET: &str = "\u{1b}[0m";
+/// Begins what ends a cell's colour.
+const ESCAPE: &str = "\u{1b}[";
 /// Between columns; the only border that we need.
 const GAP: (u16, u16) = (0, 2);
 
@@ -96,8 +96,11 @@ pub(super) fn table(header: &[&str], rows: Vec<Row>) {
 
 /// Without the spaces at the end, which may stand inside the last cell's colour.
 fn trimmed(row: &str) -> String {
-    match row.trim_end().strip_suffix(RESET) {
-        Some(painted) => format!("{}{RESET}", painted.trim_end()),
-        None => row.trim_end().to_owned(),
+    let row = row.trim_end();
+    match row.rfind(ESCAPE) {
+        Some(end) if row.ends_with('m') && !row[end..].contains(' ') => {
+            format!("{}{}", row[..end].trim_end(), &row[end..])
+        }
+        _ => row.to_owned(),
     }
 }
