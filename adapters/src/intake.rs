@@ -111,28 +111,38 @@ impl Intake {
             metrics::redelivered();
         }
         let body = std::mem::take(&mut delivery.message.body);
-        let orders = match read_dispatch(&delivery.message.kind, &body, &self.participant) {
-            Ok(orders) => orders,
+        let dispatch = match read_dispatch(&delivery.message.kind, &body, &self.participant) {
+            Ok(dispatch) => dispatch,
             Err(why) => {
                 dead_letter(delivery, &why).await;
                 return Ok(());
             }
         };
-        let receipt = Receipt::new(delivery, orders.len(), self.settle.clone());
-        for order in orders {
-            self.hand_on(read_order(order, &self.participant), receipt.clone())
-                .await?;
+        let receipt = Receipt::new(delivery, dispatch.executions.len(), self.settle.clone());
+        for order in &dispatch.executions {
+            self.hand_on(
+                read_order(order, &self.participant),
+                &dispatch.sent_before,
+                receipt.clone(),
+            )
+            .await?;
         }
         Ok(())
     }
 
-    async fn hand_on(&self, read: Read, receipt: Receipt) -> Result<(), JournalError> {
+    async fn hand_on(
+        &self,
+        read: Read,
+        sent_before: &[u64],
+        receipt: Receipt,
+    ) -> Result<(), JournalError> {
         match read {
             Read::Order(order) => {
                 let configuration = order.configuration.clone();
                 self.lanes.push(
                     &configuration,
                     Work {
+                        sent_before: sent_before.contains(&order.sequence),
                         order: *order,
                         receipt,
                     },
@@ -165,12 +175,12 @@ impl Intake {
     }
 }
 
-/// The orders of a message, each still to be read; or why it is no dispatch for us.
+/// The dispatch in a message, each order still to be read; or why it is none for us.
 fn read_dispatch<'a>(
     kind: &str,
     body: &'a [u8],
     participant: &ParticipantId,
-) -> Result<Vec<&'a RawValue>, String> {
+) -> Result<Dispatch<'a>, String> {
     // Somebody who publishes by hand may leave the type out.
     if !kind.is_empty() && kind != DISPATCH_TYPE {
         return Err(format!("its type is not {DISPATCH_TYPE}"));
@@ -182,7 +192,7 @@ fn read_dispatch<'a>(
             dispatch.participant
         ));
     }
-    Ok(dispatch.executions)
+    Ok(dispatch)
 }
 
 fn read_order(order: &RawValue, participant: &ParticipantId) -> Read {

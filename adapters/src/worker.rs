@@ -30,6 +30,8 @@ pub(crate) struct Work {
     pub(crate) order: Order,
     /// The dispatch that waits for it.
     pub(crate) receipt: Receipt,
+    /// Whether the broker may have sent it before in another message.
+    pub(crate) sent_before: bool,
 }
 
 /// Who carries orders out.
@@ -157,9 +159,9 @@ impl Worker {
     }
 }
 
-/// A predecessor that had the same delivery may have begun it, and its journal is not ours.
+/// A predecessor that had the same order may have begun it, and its journal is not ours.
 fn may_be_begun_elsewhere(work: &Work) -> bool {
-    !work.order.repeatable && work.receipt.is_redelivered()
+    !work.order.repeatable && (work.sent_before || work.receipt.is_redelivered())
 }
 
 fn report(order: &Order, outcome: ReportedOutcome, results: Vec<ServerResult>) -> ExecutionReport {

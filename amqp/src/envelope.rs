@@ -25,6 +25,9 @@ pub struct Dispatch<'a> {
     /// One [`Order`] each, as the store wrote it down.
     #[serde(borrow)]
     pub executions: Vec<&'a RawValue>,
+    /// The sequences of those that may have been sent before in another message, whose confirm the broker never saw.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sent_before: Vec<u64>,
 }
 
 /// One execution as the adapter needs it.

@@ -1,5 +1,7 @@
 //! Every metric of the broker, once: `docs/metrics.md` is compared with this table by a test.
 
+use domain::{ParticipantId, State};
+use metrics::counter;
 use service::telemetry::{Description, Kind, Unit};
 
 /// Commands by operation and what became of the call.
@@ -58,21 +60,21 @@ pub const TABLE: &[Description] = &[
         OUTBOX_EXECUTIONS,
         Kind::Gauge,
         Unit::Count,
-        &["participant"],
+        &["participant", "shard"],
         "Executions that wait in the outbox; shown by the replica that empties it.",
     ),
     row(
         OUTBOX_AGE_SECONDS,
         Kind::Gauge,
         Unit::Seconds,
-        &["participant"],
+        &["participant", "shard"],
         "Age of the oldest execution in the outbox.",
     ),
     row(
         UNREPORTED_EXECUTIONS,
         Kind::Gauge,
         Unit::Count,
-        &["participant"],
+        &["participant", "shard"],
         "Executions that were sent and have not been reported.",
     ),
     row(
@@ -132,6 +134,12 @@ pub const TABLE: &[Description] = &[
         "Commands deleted when their retention had passed.",
     ),
 ];
+
+/// Counts an execution that reached a state.
+pub fn count_execution(participant: &ParticipantId, state: &State) {
+    counter!(EXECUTIONS_TOTAL, "participant" => participant.to_string(), "state" => state.as_str())
+        .increment(1);
+}
 
 const fn row(
     name: &'static str,

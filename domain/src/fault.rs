@@ -8,6 +8,7 @@ use crate::limits::FAULT_MESSAGE_LENGTH;
 
 /// A failure with its own answer to "again?".
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Told")]
 pub struct Fault {
     /// What kind of failure.
     pub code: FaultCode,
@@ -17,6 +18,21 @@ pub struct Fault {
     pub again: Again,
     /// The native system's own words, or ours, shortened and without control characters.
     pub message: String,
+}
+
+/// A fault as somebody else wrote it: its message is anything.
+#[derive(Deserialize)]
+struct Told {
+    code: FaultCode,
+    side: Side,
+    again: Again,
+    message: String,
+}
+
+impl From<Told> for Fault {
+    fn from(told: Told) -> Self {
+        Self::new(told.code, told.side, told.again, &told.message)
+    }
 }
 
 /// Kinds of failure; the words are part of the contract.

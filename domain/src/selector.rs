@@ -168,6 +168,18 @@ impl FromStr for HostPath {
         if path.contains(['#', '?']) {
             return Err(BrokenRule::new("must have no query and no fragment"));
         }
+        // `/a/..` would quietly become `/`, which is much more than was asked.
+        let dots = |segment: &str| {
+            matches!(
+                segment.to_ascii_lowercase().replace("%2e", ".").as_str(),
+                "." | ".."
+            )
+        };
+        if path.split(['/', '\\']).any(dots) {
+            return Err(BrokenRule::new(
+                "must have no `.` or `..` as a part of its path",
+            ));
+        }
         // Percent-encoded as the URL standard does it, so that `é` finds what a browser asked for.
         let url = Url::parse(&format!("http://host{path}"))
             .map_err(|_| BrokenRule::new("must hold a path of a URL"))?;
@@ -193,26 +205,13 @@ impl fmt::Debug for HostPath {
 text_form!(HostPath);
 
 /// A regular expression over the path and query of one host name, without look-around or back-references.
+///
+/// Compiled where it comes in, by [`Self::new`], and not again whenever a stored command is read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "RegexParts")]
 pub struct HostRegex {
     /// The host name.
     pub host: HostName,
     pattern: String,
-}
-
-#[derive(Deserialize)]
-struct RegexParts {
-    host: HostName,
-    pattern: String,
-}
-
-impl TryFrom<RegexParts> for HostRegex {
-    type Error = BrokenRule;
-
-    fn try_from(parts: RegexParts) -> Result<Self, BrokenRule> {
-        Self::new(parts.host, &parts.pattern)
-    }
 }
 
 impl HostRegex {

@@ -165,6 +165,7 @@ impl Stage {
         let receipt = Receipt::of_test(redelivered);
         self.worker
             .carry_out(Work {
+                sent_before: false,
                 order: order(),
                 receipt,
             })

@@ -96,6 +96,7 @@ impl Stage {
         let receipt = Receipt::of_test(redelivered);
         self.worker
             .carry_out(Work {
+                sent_before: false,
                 order: order.clone(),
                 receipt,
             })

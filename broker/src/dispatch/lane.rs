@@ -24,18 +24,19 @@ use service::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::Shared;
 use crate::{
     metrics as names,
     pipeline::now,
-    store::{Entry, Lane, Lease, StoreError},
+    store::{BatchLimits, Entry, Lane, Lease, Mark, StoreError},
 };
 
 /// How often an idle lane looks even when nobody woke it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How soon a lane looks again whose window is full.
-const WINDOW_EVERY: Duration = Duration::from_millis(20);
+const WINDOW_EVERY: Duration = Duration::from_millis(100);
 /// How often another replica's lease is tried.
 const LEASE_EVERY: Duration = Duration::from_millis(500);
 /// A lease is renewed when so much of it has passed, as a divisor.
@@ -54,6 +55,8 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     lane: Lane,
     waker: Arc<Notify>,
+    /// Names this worker and no other, not even a later one of the same replica.
+    holder: String,
     backoff: Backoff,
     renewed: Instant,
     measured: Option<Instant>,
@@ -84,10 +87,12 @@ enum TurnError {
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, lane: Lane, waker: Arc<Notify>) -> Self {
+        let holder = format!("{}/{}", shared.replica, Uuid::now_v7());
         Self {
             shared,
             lane,
             waker,
+            holder,
             backoff: Backoff::new(PAUSES),
             renewed: Instant::now(),
             measured: None,
@@ -100,7 +105,7 @@ impl Worker {
             let pause = match self
                 .shared
                 .store
-                .own(&self.lane, &self.shared.replica, self.shared.outbox.lease)
+                .own(&self.lane, &self.holder, self.shared.outbox.lease)
                 .await
             {
                 Ok(Some(lease)) => {
@@ -121,69 +126,70 @@ impl Worker {
     async fn empty(&mut self, lease: &Lease, stop: &CancellationToken) {
         let mut gone = Vec::new();
         while !stop.is_cancelled() {
+            self.measure().await;
             let turn = match self.keep_lease(lease).await {
                 Ok(true) => self.turn(lease, &mut gone).await,
                 Ok(false) => Ok(Turn::LostLease),
                 Err(error) => Err(error.into()),
             };
-            let pause = match turn {
-                Ok(Turn::Sent) => {
-                    self.backoff.reset();
-                    continue;
+            match turn {
+                Ok(Turn::Sent) => self.backoff.reset(),
+                Ok(Turn::LostLease) => break,
+                Ok(Turn::Idle) => self.rest(LOOK_EVERY, stop).await,
+                Ok(Turn::WindowFull) => self.rest(WINDOW_EVERY, stop).await,
+                Err(error) => {
+                    // A failure waits its time out; new work must not cut its pause short.
+                    let pause = self.failed(&error);
+                    stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                 }
-                Ok(Turn::LostLease) => return,
-                Ok(Turn::Idle) => {
-                    self.measure().await;
-                    LOOK_EVERY
-                }
-                Ok(Turn::WindowFull) => WINDOW_EVERY,
-                Err(error) => self.failed(&error),
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                // A failure waits its time out; new work must not cut its pause short.
-                () = self.waker.notified(), if pause == LOOK_EVERY => {}
-                () = tokio::time::sleep(pause) => {}
             }
         }
         self.forget(&gone).await;
     }
 
+    /// Waits for work, or for the next regular look.
+    async fn rest(&self, limit: Duration, stop: &CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.waker.notified() => {}
+            () = tokio::time::sleep(limit) => {}
+        }
+    }
+
     async fn turn(&mut self, lease: &Lease, gone: &mut Vec<u64>) -> Result<Turn, TurnError> {
         let shared = Arc::clone(&self.shared);
-        let (mut entries, unreported) = shared
-            .store
-            .next_entries(&self.lane, gone, shared.outbox.batch)
-            .await?;
+        let limits = BatchLimits {
+            entries: shared.outbox.batch,
+            bytes: shared.outbox.batch_bytes.0,
+            window: shared.outbox.window,
+        };
+        let batch = shared.store.next_entries(&self.lane, gone, limits).await?;
         gone.clear();
-        if entries.is_empty() {
-            return Ok(Turn::Idle);
+        if batch.entries.is_empty() {
+            return Ok(if batch.held_back {
+                Turn::WindowFull
+            } else {
+                Turn::Idle
+            });
         }
-        let room = shared.outbox.window.saturating_sub(unreported);
-        let fits = fitting(&entries, shared.outbox.batch_bytes.0)
-            .min(usize::try_from(room).unwrap_or(usize::MAX));
-        entries.truncate(fits);
-        if entries.is_empty() {
-            return Ok(Turn::WindowFull);
-        }
+        let entries = batch.entries;
         let marked = now();
         let deadline = marked.plus(shared.deadlines.report);
-        let flags = shared
+        let marks = shared
             .store
             .mark_dispatched(&self.lane, lease, &entries, marked, deadline)
             .await?;
-        let Some(flags) = flags else {
+        let Some(marks) = marks else {
             return Ok(Turn::LostLease);
         };
-        let sent = entries
+        let marked = entries
             .iter()
-            .zip(&flags)
-            .filter(|(_, send)| **send)
-            .map(|(entry, _)| entry)
+            .zip(&marks)
+            .filter(|(_, mark)| **mark != Mark::Drop)
             .collect::<Vec<_>>();
-        if !sent.is_empty() {
-            let message = self.message(&sent)?;
-            self.publish(lease, &message, sent.len()).await?;
+        if !marked.is_empty() {
+            let message = self.message(&marked)?;
+            self.publish(lease, &message, marked.len()).await?;
         }
         gone.extend(entries.iter().map(|entry| entry.sequence));
         Ok(Turn::Sent)
@@ -222,15 +228,15 @@ impl Worker {
         Ok(())
     }
 
-    fn message(&self, sent: &[&Entry]) -> Result<Message, serde_json::Error> {
-        let (first, last) = (
-            sent.first().map_or(0, |entry| entry.sequence),
-            sent.last().map_or(0, |entry| entry.sequence),
-        );
-        let executions = sent.iter().map(|entry| &*entry.order).collect();
+    fn message(&self, marked: &[(&Entry, &Mark)]) -> Result<Message, serde_json::Error> {
+        let sent = marked.iter().map(|(entry, _)| *entry).collect::<Vec<_>>();
+        let again = marked.iter().filter(|(_, mark)| **mark == Mark::SendAgain);
+        let sequence = |entry: Option<&&Entry>| entry.map_or(0, |entry| entry.sequence);
+        let (first, last) = (sequence(sent.first()), sequence(sent.last()));
         let body = serde_json::to_vec(&Dispatch {
             participant: self.lane.participant.clone(),
-            executions,
+            executions: sent.iter().map(|entry| &*entry.order).collect(),
+            sent_before: again.map(|(entry, _)| entry.sequence).collect(),
         })?;
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX).into();
         let mut headers = BTreeMap::from([
@@ -273,13 +279,14 @@ impl Worker {
         let held = self
             .shared
             .store
-            .own(&self.lane, &self.shared.replica, self.shared.outbox.lease)
+            .own(&self.lane, &self.holder, self.shared.outbox.lease)
             .await?;
         self.renewed = Instant::now();
         Ok(held.as_ref() == Some(lease))
     }
 
     async fn release(&self, lease: &Lease) {
+        self.show(0, 0, Duration::ZERO);
         if let Err(error) = self.shared.store.release(&self.lane, lease).await {
             warn!(participant.id = %self.lane.participant, error = %Chain(&error), "cannot give an outbox back; its lease will end");
         }
@@ -287,7 +294,17 @@ impl Worker {
 
     /// Removes what was confirmed last, so that the next owner need not send it again.
     async fn forget(&self, gone: &[u64]) {
-        if let Err(error) = self.shared.store.next_entries(&self.lane, gone, 1).await {
+        let nothing = BatchLimits {
+            entries: 0,
+            bytes: 0,
+            window: 0,
+        };
+        if let Err(error) = self
+            .shared
+            .store
+            .next_entries(&self.lane, gone, nothing)
+            .await
+        {
             warn!(participant.id = %self.lane.participant, error = %Chain(&error), "confirmed executions will be sent again");
         }
     }
@@ -313,30 +330,25 @@ impl Worker {
         }
         self.measured = Some(Instant::now());
         if let Ok(state) = self.shared.store.outbox_state(&self.lane).await {
-            let participant = self.lane.participant.to_string();
             let age = state
                 .oldest
                 .map_or(Duration::ZERO, |oldest| now().since(oldest));
-            #[expect(clippy::cast_precision_loss, reason = "gauges")]
-            {
-                gauge!(names::OUTBOX_EXECUTIONS, "participant" => participant.clone())
-                    .set(state.waiting as f64);
-                gauge!(names::UNREPORTED_EXECUTIONS, "participant" => participant.clone())
-                    .set(state.unreported as f64);
-            }
-            gauge!(names::OUTBOX_AGE_SECONDS, "participant" => participant).set(age);
+            self.show(state.waiting, state.unreported, age);
         }
     }
-}
 
-/// How many entries fit into a message; the first always does, for it was bounded when it was accepted.
-fn fitting(entries: &[Entry], bytes: usize) -> usize {
-    let mut sum = 0;
-    let fit = entries.iter().take_while(|entry| {
-        sum += entry.order.get().len() + 1;
-        sum <= bytes
-    });
-    fit.count().max(1)
+    fn show(&self, waiting: u64, unreported: u64, age: Duration) {
+        let labels = [
+            ("participant", self.lane.participant.to_string()),
+            ("shard", self.lane.shard.number().to_string()),
+        ];
+        #[expect(clippy::cast_precision_loss, reason = "gauges")]
+        {
+            gauge!(names::OUTBOX_EXECUTIONS, &labels).set(waiting as f64);
+            gauge!(names::UNREPORTED_EXECUTIONS, &labels).set(unreported as f64);
+        }
+        gauge!(names::OUTBOX_AGE_SECONDS, &labels).set(age);
+    }
 }
 
 /// The trace of an order, without reading the rest of it.

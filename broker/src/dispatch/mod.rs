@@ -25,7 +25,7 @@ use crate::{
     config::{Deadlines, OutboxSettings},
     directory::Directory,
     metrics as names,
-    store::{Lane, Store},
+    store::{Lane, Shard, Store},
 };
 
 /// How often a replica says that it lives, and looks which lanes are its own.
@@ -51,24 +51,23 @@ pub struct Shared {
 
 /// Wakes lanes that may have something to do.
 #[derive(Clone, Default)]
-pub struct Wakers(Arc<Mutex<HashMap<ParticipantId, Arc<Notify>>>>);
+pub struct Wakers(Arc<Mutex<HashMap<Lane, Arc<Notify>>>>);
 
 impl Wakers {
-    /// The outboxes of these participants were filled.
-    pub fn wake<'a>(&self, participants: impl IntoIterator<Item = &'a ParticipantId>) {
+    /// The outboxes of these participants in this shard were filled.
+    pub fn wake(&self, shard: Shard, participants: Vec<ParticipantId>) {
         let wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for notify in participants
-            .into_iter()
-            .filter_map(|participant| wakers.get(participant))
-        {
-            // One permit is kept when nobody waits at the moment; every lane of a participant looks by itself.
-            notify.notify_one();
+        for participant in participants {
+            if let Some(notify) = wakers.get(&Lane { shard, participant }) {
+                // Kept for the lane when it does not wait at the moment.
+                notify.notify_one();
+            }
         }
     }
 
     fn of(&self, lane: &Lane) -> Arc<Notify> {
         let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(wakers.entry(lane.participant.clone()).or_default())
+        Arc::clone(wakers.entry(lane.clone()).or_default())
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Shard, Store, StoreError, outbox::millis, transitions};
 
 /// KEYS: unreported, retire, then a command for each event. ARGV: participant, now, retention in ms, deadline of a running
 /// job, changes channel, then for each event: command id, event, report.
-/// Answers for each: the state after, with `!` in front when it moved; empty for an unknown execution.
+/// Answers for each: `unknown`, `stayed`, `moved`, or `settled` when it moved and had not been settled before.
 pub(super) const SCRIPT: &str = r"
 local field, answers, changed = 's:' .. ARGV[1], {}, {}
 for i = 3, #KEYS do
@@ -20,7 +20,7 @@ for i = 3, #KEYS do
   local id, event = ARGV[at], ARGV[at + 1]
   local record = redis.call('HGET', KEYS[i], field)
   if not record then
-    answers[i - 2] = ''
+    answers[i - 2] = 'unknown'
     redis.call('ZREM', KEYS[1], id)
   else
     local code, sequence = string.match(record, '^(%S+) %S+ %S+ (%S+)$')
@@ -38,9 +38,12 @@ for i = 3, #KEYS do
       elseif not settled[after] then
         redis.call('ZADD', KEYS[1], ARGV[4], id)
       end
-      answers[i - 2] = '!' .. after
+      answers[i - 2] = (settled[after] and not settled[code]) and 'settled' or 'moved'
     else
-      answers[i - 2] = code
+      -- A running job that says so again has more time; what has settled waits for nothing.
+      if code == 'R' and event == 'R' then redis.call('ZADD', KEYS[1], 'XX', ARGV[4], id) end
+      if settled[code] then redis.call('ZREM', KEYS[1], id) end
+      answers[i - 2] = 'stayed'
     end
   end
 end
@@ -51,11 +54,10 @@ return answers
 /// What became of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
-    /// The execution moved; whether it has settled now.
-    Moved {
-        /// Whether it has settled now.
-        settled: bool,
-    },
+    /// The execution moved, and has ended with that.
+    Settled,
+    /// The execution moved.
+    Moved,
     /// It stays as it was: the event was a repetition, or too late.
     Stayed,
     /// The store knows no such execution.
@@ -139,12 +141,11 @@ impl Store {
 }
 
 fn read_answer(answer: &str) -> Applied {
-    match answer.strip_prefix('!') {
-        Some(code) => Applied::Moved {
-            settled: transitions::state(code, None).is_some_and(|state| state.is_settled()),
-        },
-        None if answer.is_empty() => Applied::Unknown,
-        None => Applied::Stayed,
+    match answer {
+        "settled" => Applied::Settled,
+        "moved" => Applied::Moved,
+        "stayed" => Applied::Stayed,
+        _ => Applied::Unknown,
     }
 }
 

@@ -5,13 +5,13 @@
 use domain::{CommandId, ParticipantId};
 use futures::{Stream, StreamExt as _};
 
-use super::{Store, StoreError};
+use super::{Keys, Shard, Store, StoreError};
 
 /// What was heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
-    /// The outboxes of these participants were filled.
-    Filled(Vec<ParticipantId>),
+    /// The outboxes of these participants in this shard were filled.
+    Filled(Shard, Vec<ParticipantId>),
     /// These commands changed.
     Changed(Vec<CommandId>),
 }
@@ -25,22 +25,21 @@ impl Store {
                 .subscribe(&[self.keys.wake(shard), self.keys.changes(shard)])
                 .await?;
         }
+        let keys = std::sync::Arc::clone(&self.keys);
         Ok(listener
             .into_on_message()
-            .filter_map(|message| async move { read(&message) }))
+            .filter_map(move |message| std::future::ready(read(&keys, &message))))
     }
 }
 
-fn read(message: &redis::Msg) -> Option<Heard> {
+fn read(keys: &Keys, message: &redis::Msg) -> Option<Heard> {
     let text: String = message.get_payload().ok()?;
     let words = text.split(' ');
-    if message.get_channel_name().ends_with(":wake") {
-        Some(Heard::Filled(
-            words.filter_map(|word| word.parse().ok()).collect(),
-        ))
-    } else {
-        Some(Heard::Changed(
-            words.filter_map(|word| word.parse().ok()).collect(),
-        ))
-    }
+    let filled = keys
+        .shards()
+        .find(|shard| keys.wake(*shard) == message.get_channel_name());
+    Some(match filled {
+        Some(shard) => Heard::Filled(shard, words.filter_map(|word| word.parse().ok()).collect()),
+        None => Heard::Changed(words.filter_map(|word| word.parse().ok()).collect()),
+    })
 }

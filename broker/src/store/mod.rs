@@ -25,7 +25,7 @@ pub use apply::{Applied, Outcome, Terms};
 pub use connection::StoreError;
 pub use keys::{Keys, Shard, stable_hash};
 pub use listen::Heard;
-pub use outbox::{Entry, Lane, Lease, OutboxState, accepted_at};
+pub use outbox::{Batch, BatchLimits, Entry, Lane, Lease, Mark, OutboxState, accepted_at};
 pub use read::{CommandPage, StoredCommand};
 pub use records::{Record, RecordKind};
 pub use registry::{Change, Changes, Put};
@@ -47,6 +47,7 @@ struct Scripts {
     own: redis::Script,
     release: redis::Script,
     mark: redis::Script,
+    next: redis::Script,
     apply: redis::Script,
     cancel: redis::Script,
     put: redis::Script,
@@ -61,6 +62,7 @@ impl Store {
             own: redis::Script::new(outbox::OWN),
             release: redis::Script::new(outbox::RELEASE),
             mark: connection::with_transitions(outbox::MARK),
+            next: redis::Script::new(outbox::NEXT),
             apply: connection::with_transitions(apply::SCRIPT),
             cancel: connection::with_transitions(cancel::SCRIPT),
             put: redis::Script::new(registry::PUT),

@@ -45,7 +45,7 @@ async fn listen(
     watchers.tell_all();
     while let Some(heard) = heard.next().await {
         match heard {
-            Heard::Filled(participants) => wakers.wake(&participants),
+            Heard::Filled(shard, participants) => wakers.wake(shard, participants),
             Heard::Changed(commands) => watchers.tell(&commands),
         }
     }

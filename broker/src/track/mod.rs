@@ -11,7 +11,7 @@ mod watchers;
 use std::time::Duration;
 
 use domain::{ExecutionId, ParticipantId, State};
-use metrics::{counter, histogram};
+use metrics::histogram;
 
 pub use hearing::hear;
 pub use reports::Reports;
@@ -20,7 +20,7 @@ pub use watchers::{Subscription, Watchers};
 
 use crate::{
     config::Deadlines,
-    metrics as names,
+    metrics::{self as names, count_execution},
     pipeline::now,
     store::{Applied, Outcome, Shard, Store, StoreError, Terms, accepted_at},
 };
@@ -54,14 +54,14 @@ impl Tracker {
             .apply(shard, participant, outcomes, moment, terms)
             .await?;
         for (outcome, applied) in outcomes.iter().zip(&applied) {
-            if let Applied::Moved { settled } = applied {
+            if matches!(applied, Applied::Moved | Applied::Settled) {
                 let state = State::Accepted.next(outcome.event.clone());
-                let label = participant.to_string();
-                counter!(names::EXECUTIONS_TOTAL, "participant" => label.clone(), "state" => state.as_str()).increment(1);
-                if *settled {
-                    let age = moment.since(accepted_at(outcome.command));
-                    histogram!(names::SETTLE_SECONDS, "participant" => label).record(age);
-                }
+                count_execution(participant, &state);
+            }
+            if *applied == Applied::Settled {
+                let age = moment.since(accepted_at(outcome.command));
+                histogram!(names::SETTLE_SECONDS, "participant" => participant.to_string())
+                    .record(age);
             }
         }
         Ok(applied)

@@ -6,8 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use amqp::{Consumer, Delivery, Topology, envelope::Report};
-use domain::ParticipantId;
+use amqp::{
+    Consumer, Delivery, Topology,
+    envelope::{ExecutionReport, Report},
+};
+use domain::{Event, Evidence, Fault, Outcome as ServerOutcome, ParticipantId, limits};
 use metrics::counter;
 use service::{
     backoff::{Backoff, BackoffSettings},
@@ -23,6 +26,9 @@ use crate::{
     store::{Applied, Outcome, Shard},
 };
 
+/// Executions in one call to the store: a call keeps Redis from everybody else while it lasts.
+const CHUNK: usize = 500;
+
 /// Takes reports on one replica.
 #[derive(Clone)]
 pub struct Reports {
@@ -30,6 +36,14 @@ pub struct Reports {
     pub tracker: Tracker,
     /// Whose exchange is whose.
     pub topology: Topology,
+}
+
+/// A report whose sender may speak for what it speaks of.
+struct Readable {
+    participant: ParticipantId,
+    batches: BTreeMap<Shard, Vec<Outcome>>,
+    /// Executions that no broker of this store named.
+    unknown: usize,
 }
 
 /// Why a report is not taken. It will not be better when it comes again.
@@ -73,7 +87,7 @@ impl Reports {
             counter!(names::REDELIVERIES_TOTAL).increment(1);
         }
         let settled = match self.read(&delivery) {
-            Ok((participant, batches)) => self.write(delivery, &participant, batches, &stop).await,
+            Ok(readable) => self.write(delivery, readable, &stop).await,
             Err(refusal) => self.refuse(delivery, &refusal).await,
         };
         if let Err(error) = settled {
@@ -82,10 +96,7 @@ impl Reports {
         }
     }
 
-    fn read(
-        &self,
-        delivery: &Delivery,
-    ) -> Result<(ParticipantId, BTreeMap<Shard, Vec<Outcome>>), Refusal> {
+    fn read(&self, delivery: &Delivery) -> Result<Readable, Refusal> {
         let participant = self
             .topology
             .participant_of(&delivery.exchange)
@@ -95,57 +106,40 @@ impl Reports {
         if report.participant != participant {
             return Err(Refusal::Foreign(report.participant));
         }
-        let mut batches: BTreeMap<Shard, Vec<Outcome>> = BTreeMap::new();
+        let mut readable = Readable {
+            participant,
+            batches: BTreeMap::new(),
+            unknown: 0,
+        };
         for entry in report.executions {
-            if entry.execution.participant != participant {
+            if entry.execution.participant != readable.participant {
                 return Err(Refusal::Foreign(entry.execution.participant));
             }
-            let shard = self
-                .tracker
-                .shard_of(&entry.execution)
-                .ok_or(Refusal::UnknownExecutions(1))?;
-            let event = (&entry.outcome).into();
-            let outcome = Outcome {
-                command: entry.execution.command,
-                event,
-                results: entry.results,
-            };
-            batches.entry(shard).or_default().push(outcome);
+            match self.tracker.shard_of(&entry.execution) {
+                Some(shard) => readable
+                    .batches
+                    .entry(shard)
+                    .or_default()
+                    .push(outcome(entry)),
+                None => readable.unknown += 1,
+            }
         }
-        Ok((participant, batches))
+        Ok(readable)
     }
 
-    /// Writes until the store takes it: a report is never dropped because Redis is away.
+    /// Writes what is known, then settles the message.
     async fn write(
         &self,
         delivery: Delivery,
-        participant: &ParticipantId,
-        batches: BTreeMap<Shard, Vec<Outcome>>,
+        readable: Readable,
         stop: &CancellationToken,
     ) -> Result<(), amqp::SettleError> {
-        let mut backoff = Backoff::new(BackoffSettings::default());
-        let mut unknown = 0;
-        for (shard, outcomes) in batches {
-            loop {
-                match self.tracker.apply(shard, participant, &outcomes).await {
-                    Ok(applied) => {
-                        unknown += applied
-                            .iter()
-                            .filter(|applied| **applied == Applied::Unknown)
-                            .count();
-                        break;
-                    }
-                    Err(error) => {
-                        let pause = backoff.next_delay();
-                        warn!(error = %Chain(&error), retry_ms = pause.as_millis(), "cannot write a report");
-                        if stop
-                            .run_until_cancelled(tokio::time::sleep(pause))
-                            .await
-                            .is_none()
-                        {
-                            return delivery.nack_requeue().await;
-                        }
-                    }
+        let mut unknown = readable.unknown;
+        for (shard, outcomes) in readable.batches {
+            for chunk in outcomes.chunks(CHUNK) {
+                match self.apply(shard, &readable.participant, chunk, stop).await {
+                    Some(count) => unknown += count,
+                    None => return delivery.nack_requeue().await,
                 }
             }
         }
@@ -158,6 +152,35 @@ impl Reports {
         delivery.ack().await
     }
 
+    /// Tries until the store takes it, for a report is never dropped because Redis is away; how many executions were
+    /// unknown, or `None` when we are asked to stop first.
+    async fn apply(
+        &self,
+        shard: Shard,
+        participant: &ParticipantId,
+        outcomes: &[Outcome],
+        stop: &CancellationToken,
+    ) -> Option<usize> {
+        let mut backoff = Backoff::new(BackoffSettings::default());
+        loop {
+            match self.tracker.apply(shard, participant, outcomes).await {
+                Ok(applied) => {
+                    return Some(
+                        applied
+                            .iter()
+                            .filter(|applied| **applied == Applied::Unknown)
+                            .count(),
+                    );
+                }
+                Err(error) => {
+                    let pause = backoff.next_delay();
+                    warn!(error = %Chain(&error), retry_ms = pause.as_millis(), "cannot write a report");
+                    stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
+                }
+            }
+        }
+    }
+
     async fn refuse(&self, delivery: Delivery, refusal: &Refusal) -> Result<(), amqp::SettleError> {
         counter!(names::REPORTS_TOTAL, "result" => refusal.word()).increment(1);
         warn!(
@@ -167,5 +190,34 @@ impl Reports {
             "a report goes to the dead letters"
         );
         delivery.reject(false).await
+    }
+}
+
+/// What a report says of one execution, never better than what it says of its servers, and within our limits.
+fn outcome(mut report: ExecutionReport) -> Outcome {
+    report.results.truncate(limits::SERVERS_PER_DEPLOYMENT);
+    let (mut faults, mut evidence, mut unknown) = (Vec::new(), None, false);
+    for result in &mut report.results {
+        result.findings.truncate(limits::FINDINGS_PER_RESULT);
+        match &result.outcome {
+            ServerOutcome::Failed(fault) => faults.push(fault),
+            ServerOutcome::Unknown => unknown = true,
+            ServerOutcome::Done(one) => {
+                evidence = Some(evidence.map_or(*one, |weakest: Evidence| weakest.min(*one)))
+            }
+        }
+    }
+    let event = match Event::from(&report.outcome) {
+        Event::Done(_) if unknown => Event::Interrupted,
+        Event::Done(said) => match Fault::fold(faults) {
+            Some(fault) => Event::Failed(fault),
+            None => Event::Done(evidence.map_or(said, |weakest| weakest.min(said))),
+        },
+        other => other,
+    };
+    Outcome {
+        command: report.execution.command,
+        event,
+        results: report.results,
     }
 }

@@ -92,7 +92,7 @@ impl Sweeper {
         let applied = self.tracker.apply(shard, participant, &outcomes).await?;
         let ended = applied
             .iter()
-            .filter(|applied| matches!(applied, Applied::Moved { .. }))
+            .filter(|applied| matches!(applied, Applied::Moved | Applied::Settled))
             .count();
         if ended > 0 {
             info!(participant.id = %participant, executions = ended, "nobody reported in time");

@@ -6,11 +6,7 @@ use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
-use super::{
-    outcome::Outcome,
-    screen,
-    stage::{OWNER, Stage},
-};
+use super::{cast::OWNER, outcome::Outcome, screen, stage::Stage};
 use crate::binaries;
 
 /// How long one call may take, waiting for the participants included.

@@ -5,9 +5,10 @@
 use anyhow::{Context, Result};
 
 use super::{
+    cast::{CONFIGURATION, OWNER},
     content::{HOST, OBJECTS, PREFIX, TAG},
     screen,
-    stage::{CONFIGURATION, OWNER, Stage, console_of},
+    stage::{Stage, console_of},
 };
 use crate::binaries;
 

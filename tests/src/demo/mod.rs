@@ -4,6 +4,7 @@
 //! and the first thing that is not as it should be ends the demo with an error.
 //! Not here: how servers are started (`crate::caches` and the others), what `fedctl` shows.
 
+mod cast;
 mod content;
 mod fedctl;
 mod keep;

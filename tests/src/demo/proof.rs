@@ -8,10 +8,11 @@ use anyhow::{Result, bail};
 use comfy_table::{Attribute, Cell, Color, Row};
 
 use super::{
+    cast::Server,
     content::{Age, HOST, Item, OBJECTS},
     outcome::Outcome,
     screen,
-    stage::{Server, Stage},
+    stage::Stage,
 };
 
 /// What a visitor sees of one object at one cache.

@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::{
+    cast::{CONFIGURATION, OWNER, Server},
     content::{HOST, Item, PREFIX, TAG, has_prefix, has_tag, urls},
     fedctl::{self, End},
     outcome::Outcome,
     proof::{self, HIT_FRESH, HIT_OLD, MISS_FRESH},
     screen,
-    stage::{CONFIGURATION, OWNER, Server, Stage},
+    stage::Stage,
 };
 
 /// Starts everything.
@@ -72,6 +73,9 @@ pub(super) async fn purge_prefix(stage: &Stage) -> Result<()> {
     screen::step(&format!(
         "The origin changes {PREFIX}, and alder purges the prefix: not every cache can"
     ));
+    screen::line(
+        "cedar's own system takes every command; whether its server can do it shows when it is told.\n",
+    );
     let prefix = format!("{HOST}{PREFIX}");
     let purge = ["purge", "--prefix", &prefix];
     purge_some(stage, has_prefix, has_prefix, &purge).await

@@ -13,8 +13,9 @@ use ::amqp::{
 };
 use anyhow::{Context, Result};
 use domain::{
-    Evidence, Fault, Finding, NativeCall, Outcome, SelectorFinding, ServerResult, Timestamp,
+    Evidence, Fault, Finding, NativeCall, Outcome, ServerResult, Timestamp,
     fault::{Again, FaultCode, Side},
+    result::SelectorFinding,
 };
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
