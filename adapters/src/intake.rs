@@ -283,7 +283,8 @@ mod tests {
     fn a_message_is_a_dispatch_for_this_participant_or_nothing() {
         let dispatch = format!(r#"{{"participant":"cdn-b","executions":[{ORDER},7,null]}}"#);
         let read = |kind: &str, body: &str| {
-            read_dispatch(kind, body.as_bytes(), &participant()).map(|orders| orders.len())
+            read_dispatch(kind, body.as_bytes(), &participant())
+                .map(|dispatch| dispatch.executions.len())
         };
         assert_eq!(read(DISPATCH_TYPE, &dispatch), Ok(3));
         assert_eq!(read("", &dispatch), Ok(3));

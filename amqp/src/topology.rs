@@ -225,7 +225,7 @@ impl Topology {
     /// RabbitMQ dead-letters at least once only with this strategy and `reject-publish` together.
     /// <https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>
     fn work_arguments(&self, length: u32, dead_letter_key: &str) -> FieldTable {
-        let mut arguments = quorum(length, self.limits.delivery_limit);
+        let mut arguments = quorum(length, self.limits.delivery_limit, "reject-publish");
         insert_text(
             &mut arguments,
             "x-dead-letter-exchange",
@@ -242,13 +242,18 @@ impl Topology {
 }
 
 fn dead_letter_arguments() -> FieldTable {
-    quorum(DEAD_LETTER_QUEUE_LENGTH, DEAD_LETTER_DELIVERY_LIMIT)
+    // The oldest make room: a full queue that refused would stop the queue that its letters come from.
+    quorum(
+        DEAD_LETTER_QUEUE_LENGTH,
+        DEAD_LETTER_DELIVERY_LIMIT,
+        "drop-head",
+    )
 }
 
-fn quorum(length: u32, delivery_limit: u32) -> FieldTable {
+fn quorum(length: u32, delivery_limit: u32, overflow: &str) -> FieldTable {
     let mut arguments = FieldTable::default();
     insert_text(&mut arguments, "x-queue-type", "quorum");
-    insert_text(&mut arguments, "x-overflow", "reject-publish");
+    insert_text(&mut arguments, "x-overflow", overflow);
     arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(length.into()));
     arguments.insert(
         "x-delivery-limit".into(),
@@ -310,7 +315,7 @@ mod tests {
     /// Without a limit RabbitMQ 3.10 puts what comes back at the end of the queue; with `drop-head` it dead-letters
     /// at most once. Both happen in silence.
     #[test]
-    fn every_queue_has_a_delivery_limit_and_refuses_when_full() {
+    fn every_queue_has_limits_and_one_for_work_refuses_when_full() {
         let topology = topology("");
         let parts = [
             topology.base(),
@@ -328,10 +333,12 @@ mod tests {
         for (name, arguments) in queues {
             assert!(arguments.contains_key("x-delivery-limit"), "{name}");
             assert!(arguments.contains_key("x-max-length"), "{name}");
+            let work = arguments.contains_key("x-dead-letter-exchange");
+            let expected = if work { "reject-publish" } else { "drop-head" };
             let overflow = arguments.inner().get("x-overflow");
             assert_eq!(
                 overflow,
-                Some(&AMQPValue::LongString("reject-publish".into())),
+                Some(&AMQPValue::LongString(expected.into())),
                 "{name}"
             );
         }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing is global but logs and metrics; a replica keeps no state that another could not rebuild.
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use amqp::{
     Consumer, ConsumerSettings, LinkSettings, LinkState, Provisioner, Publisher, PublisherSettings,
@@ -13,6 +13,7 @@ use service::{
     Shutdown,
     backoff::BackoffSettings,
     configuration::SecretUrl,
+    exit::Chain,
     telemetry::{Condition, Readiness, Signals, install_metrics},
 };
 use tokio::sync::watch;
@@ -32,6 +33,9 @@ use crate::{
     track::{self, Reports, Sweeper, Tracker, Watchers},
     verify::Registered,
 };
+
+/// How often Redis and the publisher's connection are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What can stop a replica from starting or running.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -149,6 +153,20 @@ impl Replica {
             readiness.condition("rabbitmq reports"),
             consumer.state(),
         );
+        let condition = readiness.condition("store");
+        shutdown.spawn(
+            "store readiness",
+            watch_store(store.clone(), condition, token.clone()),
+        );
+        watch_link(
+            shutdown,
+            readiness.condition("rabbitmq publish"),
+            publisher.state(),
+        );
+        shutdown.spawn(
+            "publisher",
+            keep_connected(publisher.clone(), token.clone()),
+        );
         let reports = Reports {
             tracker: tracker.clone(),
             topology: topology.clone(),
@@ -222,6 +240,7 @@ impl Replica {
 async fn open_store(config: &Config) -> Result<(Store, Follower, Arc<Directory>), Failure> {
     let keys = Keys::new(&config.store.prefix, config.store.shards);
     let store = Store::connect(&config.redis.url, keys).await?;
+    store.check_shards().await?;
     let directory = Arc::<Directory>::default();
     let follower = Follower::new(store.clone(), Arc::clone(&directory));
     Ok((store, follower, directory))
@@ -290,4 +309,36 @@ fn watch_link(shutdown: &Shutdown, condition: Condition, mut state: watch::Recei
             }
         }
     });
+}
+
+/// Shows in `/readyz` whether Redis answers.
+async fn watch_store(store: Store, condition: Condition, stop: CancellationToken) {
+    loop {
+        match store.ping().await {
+            Ok(()) => condition.met(),
+            Err(error) => condition.unmet(Chain(&error).to_string()),
+        }
+        if stop
+            .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
+            .await
+            .is_none()
+        {
+            return;
+        }
+    }
+}
+
+/// Connects the publisher before the first message, and again when it lost its connection.
+async fn keep_connected(publisher: Publisher, stop: CancellationToken) {
+    loop {
+        // An error is shown by the link's state, and logged by whoever publishes.
+        let _ = publisher.connect().await;
+        if stop
+            .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
+            .await
+            .is_none()
+        {
+            return;
+        }
+    }
 }

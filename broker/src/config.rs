@@ -217,6 +217,19 @@ impl Checked for Config {
             "must be more than 0",
         );
         check.require(
+            "deadlines.running",
+            !self.deadlines.running.is_zero(),
+            "must be more than 0",
+        );
+        for name in self.operations.keys() {
+            let free = !matches!(name.as_str(), "purge" | "load");
+            check.require(
+                &format!("operations.{name}"),
+                free,
+                "must not be called like an operation of our own",
+            );
+        }
+        check.require(
             "deadlines.sweep_every",
             !self.deadlines.sweep_every.is_zero(),
             "must be more than 0",

@@ -22,6 +22,9 @@ const RETRY_UNAVAILABLE: Duration = Duration::from_secs(1);
 /// When to try again while an outbox is full.
 const RETRY_FULL: Duration = Duration::from_secs(5);
 
+/// Violations that an error lists. All of them travel in a header, which clients bound; the message counts the rest.
+const DETAILS: usize = 20;
+
 /// A field and the rule that it broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -111,6 +114,9 @@ pub enum Error {
     /// The broker is about to end.
     #[error("the broker is shutting down")]
     ShuttingDown,
+    /// A part of ours broke in the middle of a call.
+    #[error("the call was interrupted inside the broker")]
+    Interrupted,
     /// Another replica kept changing the registry.
     #[error("the registry changed while the request was checked")]
     Contended,
@@ -175,6 +181,7 @@ impl Error {
             Self::RequestIdUsed => (Code::AlreadyExists, "REQUEST_ID_USED"),
             Self::OutboxFull { .. } => (Code::ResourceExhausted, "OUTBOX_FULL"),
             Self::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
+            Self::Interrupted => (Code::Internal, "INTERRUPTED"),
             Self::Contended => (Code::Aborted, "CONTENDED"),
             Self::Store(StoreError::Unreadable { .. }) => (Code::Internal, "STORE_UNREADABLE"),
             Self::Store(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
@@ -188,7 +195,7 @@ impl Error {
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, self.metadata());
         match self {
             Self::Invalid(violations) => {
-                for violation in violations {
+                for violation in violations.iter().take(DETAILS) {
                     details.add_bad_request_violation(&violation.field, &violation.rule);
                 }
             }
@@ -198,7 +205,7 @@ impl Error {
                 details.set_resource_info(*resource, id, "", self.to_string());
             }
             Self::Impossible { refusals } => {
-                for (participant, why) in refusals {
+                for (participant, why) in refusals.iter().take(DETAILS) {
                     details.add_precondition_failure_violation(
                         "IMPOSSIBLE",
                         participant.to_string(),
@@ -219,6 +226,7 @@ impl Error {
             | Self::NotDeployed { .. }
             | Self::NobodyMeant { .. }
             | Self::RequestIdUsed
+            | Self::Interrupted
             | Self::UnknownDialect { .. }
             | Self::CannotSay(_) => {}
         }
@@ -264,9 +272,13 @@ fn summary(violations: &[Violation]) -> String {
 }
 
 fn list_refusals(refusals: &[(ParticipantId, String)]) -> String {
-    refusals
+    let each = refusals
         .iter()
-        .map(|(participant, why)| format!("{participant}: {why}"))
-        .collect::<Vec<_>>()
-        .join("; ")
+        .take(DETAILS)
+        .map(|(participant, why)| format!("{participant}: {why}"));
+    let text = each.collect::<Vec<_>>().join("; ");
+    match refusals.len().saturating_sub(DETAILS) {
+        0 => text,
+        more => format!("{text}; and {more} more"),
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use domain::{CommandId, Timestamp};
+use domain::{CommandId, State, Timestamp, limits};
 use metrics::counter;
 
 use crate::{
@@ -48,6 +48,14 @@ impl Pipeline {
         let operation = planned.command.operation.name().to_owned();
         match self.store.accept(&planned, self.outbox_limit).await? {
             Accepted::New => {
+                for execution in &planned.executions {
+                    let state = if execution.native.is_empty() {
+                        State::Unsupported
+                    } else {
+                        State::Accepted
+                    };
+                    names::count_execution(&execution.participant, &state);
+                }
                 counter!(names::COMMANDS_TOTAL, "operation" => operation, "result" => "accepted")
                     .increment(1);
                 Ok(planned.command.id)
@@ -58,6 +66,13 @@ impl Pipeline {
                 Ok(id)
             }
             Accepted::Conflict => Err(Error::RequestIdUsed),
+            Accepted::TooLarge(participant) => {
+                let rule = format!(
+                    "must not come to more than {} bytes for {participant} (ORDER_BYTES)",
+                    limits::ORDER_BYTES
+                );
+                Err(Error::invalid("draft.selectors", rule))
+            }
             Accepted::Full(participant) => Err(Error::OutboxFull {
                 participant,
                 limit: self.outbox_limit,

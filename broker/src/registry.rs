@@ -3,21 +3,23 @@
 //! Invariant: nothing refers to a record that is not there, and a host name belongs to one configuration. What a caller may
 //! not see does not exist for it. A participant's queues stand before the participant can be told anything.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod visible;
+
+use std::sync::Arc;
+
+pub use visible::Visible;
 
 use amqp::Provisioner;
 use dialects::Counterpart;
-use domain::{
-    Configuration, ConfigurationId, Deployment, DeploymentId, HostName, Participant, ParticipantId,
-    Server, ServerId,
-};
+use domain::{Configuration, Deployment, HostName, Participant, ParticipantId, Server};
+use tokio::sync::Mutex;
 use tracing::info;
 
 use crate::{
     directory::{Directory, Follower, Tables},
     error::Error,
     ingress::Identity,
-    store::{Put, Record, RecordKind, Store},
+    store::{Lane, Put, Record, RecordKind, Store},
     translate::is_dialect_for,
 };
 
@@ -33,24 +35,6 @@ pub enum Change {
     Update,
 }
 
-/// A kind of record that callers can look at.
-pub trait Visible: Sized {
-    /// Its id.
-    type Id: Ord + std::str::FromStr<Err = domain::BrokenRule>;
-    /// What it is called in errors.
-    const RESOURCE: &'static str;
-    /// Its kind.
-    const KIND: RecordKind;
-    /// Where it stands.
-    fn table(tables: &Tables) -> &BTreeMap<Self::Id, Arc<Self>>;
-    /// Its id as text.
-    fn id_text(&self) -> &str;
-    /// Whether it exists for this caller.
-    fn is_visible(&self, identity: &Identity, tables: &Tables) -> bool;
-    /// What still refers to it.
-    fn referred_by(&self, tables: &Tables) -> Option<String>;
-}
-
 /// Changes the registry on one replica.
 #[derive(Clone)]
 pub struct Registrar {
@@ -58,6 +42,8 @@ pub struct Registrar {
     follower: Follower,
     directory: Arc<Directory>,
     provisioner: Arc<Provisioner>,
+    /// One change of this replica at a time, so that they do not make each other start anew.
+    changing: Arc<Mutex<()>>,
 }
 
 impl Registrar {
@@ -73,6 +59,7 @@ impl Registrar {
             follower,
             directory,
             provisioner,
+            changing: Arc::default(),
         }
     }
 
@@ -88,6 +75,7 @@ impl Registrar {
         record: Record,
         change: Change,
     ) -> Result<(), Error> {
+        let _alone = self.changing.lock().await;
         for _ in 0..ATTEMPTS {
             self.follower.catch_up().await?;
             let seen = {
@@ -118,6 +106,7 @@ impl Registrar {
         let key = id
             .parse::<R::Id>()
             .map_err(Error::broken(format!("{}_id", R::RESOURCE)))?;
+        let _alone = self.changing.lock().await;
         for _ in 0..ATTEMPTS {
             self.follower.catch_up().await?;
             let seen = {
@@ -125,9 +114,11 @@ impl Registrar {
                 check_delete::<R>(&tables, identity, &key, id)?;
                 tables.version
             };
+            if R::KIND == RecordKind::Participant {
+                self.remove_queues(id).await?;
+            }
             if let Put::Written(_) = self.store.delete_record(R::KIND, id, seen).await? {
                 self.follower.catch_up().await?;
-                self.remove_queues::<R>(id).await?;
                 info!(
                     resource = R::RESOURCE,
                     id, "deleted a record of the registry"
@@ -138,14 +129,25 @@ impl Registrar {
         Err(Error::Contended)
     }
 
-    /// A participant that is gone leaves no queues.
-    async fn remove_queues<R: Visible>(&self, id: &str) -> Result<(), Error> {
-        match (R::KIND, id.parse()) {
-            (RecordKind::Participant, Ok(id)) => {
-                Ok(self.provisioner.remove_participant(&id).await?)
+    /// A participant that goes leaves no queues; one that still has executions on their way does not go.
+    async fn remove_queues(&self, id: &str) -> Result<(), Error> {
+        let participant: ParticipantId = id.parse().map_err(Error::broken("participant_id"))?;
+        for shard in self.store.keys().shards() {
+            let lane = Lane {
+                shard,
+                participant: participant.clone(),
+            };
+            let state = self.store.outbox_state(&lane).await?;
+            if state.waiting + state.unreported > 0 {
+                let by = "executions that have not ended".to_owned();
+                return Err(Error::InUse {
+                    resource: "participant",
+                    id: id.to_owned(),
+                    by,
+                });
             }
-            _ => Ok(()),
         }
+        Ok(self.provisioner.remove_participant(&participant).await?)
     }
 }
 
@@ -302,17 +304,22 @@ fn check_deployment(
     deployment: &Deployment,
     change: Change,
 ) -> Result<(), Error> {
-    check_presence::<Deployment>(
-        tables,
-        identity,
-        &deployment.id,
-        deployment.id.as_str(),
-        change,
-    )?;
+    let id = deployment.id.as_str();
+    if let Some(before) =
+        check_presence::<Deployment>(tables, identity, &deployment.id, id, change)?
+    {
+        check_same_deployment(before, deployment)?;
+    }
     let configuration = tables.configurations.get(&deployment.configuration);
     configuration
         .filter(|configuration| identity.may_act_for(&configuration.owner))
         .ok_or_else(|| Error::not_found("configuration", deployment.configuration.as_str()))?;
+    // Whose servers are used must have agreed; until participants can say so themselves, an operator says it for them.
+    if !identity.may_act_for(&deployment.participant) {
+        return Err(Error::NotAllowed(
+            "a deployment at another participant is made by an operator",
+        ));
+    }
     if !tables.participants.contains_key(&deployment.participant) {
         return Err(Error::not_found(
             "participant",
@@ -335,6 +342,18 @@ fn check_deployment(
             ))
         }
     }
+}
+
+/// What a deployment is about stays; who wants another makes another.
+fn check_same_deployment(before: &Deployment, after: &Deployment) -> Result<(), Error> {
+    let stays = "must stay what it is; delete the deployment and create another";
+    if before.configuration != after.configuration {
+        return Err(Error::invalid("deployment.configuration_id", stays));
+    }
+    if before.participant != after.participant {
+        return Err(Error::invalid("deployment.participant_id", stays));
+    }
+    Ok(())
 }
 
 fn require_participant(
@@ -360,117 +379,4 @@ fn names_of(counterpart: Counterpart) -> String {
         .map(|dialect| dialect.name())
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-impl Visible for Participant {
-    type Id = ParticipantId;
-    const RESOURCE: &'static str = "participant";
-    const KIND: RecordKind = RecordKind::Participant;
-
-    fn table(tables: &Tables) -> &BTreeMap<ParticipantId, Arc<Self>> {
-        &tables.participants
-    }
-
-    fn id_text(&self) -> &str {
-        self.id.as_str()
-    }
-
-    fn is_visible(&self, identity: &Identity, _: &Tables) -> bool {
-        identity.may_act_for(&self.id)
-    }
-
-    fn referred_by(&self, tables: &Tables) -> Option<String> {
-        let server = tables
-            .servers_of(&self.id)
-            .next()
-            .map(|server| format!("server {}", server.id));
-        let deployment = || {
-            let mut deployments = tables.deployments.values();
-            let found = deployments.find(|deployment| deployment.participant == self.id);
-            found.map(|deployment| format!("deployment {}", deployment.id))
-        };
-        let configuration = || {
-            let mut configurations = tables.configurations.values();
-            let found = configurations.find(|configuration| configuration.owner == self.id);
-            found.map(|configuration| format!("configuration {}", configuration.id))
-        };
-        server.or_else(deployment).or_else(configuration)
-    }
-}
-
-impl Visible for Server {
-    type Id = ServerId;
-    const RESOURCE: &'static str = "server";
-    const KIND: RecordKind = RecordKind::Server;
-
-    fn table(tables: &Tables) -> &BTreeMap<ServerId, Arc<Self>> {
-        &tables.servers
-    }
-
-    fn id_text(&self) -> &str {
-        self.id.as_str()
-    }
-
-    fn is_visible(&self, identity: &Identity, _: &Tables) -> bool {
-        identity.may_act_for(&self.participant)
-    }
-
-    fn referred_by(&self, tables: &Tables) -> Option<String> {
-        let mut deployments = tables.deployments.values();
-        let deployment = deployments.find(|deployment| deployment.servers.contains(&self.id));
-        deployment.map(|deployment| format!("deployment {}", deployment.id))
-    }
-}
-
-impl Visible for Configuration {
-    type Id = ConfigurationId;
-    const RESOURCE: &'static str = "configuration";
-    const KIND: RecordKind = RecordKind::Configuration;
-
-    fn table(tables: &Tables) -> &BTreeMap<ConfigurationId, Arc<Self>> {
-        &tables.configurations
-    }
-
-    fn id_text(&self) -> &str {
-        self.id.as_str()
-    }
-
-    fn is_visible(&self, identity: &Identity, _: &Tables) -> bool {
-        identity.may_act_for(&self.owner)
-    }
-
-    fn referred_by(&self, tables: &Tables) -> Option<String> {
-        tables
-            .deployments_of(&self.id)
-            .first()
-            .map(|deployment| format!("deployment {}", deployment.id))
-    }
-}
-
-impl Visible for Deployment {
-    type Id = DeploymentId;
-    const RESOURCE: &'static str = "deployment";
-    const KIND: RecordKind = RecordKind::Deployment;
-
-    fn table(tables: &Tables) -> &BTreeMap<DeploymentId, Arc<Self>> {
-        &tables.deployments
-    }
-
-    fn id_text(&self) -> &str {
-        self.id.as_str()
-    }
-
-    /// The configuration's owner placed it; the participant carries it.
-    fn is_visible(&self, identity: &Identity, tables: &Tables) -> bool {
-        let owner = tables
-            .configurations
-            .get(&self.configuration)
-            .map(|configuration| &configuration.owner);
-        identity.may_act_for(&self.participant)
-            || owner.is_some_and(|owner| identity.may_act_for(owner))
-    }
-
-    fn referred_by(&self, _: &Tables) -> Option<String> {
-        None
-    }
 }

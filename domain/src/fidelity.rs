@@ -95,13 +95,19 @@ impl Breadth {
 }
 
 impl Fidelity {
-    /// The worse of two; of two alike the wider, and of two equally wide the first.
+    /// The worse of two; of two alike the wider, and of two equally wide the first. Two that are impossible for different
+    /// reasons give both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        if other.rank() > self.rank() {
-            other
-        } else {
-            self
+        match (self, other) {
+            (Self::Impossible { why }, Self::Impossible { why: other }) if why.contains(&other) => {
+                Self::Impossible { why }
+            }
+            (Self::Impossible { why }, Self::Impossible { why: other }) => Self::Impossible {
+                why: format!("{why}; {other}"),
+            },
+            (one, other) if other.rank() > one.rank() => other,
+            (one, _) => one,
         }
     }
 
@@ -190,5 +196,12 @@ mod tests {
         assert_eq!(Fidelity::Exact.and(wide.clone()), wide);
         assert_eq!(wide.clone().and(Fidelity::Exact), wide);
         assert_eq!(never.clone().and(wide), never);
+        let why = |why: &str| Fidelity::Impossible {
+            why: why.to_owned(),
+        };
+        assert_eq!(
+            why("no tags").and(why("no regex")).and(why("no tags")),
+            why("no tags; no regex")
+        );
     }
 }

@@ -30,3 +30,5 @@ pub const FAULT_MESSAGE_LENGTH: usize = 500;
 pub const PARAMETERS_PER_OPERATION: usize = 50;
 /// Findings that one server's result keeps; all further ones are only counted.
 pub const FINDINGS_PER_RESULT: usize = SELECTORS_PER_COMMAND;
+/// Bytes of what one participant is told for one command, as JSON. RabbitMQ 4 takes messages of up to 16 MiB.
+pub const ORDER_BYTES: usize = 4 * 1024 * 1024;

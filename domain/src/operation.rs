@@ -63,17 +63,6 @@ impl Operation {
     }
 }
 
-impl PurgeMode {
-    /// The word for people and messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delete => "delete",
-            Self::Invalidate => "invalidate",
-            Self::Deferred => "deferred",
-        }
-    }
-}
-
 impl CustomOperation {
     /// Checks the number and the length of the parameters.
     pub fn check(&self) -> Result<(), BrokenRule> {

@@ -85,26 +85,6 @@ impl Finding {
             Self::TooLarge | Self::RefusedByRules | Self::OriginStatus(_) => false,
         }
     }
-
-    /// The words for people.
-    pub fn words(&self) -> String {
-        let counted = |word: &str, count: &Option<u64>| match count {
-            Some(count) => format!("{word} {count}"),
-            None => word.to_owned(),
-        };
-        match self {
-            Self::Accepted => "accepted".to_owned(),
-            Self::Removed(count) => counted("removed", count),
-            Self::Invalidated(count) => counted("invalidated", count),
-            Self::Banned => "banned".to_owned(),
-            Self::NothingHeld => "nothing held".to_owned(),
-            Self::Stored => "stored".to_owned(),
-            Self::AlreadyThere => "already there".to_owned(),
-            Self::TooLarge => "too large to store".to_owned(),
-            Self::RefusedByRules => "refused by the cache's rules".to_owned(),
-            Self::OriginStatus(status) => format!("origin answered {status}"),
-        }
-    }
 }
 
 impl ServerResult {

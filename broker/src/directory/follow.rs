@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Directory, Tables};
-use crate::store::{Changes, RecordKind, Store, StoreError};
+use crate::store::{Change, Changes, RecordKind, Store, StoreError};
 
 /// Reads the registry and follows its changes.
 #[derive(Clone)]
@@ -82,7 +82,8 @@ impl Follower {
         for kind in RecordKind::ALL {
             self.store
                 .records(kind, |record| {
-                    tables.insert(record);
+                    // A scan may show a record twice.
+                    tables.apply(Change::Put(record));
                 })
                 .await?;
         }
@@ -94,7 +95,9 @@ impl Follower {
             deployments = tables.deployments.len(),
             "read the registry"
         );
-        *self.directory.write() = tables;
+        let old = std::mem::replace(&mut *self.directory.write(), tables);
+        // A million old records are let go when nobody waits for the lock.
+        drop(old);
         Ok(())
     }
 }

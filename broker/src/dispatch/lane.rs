@@ -15,6 +15,7 @@ use amqp::{
     envelope::{DISPATCH_TYPE, Dispatch},
     header,
 };
+use domain::State;
 use metrics::{counter, gauge, histogram};
 use serde::Deserialize;
 use service::{
@@ -190,6 +191,9 @@ impl Worker {
         if !marked.is_empty() {
             let message = self.message(&marked)?;
             self.publish(lease, &message, marked.len()).await?;
+        }
+        for _ in marks.iter().filter(|mark| **mark == Mark::Send) {
+            names::count_execution(&self.lane.participant, &State::Dispatched);
         }
         gone.extend(entries.iter().map(|entry| entry.sequence));
         Ok(Turn::Sent)

@@ -4,7 +4,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use domain::{CommandId, ParticipantId};
+use domain::{CommandId, ParticipantId, State};
 use futures::{Stream, StreamExt as _};
 use proto::v1::{self, command_service_server::CommandService};
 use service::trace::{TRACEPARENT, TRACESTATE, TraceContext};
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    metrics::count_execution,
     pipeline::{Pipeline, now},
     store::StoredCommand,
     track::Watchers,
@@ -55,14 +56,16 @@ impl Commands {
             });
         }
         let id = self.accept(draft, &trace).await?;
-        let stored = self
-            .pipeline
-            .store
-            .command(id)
-            .await?
-            .ok_or_else(|| Error::not_found("command", &id.to_string()))?;
+        // It is accepted, whatever happens to the look at it.
+        let command = match self.pipeline.store.command(id).await {
+            Ok(Some(stored)) => view::command(&stored, true),
+            Ok(None) | Err(_) => v1::Command {
+                id: id.to_string(),
+                ..v1::Command::default()
+            },
+        };
         Ok(v1::SubmitCommandResponse {
-            command: Some(view::command(&stored, true)),
+            command: Some(command),
             plan: None,
         })
     }
@@ -82,7 +85,7 @@ impl Commands {
             draft.originator.clone(),
         );
         let accepting = tokio::spawn(async move { pipeline.accept(draft).await });
-        let id = accepting.await.map_err(|_| Error::ShuttingDown)??;
+        let id = accepting.await.map_err(|_| Error::Interrupted)??;
         info!(
             command.id = %id,
             participant.id = %originator,
@@ -145,6 +148,9 @@ impl Commands {
             .executions
             .iter()
             .filter(|execution| !execution.state.is_settled());
+        for participant in &cancelled {
+            count_execution(participant, &State::Cancelled);
+        }
         info!(command.id = %before.command.id, executions = cancelled.len(), "cancelled a command");
         Ok(v1::CancelCommandResponse {
             sent_participant_ids: sent
@@ -162,6 +168,10 @@ impl Commands {
     ) -> Result<v1::ListCommandsResponse, Error> {
         let originator = whose(identity, &request.originator_id)?;
         let count = page_size(request.page_size, PAGE_SIZE)?;
+        if !request.configuration_id.is_empty() {
+            let id = request.configuration_id.parse::<domain::ConfigurationId>();
+            id.map_err(Error::broken("configuration_id"))?;
+        }
         let before = match request.page_token.as_str() {
             "" => None,
             token => Some(
@@ -216,7 +226,10 @@ impl CommandService for Commands {
         let originator = self.identities.identify(&request)?.originator()?;
         let trace = trace_of(&request);
         let service = self.clone();
-        let answers = request.into_inner().map(move |message| {
+        let requests = request
+            .into_inner()
+            .take_until(self.stop.clone().cancelled_owned());
+        let answers = requests.map(move |message| {
             let (service, originator, trace) = (service.clone(), originator.clone(), trace.child());
             async move { Ok(service.submit_one(message?, originator, trace).await) }
         });

@@ -6,6 +6,7 @@
 use amqp::envelope::{NativeOrder, Order};
 use domain::{
     Command, CommandId, ConfigurationId, ExecutionId, Fidelity, ParticipantId, ServerId, Timestamp,
+    limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,8 @@ pub enum Accepted {
     Before(CommandId),
     /// The request id was used before for something else.
     Conflict,
+    /// What this participant would be told is too large for a message.
+    TooLarge(ParticipantId),
     /// This participant's outbox is full.
     Full(ParticipantId),
 }
@@ -110,11 +113,15 @@ impl Store {
         call.arg(outbox_limit).arg(self.keys.wake(shard));
         let mut sent = Vec::new();
         for execution in &planned.executions {
-            let tail = order_tail(command, execution)?;
-            if !tail.is_empty() {
-                call.key(self.keys.outbox(shard, &execution.participant));
-                sent.push(&execution.participant);
-            }
+            let tail = match order_tail(command, execution)? {
+                Tail::TooLarge => return Ok(Accepted::TooLarge(execution.participant.clone())),
+                Tail::NotSent => String::new(),
+                Tail::Sent(tail) => {
+                    call.key(self.keys.outbox(shard, &execution.participant));
+                    sent.push(&execution.participant);
+                    tail
+                }
+            };
             call.arg(execution.participant.as_str())
                 .arg(plan_record(execution)?)
                 .arg(tail);
@@ -177,10 +184,18 @@ fn plan_record(execution: &PlannedExecution) -> Result<String, StoreError> {
     serde_json::to_string(&record).map_err(|error| StoreError::unreadable("a plan", error))
 }
 
-/// The order's JSON after `{"sequence":N,`; empty when the execution is not sent.
-fn order_tail(command: &Command, execution: &PlannedExecution) -> Result<String, StoreError> {
+/// The order's JSON after `{"sequence":N,`.
+enum Tail {
+    Sent(String),
+    /// The participant cannot say the command.
+    NotSent,
+    TooLarge,
+}
+
+/// The order, if it is sent.
+fn order_tail(command: &Command, execution: &PlannedExecution) -> Result<Tail, StoreError> {
     if execution.native.is_empty() {
-        return Ok(String::new());
+        return Ok(Tail::NotSent);
     }
     let tail = OrderTail {
         execution: ExecutionId {
@@ -196,8 +211,11 @@ fn order_tail(command: &Command, execution: &PlannedExecution) -> Result<String,
     };
     let text =
         serde_json::to_string(&tail).map_err(|error| StoreError::unreadable("an order", error))?;
+    if text.len() > limits::ORDER_BYTES {
+        return Ok(Tail::TooLarge);
+    }
     debug_assert!(
         serde_json::from_str::<Order>(&format!("{{\"sequence\":1,{}", &text[1..])).is_ok()
     );
-    Ok(text[1..].to_owned())
+    Ok(Tail::Sent(text[1..].to_owned()))
 }

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use deadpool_redis::{Manager, Pool, PoolConfig, Runtime, Timeouts};
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, Pipeline, Script,
+    AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, Pipeline, Script,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use service::configuration::SecretUrl;
@@ -19,6 +20,10 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// How long a blocking read waits on the server, below the limit of its connection.
 pub(super) const BLOCK_LIMIT: Duration = Duration::from_secs(5);
+/// How long a silent connection is left alone before it is asked, and between two questions.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+/// How long what we sent may stay unacknowledged by the other machine.
+const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(10);
 /// Connections for blocking reads; there is one such reader, and one more while it reconnects.
 const BLOCKING_CONNECTIONS: usize = 2;
 
@@ -34,6 +39,14 @@ pub enum StoreError {
     /// The address of Redis is none.
     #[error("the store's address cannot be used")]
     Address(#[source] redis::RedisError),
+    /// The configuration changed what may not change.
+    #[error("the store was begun with {begun} shards, and `store.shards` says {ours}")]
+    OtherShards {
+        /// As the store was begun.
+        begun: usize,
+        /// As this replica is configured.
+        ours: usize,
+    },
     /// A record does not read as what was written.
     #[error("a record of the store cannot be read: {what}")]
     Unreadable {
@@ -80,7 +93,7 @@ pub(super) struct Redis {
 impl Redis {
     /// Connects once, so that a wrong address is known at the start.
     pub(super) async fn connect(url: &SecretUrl) -> Result<Self, StoreError> {
-        let client = Client::open(url.expose()).map_err(StoreError::Address)?;
+        let client = client(url)?;
         let settings = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(CALL_LIMIT))
@@ -136,6 +149,22 @@ impl Redis {
         let late = |_| redis::RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
         Ok(connecting.map_err(late)??)
     }
+}
+
+/// Small calls leave at once, and a link that is dead without a word is noticed.
+fn client(url: &SecretUrl) -> Result<Client, StoreError> {
+    let address = url
+        .expose()
+        .into_connection_info()
+        .map_err(StoreError::Address)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE);
+    let tcp = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(keepalive)
+        .set_user_timeout(UNACKNOWLEDGED_LIMIT);
+    Client::open(address.set_tcp_settings(tcp)).map_err(StoreError::Address)
 }
 
 fn blocking_pool(url: &SecretUrl) -> Result<Pool, StoreError> {

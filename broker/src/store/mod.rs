@@ -75,6 +75,19 @@ impl Store {
         })
     }
 
+    /// Refuses to work on a store that was begun with another number of shards: nothing would be found again.
+    pub async fn check_shards(&self) -> Result<(), StoreError> {
+        let (key, ours) = (self.keys.registry("shards"), self.keys.shards().count());
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("SETNX").arg(&key).arg(ours).ignore().get(&key);
+        let (begun,): (usize,) = self.redis.pipeline(&pipeline).await?;
+        if begun == ours {
+            Ok(())
+        } else {
+            Err(StoreError::OtherShards { begun, ours })
+        }
+    }
+
     /// The names.
     pub fn keys(&self) -> &Keys {
         &self.keys

@@ -23,10 +23,13 @@ impl Store {
         );
         let ids: Vec<String> = self.redis.command(&due).await?;
         for id in &ids {
-            let id = id
-                .parse()
-                .map_err(|_| StoreError::lacking("a retired command's id"))?;
-            self.delete(shard, id).await?;
+            match id.parse() {
+                Ok(id) => self.delete(shard, id).await?,
+                Err(_) => {
+                    let key = self.keys.retire(shard);
+                    self.redis.command::<()>(&redis::Cmd::zrem(key, id)).await?;
+                }
+            }
         }
         Ok(ids.len())
     }
@@ -34,7 +37,8 @@ impl Store {
     async fn delete(&self, shard: Shard, id: CommandId) -> Result<(), StoreError> {
         let mut pipeline = redis::pipe();
         pipeline.atomic();
-        if let Some(stored) = self.command(id).await? {
+        // A record that cannot be read goes too; what it left in an index is passed over there.
+        if let Ok(Some(stored)) = self.command(id).await {
             let command = stored.command;
             pipeline
                 .zrem(

@@ -203,7 +203,7 @@ fn outcome(mut report: ExecutionReport) -> Outcome {
             ServerOutcome::Failed(fault) => faults.push(fault),
             ServerOutcome::Unknown => unknown = true,
             ServerOutcome::Done(one) => {
-                evidence = Some(evidence.map_or(*one, |weakest: Evidence| weakest.min(*one)))
+                evidence = Some(evidence.map_or(*one, |weakest: Evidence| weakest.min(*one)));
             }
         }
     }

@@ -22,6 +22,8 @@ use crate::{
 
 /// Executions or commands in one step of a sweep.
 const STEP: isize = 500;
+/// Steps of deleting in one sweep of a shard.
+const STEPS: u32 = 40;
 
 /// Sweeps on one replica.
 pub struct Sweeper {
@@ -64,8 +66,19 @@ impl Sweeper {
             for participant in &participants {
                 self.end_silence(shard, participant).await?;
             }
+            self.retire(shard).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes until nothing is due, within a bound that leaves time for the rest.
+    async fn retire(&self, shard: Shard) -> Result<(), StoreError> {
+        for _ in 0..STEPS {
             let retired = self.tracker.store.retire(shard, now(), STEP).await?;
             counter!(names::RETIRED_TOTAL).increment(retired as u64);
+            if retired < STEP.unsigned_abs() {
+                break;
+            }
         }
         Ok(())
     }

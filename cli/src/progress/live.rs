@@ -125,6 +125,8 @@ impl Progress for Live {
     fn finish(&mut self) {
         // What cannot be cleared is not on a terminal any more.
         let _ = self.screen.clear();
+        // A bar that is dropped unfinished would draw the whole block once more.
+        self.screen.set_draw_target(ProgressDrawTarget::hidden());
     }
 
     fn told(&self) -> Told {

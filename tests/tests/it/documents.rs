@@ -1,28 +1,27 @@
 //! The documents that others build on: they say what the programs do, no more and no less.
 
+mod examples;
 mod schema;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use ::amqp::{
     LinkSettings, Provisioner, QueueLimits, Topology,
-    envelope::{
-        DISPATCH_TYPE, Dispatch, ExecutionReport, NativeOrder, Order, OrderedServer, REPORT_TYPE,
-        Report, ReportedOutcome,
-    },
+    envelope::{DISPATCH_TYPE, Dispatch, Order, REPORT_TYPE, Report, ReportedOutcome},
 };
 use anyhow::{Context, Result};
 use domain::{
-    Evidence, Fault, Finding, NativeCall, Outcome, ServerResult, Timestamp,
-    fault::{Again, FaultCode, Side},
-    result::SelectorFinding,
+    Finding,
+    fault::{Again, FaultCode},
 };
-use serde::Serialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use service::telemetry::differences;
 use tests::{prefix, rabbitmq::Management, shared};
 
-use self::schema::Schemas;
+use self::{
+    examples::{FAULT_CODES, dispatch, fault, orders, report, reports, results},
+    schema::Schemas,
+};
 
 /// Operators set alerts on what `docs/metrics.md` lists.
 #[test]
@@ -204,150 +203,7 @@ fn path(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// One with everything, one with nothing that may be absent.
-fn orders() -> Result<[Order; 2]> {
-    let call = NativeCall {
-        body: Some("{}".to_owned()),
-        ..NativeCall::new("PURGE", Some("www.example.com"), "/a?b=c", vec![0, 1])
-            .header("x-purge-tags", "a b")
-    };
-    let server = |address: &str| -> Result<_> {
-        Ok(OrderedServer {
-            id: "b-1".parse()?,
-            address: address.parse()?,
-        })
-    };
-    let full = Order {
-        execution: EXECUTION.parse()?,
-        sequence: 7,
-        configuration: "shop".parse()?,
-        operation: "purge".to_owned(),
-        repeatable: true,
-        accepted_at: Timestamp::from_millis(1_700_000_000_000),
-        traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
-        native: vec![NativeOrder {
-            dialect: "varnish".parse()?,
-            servers: vec![server("cache-1.example:80")?, server("[2001:db8::1]:8080")?],
-            calls: vec![call, NativeCall::new("BAN", None, "/", vec![])],
-        }],
-    };
-    let bare = Order {
-        traceparent: None,
-        native: Vec::new(),
-        ..full.clone()
-    };
-    Ok([full, bare])
-}
-
-const EXECUTION: &str = "0198c5a2-7a1e-7c3e-9d54-3b1f0c7d2e11_b";
-
-fn dispatch(order: &Order) -> Result<Value> {
-    let order: Box<RawValue> = serde_json::value::to_raw_value(order)?;
-    value(&Dispatch {
-        participant: "b".parse()?,
-        executions: vec![&order],
-    })
-}
-
-/// Every outcome, fault, finding and evidence that there is.
-fn reports() -> Result<Vec<Report>> {
-    let mut outcomes = vec![
-        ReportedOutcome::Running {
-            job: "job 1".to_owned(),
-        },
-        ReportedOutcome::Unknown,
-    ];
-    outcomes.extend(Evidence::ALL.map(ReportedOutcome::Done));
-    for code in FAULT_CODES {
-        for again in [Again::Never, Again::Soon, Again::AfterSeconds(30)] {
-            outcomes.push(ReportedOutcome::Failed(fault(code, again)));
-        }
-    }
-    outcomes
-        .into_iter()
-        .map(|outcome| report(outcome, results()?))
-        .collect()
-}
-
-const FAULT_CODES: [FaultCode; 11] = [
-    FaultCode::Unreachable,
-    FaultCode::TimedOut,
-    FaultCode::Refused,
-    FaultCode::Unauthorized,
-    FaultCode::Throttled,
-    FaultCode::NativeError,
-    FaultCode::UnreadableAnswer,
-    FaultCode::AddressNotAllowed,
-    FaultCode::UnreadableOrder,
-    FaultCode::OriginError,
-    FaultCode::Several,
-];
-
-fn fault(code: FaultCode, again: Again) -> Fault {
-    Fault::new(code, Side::Participant, again, "it said no")
-}
-
-fn report(outcome: ReportedOutcome, results: Vec<ServerResult>) -> Result<Report> {
-    Ok(Report {
-        participant: "b".parse()?,
-        executions: vec![ExecutionReport {
-            execution: EXECUTION.parse()?,
-            outcome,
-            results,
-            reported_at: Timestamp::from_millis(1_700_000_000_000),
-        }],
-    })
-}
-
-fn results() -> Result<Vec<ServerResult>> {
-    let findings = [
-        Finding::Accepted,
-        Finding::Removed(Some(3)),
-        Finding::Removed(None),
-        Finding::Invalidated(Some(0)),
-        Finding::Invalidated(None),
-        Finding::Banned,
-        Finding::NothingHeld,
-        Finding::Stored,
-        Finding::AlreadyThere,
-        Finding::TooLarge,
-        Finding::RefusedByRules,
-        Finding::OriginStatus(503),
-    ];
-    let findings: Vec<_> = (0..)
-        .zip(findings)
-        .map(|(selector, finding)| SelectorFinding { selector, finding })
-        .collect();
-    let mut outcomes = vec![Outcome::Done(Evidence::Reported), Outcome::Unknown];
-    for side in [
-        Side::Originator,
-        Side::Participant,
-        Side::Origin,
-        Side::Federation,
-    ] {
-        let fault = Fault::new(FaultCode::Refused, side, Again::Never, "");
-        outcomes.push(Outcome::Failed(fault));
-    }
-    outcomes
-        .into_iter()
-        .map(|outcome| {
-            Ok(ServerResult {
-                server: "b-1".parse()?,
-                outcome,
-                findings: findings.clone(),
-                attempts: 2,
-                took_ms: 15,
-            })
-        })
-        .collect()
-}
-
-/// Through text, as it travels.
-fn value(message: &impl Serialize) -> Result<Value> {
-    Ok(serde_json::from_str(&serde_json::to_string(message)?)?)
-}
-
-/// The variants above are all: a new one does not compile until it is named here, and then it belongs into the lists.
+/// The examples have all variants: a new one does not compile until it is named here, and then it belongs into the lists.
 #[test]
 fn no_variant_is_left_out_of_the_examples() -> Result<()> {
     let mut words: BTreeMap<&str, u32> = BTreeMap::new();

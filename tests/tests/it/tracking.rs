@@ -97,15 +97,19 @@ async fn a_settled_execution_stays() -> Result<()> {
     let command = stage.owner.submit(purge(&[URL])).await?;
     let (delivery, orders) = stage.a.next().await?;
     let fault = Fault::participant(FaultCode::Refused, Again::Never, "no");
+    let running = || ReportedOutcome::Running {
+        job: "j1".to_owned(),
+    };
+    stage.a.report(&orders[0], running()).await?;
+    becomes(&stage.owner, &command.id, v1::ExecutionState::Running).await?;
+    stage
+        .a
+        .report(&orders[0], ReportedOutcome::Done(Evidence::Acknowledged))
+        .await?;
+    becomes(&stage.owner, &command.id, v1::ExecutionState::Done).await?;
     for outcome in [
-        ReportedOutcome::Running {
-            job: "j1".to_owned(),
-        },
-        ReportedOutcome::Done(Evidence::Acknowledged),
         ReportedOutcome::Failed(fault),
-        ReportedOutcome::Running {
-            job: "j1".to_owned(),
-        },
+        running(),
         ReportedOutcome::Done(Evidence::Verified),
         ReportedOutcome::Done(Evidence::Reported),
         ReportedOutcome::Unknown,
