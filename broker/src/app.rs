@@ -112,91 +112,89 @@ impl Replica {
         })
     }
 
+    /// Starts every part, those that take in last.
     fn start(self, shutdown: &Shutdown) {
-        let token = shutdown.token();
         let (watchers, wakers) = (Arc::<Watchers>::default(), Wakers::default());
         let services = self.services(&watchers, shutdown);
-        let Self {
-            config,
-            name,
-            readiness,
-            signals,
-            metrics,
-            store,
-            follower,
-            directory,
-            publisher,
-            topology,
-            ..
-        } = self;
+        self.start_tracking(&watchers, &wakers, shutdown);
+        self.start_dispatch(wakers, shutdown);
+        let token = shutdown.token();
         shutdown.spawn(
             "directory",
-            follower.run(token.clone(), BackoffSettings::default()),
+            self.follower.run(token.clone(), BackoffSettings::default()),
         );
         shutdown.spawn(
-            "hearing",
-            track::hear(
-                store.clone(),
-                Arc::clone(&watchers),
-                wakers.clone(),
-                token.clone(),
-            ),
+            "grpc",
+            ingress::serve(self.config.listen, self.config.limits, services, token),
+        );
+        self.signals.start(self.metrics, self.readiness, shutdown);
+    }
+
+    /// What comes back: reports, silence, and what other replicas did.
+    fn start_tracking(&self, watchers: &Arc<Watchers>, wakers: &Wakers, shutdown: &Shutdown) {
+        let (token, config) = (shutdown.token(), &self.config);
+        let hearing = track::hear(
+            self.store.clone(),
+            Arc::clone(watchers),
+            wakers.clone(),
+            token.clone(),
+        );
+        shutdown.spawn("hearing", hearing);
+        let condition = self.readiness.condition("store");
+        shutdown.spawn(
+            "store readiness",
+            watch_store(self.store.clone(), condition, token.clone()),
         );
         let tracker = Tracker {
-            store: store.clone(),
+            store: self.store.clone(),
             deadlines: config.deadlines.clone(),
             retention: config.store.retention,
         };
-        let consumer = reports_consumer(&config, &name, &topology, &token);
+        let consumer = reports_consumer(config, &self.name, &self.topology, &token);
         watch_link(
             shutdown,
-            readiness.condition("rabbitmq reports"),
+            self.readiness.condition("rabbitmq reports"),
             consumer.state(),
-        );
-        let condition = readiness.condition("store");
-        shutdown.spawn(
-            "store readiness",
-            watch_store(store.clone(), condition, token.clone()),
-        );
-        watch_link(
-            shutdown,
-            readiness.condition("rabbitmq publish"),
-            publisher.state(),
-        );
-        shutdown.spawn(
-            "publisher",
-            keep_connected(publisher.clone(), token.clone()),
         );
         let reports = Reports {
             tracker: tracker.clone(),
-            topology: topology.clone(),
+            topology: self.topology.clone(),
         };
         shutdown.spawn("reports", reports.run(consumer, token.clone()));
-        let every = config.deadlines.sweep_every;
-        let sweeper = Sweeper {
-            tracker,
-            directory: Arc::clone(&directory),
-            every,
-        };
-        shutdown.spawn("sweeper", sweeper.run(token.clone()));
-        let dispatcher = Dispatcher::new(
-            dispatch::Shared {
-                store,
-                directory,
-                publisher,
-                topology,
-                outbox: config.outbox.clone(),
-                deadlines: config.deadlines.clone(),
-                replica: name,
-            },
-            wakers,
-        );
-        shutdown.spawn("dispatcher", dispatcher.run(token.clone()));
+        let (directory, every) = (Arc::clone(&self.directory), config.deadlines.sweep_every);
         shutdown.spawn(
-            "grpc",
-            ingress::serve(config.listen, config.limits, services, token),
+            "sweeper",
+            Sweeper {
+                tracker,
+                directory,
+                every,
+            }
+            .run(token),
         );
-        signals.start(metrics, readiness, shutdown);
+    }
+
+    /// What goes out.
+    fn start_dispatch(&self, wakers: Wakers, shutdown: &Shutdown) {
+        let token = shutdown.token();
+        watch_link(
+            shutdown,
+            self.readiness.condition("rabbitmq publish"),
+            self.publisher.state(),
+        );
+        shutdown.spawn(
+            "publisher",
+            keep_connected(self.publisher.clone(), token.clone()),
+        );
+        let shared = dispatch::Shared {
+            store: self.store.clone(),
+            directory: Arc::clone(&self.directory),
+            publisher: self.publisher.clone(),
+            topology: self.topology.clone(),
+            outbox: self.config.outbox.clone(),
+            deadlines: self.config.deadlines.clone(),
+            replica: self.name.clone(),
+        };
+        shutdown.spawn("dispatcher", Dispatcher::new(shared, wakers).run(token));
     }
 
     fn services(&self, watchers: &Arc<Watchers>, shutdown: &Shutdown) -> Services {

@@ -88,16 +88,6 @@ impl ContentUrl {
     pub fn path_and_query(&self) -> &str {
         &self.url[url::Position::BeforePath..url::Position::AfterQuery]
     }
-
-    /// Whether the scheme is `https`.
-    pub fn is_https(&self) -> bool {
-        self.url.scheme() == "https"
-    }
-
-    /// The port where it is not the scheme's default.
-    pub fn port(&self) -> Option<u16> {
-        self.url.port()
-    }
 }
 
 impl FromStr for ContentUrl {

@@ -157,18 +157,6 @@ impl Overall {
             Self::Cancelled => "cancelled",
         }
     }
-
-    /// The state of RFC 8007, section 5.2.3, that says the same to a CDNI peer; there a part that failed fails the whole.
-    pub const fn cdni(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Active => "active",
-            Self::Complete => "complete",
-            Self::Processed => "processed",
-            Self::Partial | Self::Failed => "failed",
-            Self::Cancelled => "canceled",
-        }
-    }
 }
 
 #[cfg(test)]

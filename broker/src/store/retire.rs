@@ -23,12 +23,11 @@ impl Store {
         );
         let ids: Vec<String> = self.redis.command(&due).await?;
         for id in &ids {
-            match id.parse() {
-                Ok(id) => self.delete(shard, id).await?,
-                Err(_) => {
-                    let key = self.keys.retire(shard);
-                    self.redis.command::<()>(&redis::Cmd::zrem(key, id)).await?;
-                }
+            if let Ok(id) = id.parse() {
+                self.delete(shard, id).await?;
+            } else {
+                let key = self.keys.retire(shard);
+                self.redis.command::<()>(&redis::Cmd::zrem(key, id)).await?;
             }
         }
         Ok(ids.len())
