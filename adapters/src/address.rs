@@ -81,7 +81,7 @@ impl FromStr for AllowedAddress {
 }
 
 fn rule() -> BrokenRule {
-    BrokenRule::new("must be a network, an address or a host name, with a port or without")
+    BrokenRule::new("must be a network, or an address or a host name with a port or without")
 }
 
 impl AllowedAddress {
@@ -272,7 +272,16 @@ mod tests {
     /// What a list may hold.
     #[test]
     fn an_entry_is_a_network_an_address_or_a_name() {
-        for wrong in ["", "a b", "10.0.0.0/33", "http://a", "a:b", "a:99999", "*"] {
+        for wrong in [
+            "",
+            "a b",
+            "10.0.0.0/33",
+            "10.0.0.0/8:80",
+            "http://a",
+            "a:b",
+            "a:99999",
+            "*",
+        ] {
             assert!(wrong.parse::<AllowedAddress>().is_err(), "{wrong}");
         }
     }

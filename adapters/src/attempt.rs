@@ -26,8 +26,10 @@ pub(crate) enum Reply {
 pub(crate) enum End {
     /// With an answer, the last of them.
     Judged(Verdict),
-    /// Without one.
+    /// Nothing was sent in the last try.
     Failed(Fault),
+    /// The last try was sent, and had no whole answer.
+    Lost(Fault),
     /// Without one, and it may not be repeated to find out.
     Unknown,
 }
@@ -96,7 +98,8 @@ impl Attempt {
             (Some(pause), _) => Next::Again(pause),
             (None, Reply::Judged(verdict)) => Next::Ended(End::Judged(verdict)),
             (None, Reply::Lost(_)) if !self.repeatable => Next::Ended(End::Unknown),
-            (None, Reply::Unsent(fault) | Reply::Lost(fault)) => Next::Ended(End::Failed(fault)),
+            (None, Reply::Unsent(fault)) => Next::Ended(End::Failed(fault)),
+            (None, Reply::Lost(fault)) => Next::Ended(End::Lost(fault)),
         }
     }
 
@@ -170,7 +173,7 @@ mod tests {
             pause(attempt.next(Reply::Unsent(fault(Again::Soon)))) <= Duration::from_millis(200)
         );
         let last = end(attempt.next(Reply::Lost(fault(Again::Soon))));
-        assert_eq!((last, attempt.made()), (End::Failed(fault(Again::Soon)), 3));
+        assert_eq!((last, attempt.made()), (End::Lost(fault(Again::Soon)), 3));
     }
 
     /// What would fail the same way is not tried again, and what is done is done.

@@ -26,6 +26,8 @@ use crate::{
 
 /// The name of the operation whose answers are whole objects.
 const LOAD: &str = "load";
+/// Calls without a whole answer, one after the other, after which a server is left alone.
+const UNANSWERED_LIMIT: u32 = 3;
 
 /// Tells caches.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ struct Telling<'a> {
     limits: CallLimits,
     repeatable: bool,
     trace: &'a TraceContext,
+    /// Whether the order is still ours; otherwise another adapter may have it by now.
+    is_current: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// One server's part so far.
@@ -51,6 +55,8 @@ struct Part {
     evidence: Option<Evidence>,
     fault: Option<Fault>,
     unknown: bool,
+    /// Calls without a whole answer since the last one that had one.
+    unanswered: u32,
 }
 
 impl Caches {
@@ -87,8 +93,14 @@ impl Caches {
         })
     }
 
-    /// Tells every server of the order; one result each.
-    pub async fn carry_out(&self, order: &Order, trace: &TraceContext) -> Vec<ServerResult> {
+    /// Tells every server of the order; one result each. Asks before every try whether the order is current, and leaves
+    /// the rest once it is not: then there are no results.
+    pub async fn carry_out(
+        &self,
+        order: &Order,
+        trace: &TraceContext,
+        is_current: &(dyn Fn() -> bool + Sync),
+    ) -> Option<Vec<ServerResult>> {
         let limits = if order.operation == LOAD {
             self.load
         } else {
@@ -98,6 +110,7 @@ impl Caches {
             limits,
             repeatable: order.repeatable,
             trace,
+            is_current,
         };
         let each = order.native.iter().flat_map(|native| {
             let servers = native.servers.iter();
@@ -109,22 +122,25 @@ impl Caches {
             .collect();
         stream::iter(parts)
             .buffered(self.servers_at_once)
-            .collect()
+            .collect::<Vec<_>>()
             .await
+            .into_iter()
+            .collect()
     }
 
+    /// `None` where the order was left.
     async fn tell(
         &self,
         telling: &Telling<'_>,
         native: &NativeOrder,
         server: &OrderedServer,
-    ) -> ServerResult {
+    ) -> Option<ServerResult> {
         let began = Instant::now();
         let mut part = Part::new(server);
         match dialect_of(native) {
             Ok(dialect) => {
                 for call in &native.calls {
-                    let (end, attempts) = self.call(telling, dialect, call, server).await;
+                    let (end, attempts) = self.call(telling, dialect, call, server).await?;
                     part.result.attempts += attempts;
                     if !part.take(call, end) {
                         break;
@@ -133,25 +149,26 @@ impl Caches {
             }
             Err(fault) => part.fail(fault),
         }
-        part.end(began.elapsed())
+        Some(part.end(began.elapsed()))
     }
 
-    /// Makes one call, as often as it takes; also says how often that was.
+    /// Makes one call, as often as it takes; also says how often that was. `None` where it was left.
     async fn call(
         &self,
         telling: &Telling<'_>,
         dialect: &dyn Dialect,
         call: &NativeCall,
         server: &OrderedServer,
-    ) -> (End, u32) {
+    ) -> Option<(End, u32)> {
         let mut attempt = Attempt::new(self.attempts, telling.repeatable);
-        loop {
+        while (telling.is_current)() {
             let reply = self.call_once(telling, dialect, call, server).await;
             match attempt.next(reply) {
                 Next::Again(pause) => sleep(pause).await,
-                Next::Ended(end) => return (end, attempt.made()),
+                Next::Ended(end) => return Some((end, attempt.made())),
             }
         }
+        None
     }
 
     async fn call_once(
@@ -165,12 +182,12 @@ impl Caches {
             Ok(address) => address,
             Err(fault) => return Reply::Unsent(fault),
         };
-        let url = format!("http://{address}{}", call.path);
+        let base = format!("http://{address}");
         let trace = trace_header(&telling.trace.child().to_string());
         // We connect to the address that was checked, and call the server by the name that it is known by.
         let (host, headers) = (Some(server.address.as_str()), trace.as_slice());
         let to = Target {
-            url: &url,
+            base: &base,
             host,
             headers,
         };
@@ -218,13 +235,43 @@ impl Part {
             evidence: None,
             fault: None,
             unknown: false,
+            unanswered: 0,
         }
     }
 
     /// Takes the end of one call, and says whether the next one makes sense.
     fn take(&mut self, call: &NativeCall, end: End) -> bool {
         match end {
-            End::Judged(Verdict::Done { evidence, finding }) => {
+            End::Judged(verdict) => {
+                self.unanswered = 0;
+                self.judged(call, verdict)
+            }
+            // Nobody is there, or we may not go there. Any other fault is this call's own.
+            End::Failed(fault) => {
+                let code = fault.code;
+                self.fail(fault);
+                !matches!(code, FaultCode::Unreachable | FaultCode::AddressNotAllowed)
+            }
+            End::Lost(fault) => {
+                self.fail(fault);
+                self.goes_on_unanswered()
+            }
+            End::Unknown => {
+                self.unknown = true;
+                self.goes_on_unanswered()
+            }
+        }
+    }
+
+    /// One call more without a whole answer: the next one may have one, but not every call is worth its time.
+    fn goes_on_unanswered(&mut self) -> bool {
+        self.unanswered += 1;
+        self.unanswered < UNANSWERED_LIMIT
+    }
+
+    fn judged(&mut self, call: &NativeCall, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Done { evidence, finding } => {
                 self.result.found(&call.selectors, &finding);
                 self.evidence = Some(
                     self.evidence
@@ -233,7 +280,7 @@ impl Part {
                 true
             }
             // The server lives and has spoken about this one; the others are told nevertheless.
-            End::Judged(Verdict::Failed { fault, finding }) => {
+            Verdict::Failed { fault, finding } => {
                 if let Some(finding) = finding {
                     self.result.found(&call.selectors, &finding);
                 }
@@ -241,7 +288,7 @@ impl Part {
                 self.fail(fault);
                 usable
             }
-            End::Judged(Verdict::Running { job }) => {
+            Verdict::Running { job } => {
                 let message =
                     format!("a server named a job ({job}), and servers are not asked again");
                 self.fail(Fault::participant(
@@ -250,14 +297,6 @@ impl Part {
                     &message,
                 ));
                 true
-            }
-            End::Failed(fault) => {
-                self.fail(fault);
-                false
-            }
-            End::Unknown => {
-                self.unknown = true;
-                false
             }
         }
     }

@@ -1,6 +1,6 @@
 //! One request to a native system and its whole answer.
 //!
-//! Invariant: it goes to the address that it was given: no redirects, no proxies, no cookies. An answer takes at most its
+//! Invariant: it goes to the address that it was given, whatever the call says: no redirects, no proxies, no cookies. An answer takes at most its
 //! limits of bytes and time, and never more memory than is kept of it.
 //! Not here: what an answer means (`dialects`), and whether to try again (`attempt`).
 
@@ -13,7 +13,10 @@ use domain::{
 };
 use reqwest::{
     Body, Client, Method, Request, Response,
-    header::{HOST, HeaderMap, HeaderName, HeaderValue},
+    header::{
+        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue,
+        TRANSFER_ENCODING,
+    },
     redirect::Policy,
 };
 use service::{exit::Chain, trace::TRACEPARENT};
@@ -24,11 +27,20 @@ use url::Url;
 /// Bytes of a cache's answer that are kept for the dialect to judge; the rest is only counted.
 pub(crate) const KEPT_FOR_JUDGING: usize = 4_096;
 
+/// Headers that are ours to write. An order that brings one is refused.
+const OUR_HEADERS: [HeaderName; 5] = [
+    HOST,
+    AUTHORIZATION,
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    CONNECTION,
+];
+
 /// Where a call goes, and what goes with it.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
-    /// Where we connect, and the path.
-    pub(crate) url: &'a str,
+    /// Where we connect, and what comes before the call's path; without a slash at its end.
+    pub(crate) base: &'a str,
     /// The name of who is called, where the call itself names no host.
     pub(crate) host: Option<&'a str>,
     /// Headers besides those of the call.
@@ -54,6 +66,9 @@ pub(crate) enum CallError {
     /// The order's call is no request that HTTP can carry.
     #[error("the order's call is no HTTP request: {0}")]
     Malformed(&'static str),
+    /// The order's call would lead away from where it is to go.
+    #[error("the path of the order's call leads away from its address")]
+    Elsewhere,
     /// Nothing was sent.
     #[error("cannot connect")]
     NotConnected(#[source] reqwest::Error),
@@ -71,13 +86,17 @@ pub(crate) enum CallError {
 impl CallError {
     /// Whether the native system has certainly not heard of it.
     pub(crate) fn is_unsent(&self) -> bool {
-        matches!(self, Self::Malformed(_) | Self::NotConnected(_))
+        matches!(
+            self,
+            Self::Malformed(_) | Self::Elsewhere | Self::NotConnected(_)
+        )
     }
 
     /// The same as a fault.
     pub(crate) fn fault(&self) -> Fault {
         let (code, again) = match self {
             Self::Malformed(_) => (FaultCode::UnreadableOrder, Again::Never),
+            Self::Elsewhere => (FaultCode::AddressNotAllowed, Again::Never),
             Self::NotConnected(_) | Self::Broken(_) => (FaultCode::Unreachable, Again::Soon),
             Self::TimedOut(_) => (FaultCode::TimedOut, Again::Soon),
             Self::TooLong(_) => (FaultCode::UnreadableAnswer, Again::Never),
@@ -132,7 +151,7 @@ pub(crate) fn trace_header(traceparent: &str) -> Option<(HeaderName, HeaderValue
 
 fn request(to: &Target<'_>, call: &NativeCall) -> Result<Request, CallError> {
     let method = Method::from_str(&call.method).map_err(|_| CallError::Malformed("its method"))?;
-    let url = Url::parse(to.url).map_err(|_| CallError::Malformed("its path"))?;
+    let url = url(to.base, &call.path)?;
     let mut request = Request::new(method, url);
     let headers = request.headers_mut();
     headers.extend(to.headers.iter().cloned());
@@ -147,8 +166,31 @@ fn request(to: &Target<'_>, call: &NativeCall) -> Result<Request, CallError> {
     Ok(request)
 }
 
+/// The path below the base, and never anything but the base's scheme, host and port.
+fn url(base: &str, path: &str) -> Result<Url, CallError> {
+    if !path.starts_with('/') || path.starts_with("//") {
+        return Err(CallError::Elsewhere);
+    }
+    let whole = format!("{base}{path}");
+    let base = Url::parse(base).map_err(|_| CallError::Malformed("its address"))?;
+    let url = Url::parse(&whole).map_err(|_| CallError::Malformed("its path"))?;
+    // `..` must not lead out of the base either.
+    let below = format!("{}/", base.path().trim_end_matches('/'));
+    let same = url.scheme() == base.scheme() && url.authority() == base.authority();
+    if same && url.path().starts_with(&below) {
+        Ok(url)
+    } else {
+        Err(CallError::Elsewhere)
+    }
+}
+
 fn add(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), CallError> {
     let name = HeaderName::from_str(name).map_err(|_| CallError::Malformed("a header's name"))?;
+    if OUR_HEADERS.contains(&name) {
+        return Err(CallError::Malformed(
+            "a header that is not the order's to set",
+        ));
+    }
     let value =
         HeaderValue::from_str(value).map_err(|_| CallError::Malformed("a header's value"))?;
     headers.append(name, value);
@@ -187,3 +229,6 @@ async fn read(mut response: Response, limits: CallLimits) -> Result<Answer, Call
         body: String::from_utf8_lossy(&kept).into_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests;

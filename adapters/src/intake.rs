@@ -45,7 +45,7 @@ enum Read {
     Order(Box<Order>),
     /// It cannot be carried out, but it can be reported.
     Faulty(ExecutionId, Fault),
-    /// Not even that.
+    /// Not even that: it is counted and logged, and nobody can be told. Its execution ends `unanswered` at the broker.
     Unreadable(String),
 }
 
@@ -166,8 +166,11 @@ impl Intake {
                     .await
             }
             Read::Unreadable(why) => {
-                metrics::unreadable(Unreadable::Order);
-                warn!(reason = why, "an order cannot be read, nor whose it is");
+                metrics::unreadable(Unreadable::Unidentified);
+                warn!(
+                    reason = why,
+                    "an order cannot be read, nor whose it is; it ends unanswered"
+                );
                 receipt.reported();
                 Ok(())
             }

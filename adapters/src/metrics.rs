@@ -76,7 +76,7 @@ pub const TABLE: &[Description] = &[
         Kind::Counter,
         Unit::Count,
         &["what"],
-        "Messages and orders that could not be read.",
+        "Messages and orders that could not be read; an `unidentified-order` ends unanswered.",
     ),
     row(
         ANSWERED,
@@ -143,6 +143,8 @@ pub(crate) enum Unreadable {
     Message,
     /// One order among others.
     Order,
+    /// One order among others that cannot even be reported.
+    Unidentified,
 }
 
 pub(crate) fn execution(outcome: &ReportedOutcome) {
@@ -177,6 +179,7 @@ pub(crate) fn unreadable(what: Unreadable) {
     let what = match what {
         Unreadable::Message => "message",
         Unreadable::Order => "order",
+        Unreadable::Unidentified => "unidentified-order",
     };
     counter!(UNREADABLE, "what" => what).increment(1);
 }

@@ -1,10 +1,17 @@
 //! Reports on their way to the broker: gathered while the last message waits for its confirm, published, confirmed.
 //!
 //! Invariant: nothing is dropped. A message that RabbitMQ did not take is published again, with the same id, for as long as
-//! it takes; meanwhile deliveries stay unsettled, and so nothing new comes in.
+//! it takes; meanwhile deliveries stay unsettled, and so nothing new comes in. A report that RabbitMQ will not have is set
+//! aside and tried between the others, so that it keeps nobody else from being heard.
 //! Not here: what is reported, and acknowledging (`receipt`).
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod short;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use amqp::{
     Message, PublishError, Publisher,
@@ -13,16 +20,45 @@ use amqp::{
 };
 use domain::{ParticipantId, Timestamp};
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use service::{backoff::Backoff, exit::Chain};
-use tokio::{sync::mpsc, time::sleep};
-use tracing::warn;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout_at},
+};
+use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::{config, metrics, receipt::Receipt};
 
 /// What the messages say about who sent them.
 const APP_ID: &str = concat!("adapter/", env!("CARGO_PKG_VERSION"));
+
+/// Reports that are set aside at most. When there are more, RabbitMQ takes nothing at all, and we wait for it.
+const ASIDE_LIMIT: usize = 16;
+
+/// Takes messages; RabbitMQ, but in tests.
+pub(crate) trait Outlet: Send + Sync {
+    /// Returns once it is confirmed.
+    fn publish(
+        &self,
+        exchange: &str,
+        message: &Message,
+    ) -> impl Future<Output = Result<(), PublishError>> + Send;
+
+    /// Nothing more comes.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+impl Outlet for Publisher {
+    async fn publish(&self, exchange: &str, message: &Message) -> Result<(), PublishError> {
+        Self::publish(self, exchange, "", message).await
+    }
+
+    async fn close(self) {
+        Self::close(&self).await;
+    }
+}
 
 /// One execution's report.
 #[derive(Debug)]
@@ -36,15 +72,14 @@ pub(crate) struct Reportable {
 }
 
 impl Reportable {
-    /// Writes the report down.
+    /// Writes the report down, as much of it as fits.
     pub(crate) fn new(
         report: &ExecutionReport,
         traceparent: Option<String>,
         receipt: Option<Receipt>,
     ) -> Self {
-        let report = to_raw_value(report).expect("a report's maps have text for their keys");
         Self {
-            report: report.into(),
+            report: short::written(report, short::EXECUTION_BYTES).into(),
             traceparent,
             receipt,
         }
@@ -59,19 +94,23 @@ struct Body<'a> {
 }
 
 /// Publishes reports until all who can report are gone.
-pub(crate) struct Reporter {
-    publisher: Publisher,
+pub(crate) struct Reporter<P = Publisher> {
+    publisher: P,
     exchange: String,
     participant: ParticipantId,
     settings: config::Report,
     reports: mpsc::Receiver<Reportable>,
+    /// What RabbitMQ would not have; the next to be tried is the first.
+    aside: VecDeque<Reportable>,
+    /// When.
+    aside_due: Instant,
 }
 
-impl Reporter {
+impl<P: Outlet> Reporter<P> {
     /// Publishes to the participant's own entry exchange.
     pub(crate) fn new(
         configuration: &config::Configuration,
-        publisher: Publisher,
+        publisher: P,
         reports: mpsc::Receiver<Reportable>,
     ) -> Self {
         let participant = configuration.participant.clone();
@@ -83,6 +122,8 @@ impl Reporter {
             participant,
             settings,
             reports,
+            aside: VecDeque::new(),
+            aside_due: Instant::now(),
         }
     }
 
@@ -92,18 +133,70 @@ impl Reporter {
         while self.gather(&mut gathered).await {
             let fitting = fitting(&gathered, self.settings.bytes_per_message);
             let rest = gathered.split_off(fitting);
-            self.publish(&gathered).await;
-            confirmed(gathered);
+            self.deliver(gathered).await;
             gathered = rest;
+            self.retry_aside().await;
         }
+        self.give_up_aside().await;
         self.publisher.close().await;
+    }
+
+    /// All together, or one by one where RabbitMQ will not have them together.
+    async fn deliver(&mut self, reports: Vec<Reportable>) {
+        if reports.len() > 1 && self.publish(&reports).await {
+            return confirmed(reports);
+        }
+        for one in reports {
+            self.deliver_one(one).await;
+        }
+    }
+
+    async fn deliver_one(&mut self, report: Reportable) {
+        let report = vec![report];
+        if self.publish(&report).await {
+            return confirmed(report);
+        }
+        self.aside_due = Instant::now() + self.settings.pause.max;
+        self.aside.extend(report);
+    }
+
+    /// Tries one of those that were set aside, now and then.
+    async fn retry_aside(&mut self) {
+        if self.aside_due <= Instant::now()
+            && let Some(one) = self.aside.pop_front()
+        {
+            self.deliver_one(one).await;
+        }
+    }
+
+    /// A last try. What still waits for its receipt is delivered and answered again later; a job's end is lost.
+    async fn give_up_aside(&mut self) {
+        for one in std::mem::take(&mut self.aside) {
+            let message = self.message(std::slice::from_ref(&one));
+            match self.publisher.publish(&self.exchange, &message).await {
+                Ok(()) => confirmed(vec![one]),
+                Err(error) => error!(
+                    message.id = message.message_id,
+                    error = %Chain(&error),
+                    "a report was never taken; its execution may end unanswered"
+                ),
+            }
+        }
     }
 
     /// Takes what is there, and waits only if that is nothing. `false` at the end.
     async fn gather(&mut self, gathered: &mut Vec<Reportable>) -> bool {
         let most = self.settings.executions_per_message;
         if gathered.is_empty() {
-            return self.reports.recv_many(gathered, most).await > 0;
+            let receiving = self.reports.recv_many(gathered, most);
+            if self.aside.is_empty() {
+                return receiving.await > 0;
+            }
+            // Nothing came in time: there is still what was set aside.
+            return timeout_at(self.aside_due, receiving)
+                .await
+                .is_ok_and(|count| count > 0)
+                || !self.reports.is_closed();
         }
         while gathered.len() < most
             && let Ok(report) = self.reports.try_recv()
@@ -113,15 +206,20 @@ impl Reporter {
         true
     }
 
-    async fn publish(&self, reports: &[Reportable]) {
+    /// Tries for as long as it takes. `false` where RabbitMQ will not have it, and there is room to set it aside.
+    async fn publish(&self, reports: &[Reportable]) -> bool {
         let message = self.message(reports);
         metrics::report_published(reports.len());
         let mut pauses = Backoff::new(self.settings.pause);
-        while let Err(error) = self.publisher.publish(&self.exchange, "", &message).await {
+        while let Err(error) = self.publisher.publish(&self.exchange, &message).await {
             let pause = pause_after(&error, pauses.next_delay());
             log(&message, &error, pause);
+            if is_final(&error) && self.aside.len() < ASIDE_LIMIT {
+                return false;
+            }
             sleep(pause).await;
         }
+        true
     }
 
     fn message(&self, reports: &[Reportable]) -> Message {
@@ -161,6 +259,14 @@ fn pause_after(error: &PublishError, own: Duration) -> Duration {
     }
 }
 
+/// Whether this message, as it is, will not be taken: too large, or for an exchange that is closed to us.
+fn is_final(error: &PublishError) -> bool {
+    matches!(
+        error,
+        PublishError::TooLong { .. } | PublishError::Denied { .. }
+    )
+}
+
 fn log(message: &Message, error: &PublishError, pause: Duration) {
     metrics::report_refused();
     warn!(
@@ -193,26 +299,4 @@ fn confirmed(reports: Vec<Reportable>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of_length(length: usize) -> Reportable {
-        let text = format!("\"{}\"", "x".repeat(length - 2));
-        let report = RawValue::from_string(text).unwrap().into();
-        Reportable {
-            report,
-            traceparent: None,
-            receipt: None,
-        }
-    }
-
-    /// A message that RabbitMQ would refuse for its size would be refused for ever.
-    #[test]
-    fn a_message_holds_what_fits_and_at_least_one() {
-        let reports = [of_length(400), of_length(400), of_length(400)];
-        assert_eq!(fitting(&reports, 1_000), 2);
-        assert_eq!(fitting(&reports, 10_000), 3);
-        assert_eq!(fitting(&reports, 100), 1);
-        assert_eq!(fitting(&[], 100), 0);
-    }
-}
+mod tests;

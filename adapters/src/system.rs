@@ -33,7 +33,7 @@ pub(crate) use self::{callback::Callbacks, poller::Poller};
 use crate::{
     attempt::{Attempt, AttemptLimits, End, Next, Reply},
     config,
-    http::{CallLimits, Http, Target, trace_header},
+    http::{CallError, CallLimits, Http, Target, trace_header},
     journal::Job,
     metrics,
 };
@@ -61,6 +61,16 @@ pub(crate) enum Submitted {
     Settled(Vec<ServerResult>),
     /// It is under way, and takes one of the places for jobs.
     Running(Job, OwnedSemaphorePermit),
+}
+
+/// What came of all tries of a submission.
+struct Tried {
+    end: End,
+    attempts: u32,
+    /// The last one.
+    answer: Option<Answer>,
+    /// Whether any try was sent and had no whole answer, so that it may have been taken.
+    lost: bool,
 }
 
 /// What the system says of a job.
@@ -180,15 +190,21 @@ impl System {
             order.traceparent.as_deref(),
             self.callback_header(order, &token),
         );
-        let (end, attempts, answer) = self.call(call, &headers).await;
-        let results = match (end, answer.as_ref().and_then(settled)) {
+        let tried = self.call(call, &headers).await;
+        let attempts = tried.attempts;
+        let results = match (tried.end, tried.answer.as_ref().and_then(settled)) {
             (End::Judged(Verdict::Running { job }), _) => {
                 return Submitted::Running(job_of(order, job, servers, token), place);
             }
             (_, Some(progress)) => progress.results(&servers),
-            (End::Judged(Verdict::Failed { fault, .. }) | End::Failed(fault), None) => {
-                all_failed(&servers, &fault, attempts)
+            // The system may have taken it, and may be at work on what nobody may do again.
+            (_, None) if tried.lost && !order.repeatable => {
+                all_ended(&servers, &Outcome::Unknown, attempts)
             }
+            (
+                End::Judged(Verdict::Failed { fault, .. }) | End::Failed(fault) | End::Lost(fault),
+                None,
+            ) => all_failed(&servers, &fault, attempts),
             (End::Judged(Verdict::Done { .. }) | End::Unknown, None) => {
                 let fault =
                     unreadable("the invocation system's answer says nothing of the servers");
@@ -199,21 +215,29 @@ impl System {
     }
 
     /// A submission may be repeated, whatever the operation: its id is the key.
-    async fn call(
-        &self,
-        call: &NativeCall,
-        headers: &[(HeaderName, HeaderValue)],
-    ) -> (End, u32, Option<Answer>) {
+    async fn call(&self, call: &NativeCall, headers: &[(HeaderName, HeaderValue)]) -> Tried {
+        let mut lost = false;
         let mut attempt = Attempt::new(self.attempts, true);
         loop {
             let answer = self.send(call, headers).await;
             let (reply, answer) = match answer {
                 Ok(answer) => (Reply::Judged(Canonical.judge(call, &answer)), Some(answer)),
-                Err(fault) => (Reply::Lost(fault), None),
+                Err(error) if error.is_unsent() => (Reply::Unsent(error.fault()), None),
+                Err(error) => {
+                    lost = true;
+                    (Reply::Lost(error.fault()), None)
+                }
             };
             match attempt.next(reply) {
                 Next::Again(pause) => sleep(pause).await,
-                Next::Ended(end) => return (end, attempt.made(), answer),
+                Next::Ended(end) => {
+                    return Tried {
+                        end,
+                        attempts: attempt.made(),
+                        answer,
+                        lost,
+                    };
+                }
             }
         }
     }
@@ -224,7 +248,7 @@ impl System {
         let headers = self.headers(job.traceparent.as_deref(), None);
         let answer = match self.send(&call, &headers).await {
             Ok(answer) => answer,
-            Err(fault) => return Asked::Silent(fault),
+            Err(error) => return Asked::Silent(error.fault()),
         };
         match (answer.status, Progress::read(&answer.body)) {
             (200, Ok(progress)) if progress.state == ProgressState::Settled => {
@@ -247,10 +271,9 @@ impl System {
         &self,
         call: &NativeCall,
         headers: &[(HeaderName, HeaderValue)],
-    ) -> Result<Answer, Fault> {
-        let url = format!("{}{}", self.base, call.path);
+    ) -> Result<Answer, CallError> {
         let to = Target {
-            url: &url,
+            base: &self.base,
             host: None,
             headers,
         };
@@ -258,7 +281,7 @@ impl System {
         let answer = self.http.send(&to, call, self.limits).await;
         let status = answer.as_ref().ok().map(|answer| answer.status);
         metrics::native_call(Canonical.name(), status, began.elapsed());
-        answer.map_err(|error| error.fault())
+        answer
     }
 
     fn headers(
@@ -296,9 +319,10 @@ fn submission(native: &[NativeOrder]) -> Result<&NativeCall, Fault> {
     match native {
         [NativeOrder { dialect, calls, .. }] if dialect.as_str() == Canonical.name() => {
             match calls.as_slice() {
-                [call] => Ok(call),
+                // Another host name at our address may be somebody else, and the call carries our token.
+                [call] if call.host.is_none() => Ok(call),
                 _ => Err(unreadable_order(
-                    "an order for an invocation system has one call",
+                    "an order for an invocation system has one call, and no host name",
                 )),
             }
         }
@@ -328,9 +352,13 @@ fn settled(answer: &Answer) -> Option<Progress> {
 /// The same failure for every server.
 fn all_failed(servers: &[ServerId], fault: &Fault, attempts: u32) -> Vec<ServerResult> {
     metrics::fault(fault.code);
+    all_ended(servers, &Outcome::Failed(fault.clone()), attempts)
+}
+
+fn all_ended(servers: &[ServerId], outcome: &Outcome, attempts: u32) -> Vec<ServerResult> {
     let result = |server: &ServerId| ServerResult {
         server: server.clone(),
-        outcome: Outcome::Failed(fault.clone()),
+        outcome: outcome.clone(),
         findings: Vec::new(),
         attempts,
         took_ms: 0,

@@ -119,7 +119,11 @@ impl Worker {
             self.journal.begin(&work.order.execution).await?;
         }
         let trace = TraceContext::continued(work.order.traceparent.as_deref(), None);
-        let results = caches.carry_out(&work.order, &trace).await;
+        let is_current = || work.receipt.is_current();
+        let Some(results) = caches.carry_out(&work.order, &trace, &is_current).await else {
+            debug!(execution.id = %work.order.execution, "left half-way for its next delivery");
+            return Ok(());
+        };
         self.finish(work, results, began).await
     }
 

@@ -33,7 +33,7 @@ sub vcl_recv {
     unset req.http.x-purged;
 
     # One spelling for each host name, and none that could mean something in a ban or a tag.
-    set req.http.host = regsub(req.http.host.lower(), ":[0-9]+$", "");
+    set req.http.host = regsub(req.http.host.lower(), "\.?(:[0-9]+)?$", "");
     if (req.http.host !~ "^[a-z0-9.-]+$") {
         return (synth(400, "The host name is malformed"));
     }
@@ -120,19 +120,29 @@ sub vcl_pass {
     set req.http.x-cache = "PASS";
 }
 
+# Puts the host name before each tag. After a 304 the headers are the stored object's, but for those that the 304 brought:
+# then `xkey` is what this made of `x-tags` before, and stays so.
+sub tags_of_host {
+    # The module's old name for xkey.
+    unset beresp.http.X-HashTwo;
+    if (beresp.http.Surrogate-Key) {
+        std.collect(beresp.http.Surrogate-Key, " ");
+        set beresp.http.xkey = beresp.http.Surrogate-Key;
+        unset beresp.http.x-tags;
+    } else if (beresp.http.xkey) {
+        std.collect(beresp.http.xkey, " ");
+    }
+    if (beresp.http.xkey && beresp.http.xkey != regsuball(beresp.http.x-tags, "[^ ,]+", bereq.http.host + "/\0")) {
+        set beresp.http.x-tags = beresp.http.xkey;
+        set beresp.http.xkey = regsuball(beresp.http.x-tags, "[^ ,]+", bereq.http.host + "/\0");
+    }
+}
+
 sub vcl_backend_response {
     # What bans and tags look at stays with the object.
     set beresp.http.x-host = bereq.http.host;
     set beresp.http.x-url = bereq.url;
-    if (beresp.http.Surrogate-Key) {
-        std.collect(beresp.http.Surrogate-Key, " ");
-        set beresp.http.xkey = beresp.http.Surrogate-Key;
-    } else if (beresp.http.xkey) {
-        std.collect(beresp.http.xkey, " ");
-    }
-    if (beresp.http.xkey) {
-        set beresp.http.xkey = regsuball(beresp.http.xkey, "[^ ,]+", bereq.http.host + "/\0");
-    }
+    call tags_of_host;
     # So long a stale object is kept to be compared with the origin's, instead of being fetched whole.
     set beresp.keep = 1h;
 
@@ -160,6 +170,7 @@ sub vcl_deliver {
     }
     unset resp.http.x-host;
     unset resp.http.x-url;
+    unset resp.http.x-tags;
     unset resp.http.xkey;
     unset resp.http.Surrogate-Key;
 }

@@ -32,27 +32,27 @@ pub(crate) enum CannotMatch {
         "the regular expression may take more steps than Varnish survives; use prefixes or wildcards"
     )]
     TooManySteps,
-    #[error("the regular expression is longer than Varnish takes")]
+    #[error("the expression for it is longer than Varnish takes")]
     TooLong,
     #[error("the regular expression is not one that Varnish knows")]
     Unknown,
 }
 
 /// Exactly this path and query.
-pub(crate) fn exactly(target: &str) -> String {
-    format!("^{}$", literal(target))
+pub(crate) fn exactly(target: &str) -> Result<String, CannotMatch> {
+    bounded(format!("^{}$", literal(target)))
 }
 
 /// Every path that begins so.
-pub(crate) fn prefix(path: &str) -> String {
-    format!("^{}", literal(path))
+pub(crate) fn prefix(path: &str) -> Result<String, CannotMatch> {
+    bounded(format!("^{}", literal(path)))
 }
 
 /// Every path, whatever its query, that matches a pattern of `*`.
 ///
 /// Each `*` but the last takes the first place where what follows it stands, and never looks for another: that finds a
 /// match whenever there is one, without going back.
-pub(crate) fn wildcard(pattern: &str) -> String {
+pub(crate) fn wildcard(pattern: &str) -> Result<String, CannotMatch> {
     const END: &str = r"(?:\?|$)";
     let mut pieces = pattern.split('*');
     let mut text = format!("^{}", literal(pieces.next().unwrap_or_default()));
@@ -68,7 +68,7 @@ pub(crate) fn wildcard(pattern: &str) -> String {
             }
         }
     }
-    text
+    bounded(text)
 }
 
 /// What a regular expression of the federation means, in PCRE2's words. The syntax of both differs, so it is taken
@@ -81,11 +81,17 @@ pub(crate) fn regex(pattern: &str) -> Result<String, CannotMatch> {
     if ways > MOST_WAYS {
         return Err(CannotMatch::TooManySteps);
     }
-    match text.len() {
-        0 => Ok("^".to_owned()), // An empty header would say nothing; this says that everything matches.
-        1..=MOST_OCTETS => Ok(text),
-        _ => Err(CannotMatch::TooLong),
+    if text.is_empty() {
+        text.push('^'); // An empty header would say nothing; this says that everything matches.
     }
+    bounded(text)
+}
+
+fn bounded(text: String) -> Result<String, CannotMatch> {
+    if text.len() > MOST_OCTETS {
+        return Err(CannotMatch::TooLong);
+    }
+    Ok(text)
 }
 
 /// A text that means itself; percent-encoded octets match in both spellings (RFC 3986, 6.2.2.1).

@@ -4,6 +4,7 @@
 //! Not here: what one kind of cache can say beyond a URL.
 
 mod answers;
+mod freshness;
 
 use domain::{
     Command, Fidelity, NativeCall, Operation, PurgeMode, Selector, fidelity::Breadth,
@@ -14,6 +15,7 @@ pub(crate) use answers::{
     LoadSignal, acknowledged, done, judge_load, judge_purge_by_key, may_be_stored, refused,
     store_signal,
 };
+pub(crate) use freshness::explicit_freshness;
 
 use crate::{CannotSay, Dialect, Site, fidelity_of};
 
@@ -70,30 +72,39 @@ pub(crate) fn is_load(call: &NativeCall) -> bool {
     call.method == LOAD
 }
 
-/// The target as given, and with the hexadecimal digits of its percent-encoding in upper case where that differs.
+/// The target as given, and with the hexadecimal digits of its percent-encoding all in upper and all in lower case,
+/// where that differs.
 ///
-/// Both mean the same (RFC 3986, 6.2.2.1), but caches compare octets; visitors' browsers write upper case. Nothing is
-/// decoded: an encoded `/` or `?` is not a `/` or `?`.
+/// All mean the same (RFC 3986, 6.2.2.1), but caches compare octets; visitors' browsers write upper case, some programs
+/// lower. Nothing is decoded: an encoded `/` or `?` is not a `/` or `?`.
 fn spellings(target: &str) -> Vec<String> {
-    let mut normal = String::with_capacity(target.len());
+    let mut all = vec![target.to_owned()];
+    for letter in [char::to_ascii_uppercase, char::to_ascii_lowercase] {
+        let spelling = with_digits(target, letter);
+        if !all.contains(&spelling) {
+            all.push(spelling);
+        }
+    }
+    all
+}
+
+/// The target, with `letter` said of each hexadecimal digit of its percent-encoding.
+fn with_digits(target: &str, letter: impl Fn(&char) -> char) -> String {
     let mut digits_left = 0_u8;
-    for character in target.chars() {
-        normal.push(if digits_left > 0 && character.is_ascii_hexdigit() {
-            character.to_ascii_uppercase()
-        } else {
-            character
-        });
+    let say = |character: char| {
+        let is_digit = digits_left > 0 && character.is_ascii_hexdigit();
         digits_left = if character == '%' {
             2
         } else {
             digits_left.saturating_sub(1)
         };
-    }
-    if normal == target {
-        vec![normal]
-    } else {
-        vec![target.to_owned(), normal]
-    }
+        if is_digit {
+            letter(&character)
+        } else {
+            character
+        }
+    };
+    target.chars().map(say).collect()
 }
 
 /// What a cache that removes by exact key, and knows nothing else, makes of a command. `who` begins the reasons.
@@ -168,11 +179,13 @@ mod tests {
     /// A visitor's browser and a script write the same URL differently; nothing is decoded on the way.
     #[test]
     fn a_url_is_purged_in_the_spellings_that_mean_the_same() {
-        assert_eq!(spellings("/a%2Fb?x=%3F"), ["/a%2Fb?x=%3F"]);
+        assert_eq!(spellings("/a%2Fb?x=%3F"), ["/a%2Fb?x=%3F", "/a%2fb?x=%3f"]);
         assert_eq!(
             spellings("/%c3%a9/abc?d=%e2"),
             ["/%c3%a9/abc?d=%e2", "/%C3%A9/abc?d=%E2"]
         );
+        assert_eq!(spellings("/%C3%a9"), ["/%C3%a9", "/%C3%A9", "/%c3%a9"]);
+        assert_eq!(spellings("/%20"), ["/%20"]);
         assert_eq!(spellings("/100%"), ["/100%"]);
         assert_eq!(spellings("/%%ab"), ["/%%ab", "/%%AB"]);
     }

@@ -10,6 +10,9 @@ use crate::{
     http::{self, LoadSignal},
 };
 
+/// The seconds for which an answer without a date must stay fresh to be stored (`minimum_expiry_time`).
+const LEAST_FRESHNESS: u64 = 60;
+
 /// The dialect.
 #[derive(Debug)]
 pub struct Squid;
@@ -49,10 +52,21 @@ fn signal(answer: &Answer) -> LoadSignal {
         Some("HIT") => LoadSignal::Held,
         Some("MISS") => match http::store_signal(answer) {
             Some(signal) => signal,
-            None if http::may_be_stored(answer) => LoadSignal::Fetched,
-            None => LoadSignal::NotStored,
+            None => fetched(answer),
         },
         _ => LoadSignal::Silent,
+    }
+}
+
+/// Squid stores what stays fresh for long enough, and what it can ask for again by its date. Where the origin does not
+/// say how long that is fresh, Squid guesses, and nobody knows what.
+fn fetched(answer: &Answer) -> LoadSignal {
+    let dated = answer.header("last-modified").is_some();
+    match http::explicit_freshness(answer) {
+        _ if !http::may_be_stored(answer) => LoadSignal::NotStored,
+        Some(seconds) if seconds > LEAST_FRESHNESS || dated => LoadSignal::Fetched,
+        None if dated => LoadSignal::Silent,
+        _ => LoadSignal::NotStored,
     }
 }
 

@@ -89,9 +89,7 @@ impl Varnish {
 }
 
 fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
-    if let Selector::Regex(regex) = selector
-        && let Err(error) = expression::regex(regex.pattern())
-    {
+    if let Some(Err(error)) = expression_of(mode, selector) {
         return http::impossible(error.to_string());
     }
     match (mode, selector) {
@@ -110,6 +108,19 @@ fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
     }
 }
 
+/// What a ban looks for, where a purge is a ban that looks for something.
+fn expression_of(mode: PurgeMode, selector: &Selector) -> Option<Result<String, CannotMatch>> {
+    match selector {
+        Selector::Url(url) if mode == PurgeMode::Deferred => {
+            Some(expression::exactly(url.path_and_query()))
+        }
+        Selector::Prefix(part) => Some(expression::prefix(part.path())),
+        Selector::Wildcard(part) => Some(expression::wildcard(part.path())),
+        Selector::Regex(regex) => Some(expression::regex(regex.pattern())),
+        Selector::Url(_) | Selector::Tag(_) | Selector::Host(_) | Selector::Everything => None,
+    }
+}
+
 fn purge(
     number: u32,
     mode: PurgeMode,
@@ -117,38 +128,15 @@ fn purge(
     hosts: &[HostName],
 ) -> Result<Vec<NativeCall>, CannotMatch> {
     let soft = mode == PurgeMode::Invalidate;
+    if let (Some(regex), Some(host)) = (expression_of(mode, selector), selector.host()) {
+        return Ok(vec![ban(number, host, Some(&regex?))]);
+    }
     Ok(match selector {
-        Selector::Url(url) if mode == PurgeMode::Deferred => {
-            vec![ban(
-                number,
-                url.host(),
-                Some(&expression::exactly(url.path_and_query())),
-            )]
-        }
+        // Expressions, so said already.
+        Selector::Prefix(_) | Selector::Wildcard(_) | Selector::Regex(_) => Vec::new(),
         Selector::Url(url) => {
             let calls = http::purge_url(number, url);
             calls.into_iter().map(|call| softly(call, soft)).collect()
-        }
-        Selector::Prefix(part) => {
-            vec![ban(
-                number,
-                &part.host,
-                Some(&expression::prefix(part.path())),
-            )]
-        }
-        Selector::Wildcard(part) => {
-            vec![ban(
-                number,
-                &part.host,
-                Some(&expression::wildcard(part.path())),
-            )]
-        }
-        Selector::Regex(regex) => {
-            vec![ban(
-                number,
-                &regex.host,
-                Some(&expression::regex(regex.pattern())?),
-            )]
         }
         Selector::Host(host) => vec![ban(number, host, None)],
         Selector::Everything => hosts.iter().map(|host| ban(number, host, None)).collect(),

@@ -1,5 +1,6 @@
 //! Telling servers, against small HTTP servers that misbehave on request.
 
+mod rest;
 mod server;
 
 use std::{
@@ -85,8 +86,9 @@ fn load() -> NativeCall {
 
 async fn tell(order: &Order) -> Vec<ServerResult> {
     caches(&calls_settings())
-        .carry_out(order, &TraceContext::new())
+        .carry_out(order, &TraceContext::new(), &|| true)
         .await
+        .unwrap()
 }
 
 async fn tell_one(server: &Server) -> ServerResult {
@@ -127,7 +129,10 @@ async fn a_call_goes_out_as_the_dialect_wrote_it() {
         &[server.address],
         vec![purge().header("x-more", "1")],
     );
-    caches(&calls_settings()).carry_out(&order, &trace).await;
+    caches(&calls_settings())
+        .carry_out(&order, &trace, &|| true)
+        .await
+        .unwrap();
     let (line, traceparent, more) = seen.lock().unwrap().pop().unwrap();
     assert_eq!(
         (line.as_str(), more.as_str()),
@@ -207,8 +212,9 @@ async fn a_server_that_does_not_answer_times_out() {
     };
     let order = order("purge", true, &[server.address], vec![purge()]);
     let results = caches(&settings)
-        .carry_out(&order, &TraceContext::new())
-        .await;
+        .carry_out(&order, &TraceContext::new(), &|| true)
+        .await
+        .unwrap();
     assert_eq!(
         (fault_of(&results[0]).code, server.calls()),
         (FaultCode::TimedOut, 3)
@@ -273,7 +279,10 @@ async fn an_address_that_is_not_allowed_is_not_called() {
     let elsewhere = vec!["10.0.0.0/8".parse().unwrap()];
     let caches = Caches::new(&calls_settings(), execution, elsewhere).unwrap();
     let order = order("purge", true, &[server.address], vec![purge()]);
-    let results = caches.carry_out(&order, &TraceContext::new()).await;
+    let results = caches
+        .carry_out(&order, &TraceContext::new(), &|| true)
+        .await
+        .unwrap();
     assert_eq!(
         (fault_of(&results[0]).code, server.calls()),
         (FaultCode::AddressNotAllowed, 0)

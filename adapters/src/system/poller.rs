@@ -1,7 +1,8 @@
 //! Asking for the jobs that run in the invocation system, until each has settled.
 //!
 //! Invariant: one question per job at a time, a named number in all; a job that was called back is asked for at once, and
-//! again if the call came while it was being asked. A job leaves only with a report.
+//! again if the call came while it was being asked. A job has one entry in the queue that counts; a job leaves only
+//! with a report.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -45,8 +46,17 @@ pub(crate) struct Poller {
     news: mpsc::Receiver<News>,
     tracked: HashMap<ExecutionId, Tracked>,
     /// All wait equally long, so the first in is the first due.
-    due: VecDeque<(Instant, ExecutionId)>,
+    due: VecDeque<Due>,
+    /// Grows with every entry of the queue.
+    generation: u64,
     asking: FuturesUnordered<BoxFuture<'static, (Arc<Job>, Asked)>>,
+}
+
+/// An entry of the queue. It counts only as long as the job has the same generation.
+struct Due {
+    at: Instant,
+    execution: ExecutionId,
+    generation: u64,
 }
 
 struct Tracked {
@@ -55,6 +65,8 @@ struct Tracked {
     _place: Option<OwnedSemaphorePermit>,
     asking: bool,
     called: bool,
+    /// Of the entry in the queue that counts.
+    generation: u64,
 }
 
 impl Poller {
@@ -75,6 +87,7 @@ impl Poller {
             news,
             tracked: HashMap::new(),
             due: VecDeque::new(),
+            generation: 0,
             asking: FuturesUnordered::new(),
         }
     }
@@ -86,7 +99,7 @@ impl Poller {
             let next = self
                 .due
                 .front()
-                .map_or_else(|| Instant::now() + IDLE, |(due, _)| *due);
+                .map_or_else(|| Instant::now() + IDLE, |due| due.at);
             let room = self.asking.len() < self.at_once;
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
@@ -112,9 +125,10 @@ impl Poller {
                     _place: place,
                     asking: false,
                     called: false,
+                    generation: 0,
                 };
                 self.tracked.insert(execution.clone(), tracked);
-                self.due.push_back((Instant::now() + self.every, execution));
+                self.queue(execution, false);
             }
             News::Called { execution, token } => self.called(execution, &token),
         }
@@ -130,20 +144,40 @@ impl Poller {
         }
         tracked.called = true;
         if !tracked.asking {
-            self.due.push_front((Instant::now(), execution));
+            self.queue(execution, true);
+        }
+    }
+
+    /// Makes the job due, now or after a while. Its entry from before counts no more.
+    fn queue(&mut self, execution: ExecutionId, at_once: bool) {
+        let Some(tracked) = self.tracked.get_mut(&execution) else {
+            return;
+        };
+        self.generation += 1;
+        tracked.generation = self.generation;
+        let generation = self.generation;
+        let due = |at| Due {
+            at,
+            execution,
+            generation,
+        };
+        if at_once {
+            self.due.push_front(due(Instant::now()));
+        } else {
+            self.due.push_back(due(Instant::now() + self.every));
         }
     }
 
     fn ask_what_is_due(&mut self) {
         while self.asking.len() < self.at_once
-            && let Some((due, _)) = self.due.front()
-            && *due <= Instant::now()
-            && let Some((_, execution)) = self.due.pop_front()
+            && let Some(due) = self.due.front()
+            && due.at <= Instant::now()
+            && let Some(due) = self.due.pop_front()
         {
-            let Some(tracked) = self.tracked.get_mut(&execution) else {
+            let Some(tracked) = self.tracked.get_mut(&due.execution) else {
                 continue;
             };
-            if tracked.asking {
+            if tracked.asking || tracked.generation != due.generation {
                 continue;
             }
             (tracked.asking, tracked.called) = (true, false);
@@ -178,12 +212,8 @@ impl Poller {
             return;
         };
         tracked.asking = false;
-        if tracked.called {
-            self.due.push_front((Instant::now(), execution.clone()));
-        } else {
-            self.due
-                .push_back((Instant::now() + self.every, execution.clone()));
-        }
+        let at_once = tracked.called;
+        self.queue(execution.clone(), at_once);
     }
 
     async fn finish(
@@ -226,3 +256,6 @@ fn overdue(give_up_after: Duration) -> Fault {
     let message = format!("the invocation system has not settled it within {give_up_after:?}");
     Fault::participant(FaultCode::TimedOut, Again::Never, &message)
 }
+
+#[cfg(test)]
+mod tests;

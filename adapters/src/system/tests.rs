@@ -1,5 +1,7 @@
 //! The invocation system's side, played by a small server.
 
+mod lost;
+
 use std::sync::{
     Mutex,
     atomic::{AtomicUsize, Ordering},
@@ -94,7 +96,7 @@ fn settled() -> Value {
     ]})
 }
 
-fn order() -> Order {
+pub(super) fn order() -> Order {
     let servers = vec![OrderedServer {
         id: "b-1".parse().unwrap(),
         address: "192.0.2.1:80".parse().unwrap(),
@@ -189,7 +191,7 @@ impl Stage {
     }
 }
 
-fn configuration(folder: &TempDir, url: &str, poll_every: &str) -> Configuration {
+pub(super) fn configuration(folder: &TempDir, url: &str, poll_every: &str) -> Configuration {
     let variables = [
         ("PARTICIPANT", "b"),
         ("KIND", "invocation-system"),
@@ -365,6 +367,9 @@ async fn a_question_without_an_answer_is_asked_again() {
 fn only_a_canonical_order_is_submitted() {
     let mut order = order();
     assert!(submission(&order.native).is_ok());
+    order.native[0].calls[0].host = Some("somebody.example".to_owned());
+    assert!(submission(&order.native).is_err());
+    order.native[0].calls[0].host = None;
     order.native[0].dialect = "varnish".parse().unwrap();
     assert!(submission(&order.native).is_err());
     assert!(submission(&[]).is_err());

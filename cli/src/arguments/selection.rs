@@ -175,8 +175,12 @@ fn is_url(text: &str) -> bool {
 
 /// The scheme never matters, and people paste it from the browser.
 fn without_scheme(text: &str) -> String {
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    rest.to_owned()
+    let after = |scheme: &str| {
+        let (start, rest) = text.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    let rest = after("http://").or_else(|| after("https://"));
+    rest.unwrap_or(text).to_owned()
 }
 
 fn urls_of(file: &Path) -> Result<Vec<String>, Failure> {

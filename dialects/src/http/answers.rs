@@ -9,6 +9,7 @@ use domain::{
     fault::{Again, FaultCode, Side},
 };
 
+use super::freshness::explicit_freshness;
 use crate::{Answer, Verdict};
 
 /// What a purge by exact key means: 2xx removed, 404 nothing held (412 in the cache-purge module from 2.5 on).
@@ -76,27 +77,22 @@ pub(crate) fn store_signal(answer: &Answer) -> Option<LoadSignal> {
 
 /// Whether the origin's headers let a shared cache store an answer at all (RFC 9111, 3).
 pub(crate) fn may_be_stored(answer: &Answer) -> bool {
-    let directives = |name: &str| -> Vec<String> {
-        let of_name = answer.headers.iter().filter(|(header, _)| header == name);
-        let split = of_name.flat_map(|(_, value)| value.split(','));
-        split.map(|word| word.trim().to_ascii_lowercase()).collect()
-    };
-    let control = directives("cache-control");
+    let control = directives(answer, "cache-control");
     let has = |word: &str| {
         control
             .iter()
             .any(|said| said == word || said.starts_with(&format!("{word}=\"")))
     };
-    let shared_age = control
-        .iter()
-        .find_map(|said| said.strip_prefix("s-maxage="));
-    let age = shared_age.or_else(|| {
-        control
-            .iter()
-            .find_map(|said| said.strip_prefix("max-age="))
-    });
-    let forbidden = has("no-store") || has("private") || has("no-cache") || age == Some("0");
-    !forbidden && !directives("vary").iter().any(|name| name == "*")
+    let forbidden = has("no-store") || has("private") || has("no-cache");
+    let varies = directives(answer, "vary").iter().any(|name| name == "*");
+    !forbidden && !varies && explicit_freshness(answer) != Some(0)
+}
+
+/// The words of a header that is a list, in lower case.
+pub(crate) fn directives(answer: &Answer, name: &str) -> Vec<String> {
+    let of_name = answer.headers.iter().filter(|(header, _)| header == name);
+    let split = of_name.flat_map(|(_, value)| value.split(','));
+    split.map(|word| word.trim().to_ascii_lowercase()).collect()
 }
 
 pub(crate) fn done(finding: Finding) -> Verdict {
@@ -187,6 +183,7 @@ mod tests {
             ],
             &[("cache-control", "private=\"x-a\", max-age=60")],
             &[("cache-control", "max-age=60, s-maxage=0")],
+            &[("expires", "0")],
             &[("vary", "*")],
         ];
         assert!(stored.iter().all(|headers| may_be_stored(&answer(headers))));

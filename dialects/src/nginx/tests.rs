@@ -8,6 +8,8 @@ use domain::{
 use super::*;
 use crate::fixture::{answer, command, reasons, said, translate, url};
 
+const DATE: &str = "Sun, 22 Nov 2026 12:00:00 GMT";
+
 fn purged(status: u16) -> Verdict {
     let call = NativeCall::new("PURGE", Some("www.example.com"), "/a", vec![0]);
     Nginx.judge(&call, &answer(status, &[]))
@@ -136,7 +138,9 @@ fn answers_to_a_load_are_understood() {
         loaded(200, &[("x-cache", "MISS"), ("cache-control", "max-age=60")]),
         stored
     );
-    assert_eq!(loaded(200, &[("x-cache", "EXPIRED")]), stored);
+    let again = ("x-cache", "EXPIRED");
+    let expires = |at| loaded(200, &[again, ("date", DATE), ("expires", at)]);
+    assert_eq!(expires("Sun, 22 Nov 2026 12:00:01 GMT"), stored);
     assert_eq!(
         loaded(200, &[]),
         Ok((Evidence::Acknowledged, Finding::Accepted))
@@ -147,6 +151,10 @@ fn answers_to_a_load_are_understood() {
         &[("x-cache", "MISS"), ("set-cookie", "a=b")],
         &[("x-cache", "MISS"), ("x-store", "uncacheable")],
         &[("x-cache", "BYPASS")],
+        // It was told nothing of how long this stays fresh, or that it is old already.
+        &[again],
+        &[again, ("cache-control", "public")],
+        &[again, ("date", DATE), ("expires", DATE)],
     ] {
         assert_eq!(
             refused(headers).1,

@@ -128,9 +128,14 @@ fn answers_to_a_load_are_understood() {
         loaded(200, &[("x-cache", "HIT from cache.example")]),
         Ok((Evidence::Reported, Finding::AlreadyThere))
     );
+    let stored = Ok((Evidence::Acknowledged, Finding::Stored));
+    let dated = ("last-modified", "Sun, 22 Nov 2026 12:00:00 GMT");
+    let fresh = |age| ("cache-control", age);
+    assert_eq!(loaded(200, &[miss, fresh("max-age=3600")]), stored);
+    assert_eq!(loaded(200, &[miss, fresh("max-age=30"), dated]), stored);
     assert_eq!(
-        loaded(200, &[miss]),
-        Ok((Evidence::Acknowledged, Finding::Stored))
+        loaded(200, &[miss, dated]),
+        Ok((Evidence::Acknowledged, Finding::Accepted))
     );
     assert_eq!(
         loaded(200, &[]),
@@ -139,6 +144,11 @@ fn answers_to_a_load_are_understood() {
     let refused = |headers: &[(&str, &str)]| loaded(200, headers).unwrap_err().1;
     assert_eq!(
         refused(&[miss, ("cache-control", "no-store")]),
+        Some(Finding::RefusedByRules)
+    );
+    assert_eq!(refused(&[miss]), Some(Finding::RefusedByRules));
+    assert_eq!(
+        refused(&[miss, fresh("max-age=30")]),
         Some(Finding::RefusedByRules)
     );
     assert_eq!(

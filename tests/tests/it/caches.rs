@@ -272,6 +272,65 @@ async fn varnish_purges_tags_of_one_host_only() -> Result<()> {
     expect(&varnish, OTHER, "/1", true, "old").await
 }
 
+/// An origin that finds its object unchanged need not repeat the tags, and may give new ones: both are known after it.
+#[tokio::test]
+async fn varnish_knows_an_objects_tags_after_it_was_found_unchanged() -> Result<()> {
+    let origin = Origin::start().await?;
+    let varnish = Cache::start(Kind::Varnish, origin.address()).await?;
+    let tagged = |tag| Object::new("same").header("xkey", tag);
+    for (path, unchanged, tag) in [
+        ("/silent", Object::new("same"), "red"),
+        ("/same", tagged("red"), "red"),
+        ("/other", tagged("blue"), "blue"),
+    ] {
+        origin.set(path, tagged("red"));
+        warm(&varnish, HOST, path).await?;
+        origin.set(path, unchanged);
+        // Twice: what was stored after a 304 is compared again.
+        for fetches in [2, 3] {
+            counted(&varnish, HOST, path, &[("x-purge-mode", "soft")]).await?;
+            let fresh = async || -> Result<()> {
+                let answer = varnish.send("GET", HOST, path, &[]).await?;
+                ensure!(answer.headers()["x-cache"] == "HIT", "{answer:?}");
+                ensure!(origin.fetches(HOST, path) == fetches);
+                Ok(())
+            };
+            let limit = std::time::Duration::from_secs(10);
+            tests::wait::until(limit, "the object is fresh again", fresh).await?;
+        }
+        let by_tag = [("x-purge-tags", tag)];
+        assert_ne!(counted(&varnish, HOST, "/", &by_tag).await?, "0", "{path}");
+        expect(&varnish, HOST, path, false, "same").await?;
+    }
+    Ok(())
+}
+
+/// Visitors write one host name in several ways; a purge removes what any of them stored.
+#[tokio::test]
+async fn a_purge_finds_every_spelling_of_the_host_name() -> Result<()> {
+    let origin = Origin::start().await?;
+    // Traffic Server maps no host name with a port, so it stores none.
+    let mut caches = all(&origin).await?;
+    caches.retain(|cache| cache.kind() != Kind::TrafficServer);
+    for cache in caches {
+        for spelling in [
+            "WWW.one.test",
+            "www.one.test:8080",
+            "www.one.test.",
+            "www.one.test.:80",
+        ] {
+            origin.set("/a", Object::new("old"));
+            warm(&cache, spelling, "/a").await?;
+            origin.set("/a", Object::new("new"));
+            let status = purge(&cache, "/a", &[]).await?;
+            assert_eq!(status, StatusCode::OK, "{:?} {spelling}", cache.kind());
+            expect(&cache, spelling, "/a", false, "new").await?;
+            purge(&cache, "/a", &[]).await?;
+        }
+    }
+    Ok(())
+}
+
 /// A ban hides what matches, of one host; without an expression, everything of that host.
 #[tokio::test]
 async fn varnish_bans_within_one_host_only() -> Result<()> {

@@ -125,7 +125,8 @@ async fn every_cache_loads_and_purges_a_url() -> Result<()> {
         let removed = Finding::Removed((kind == Kind::Varnish).then_some(1));
         assert_eq!(
             findings(&tell(&cache, DELETE, page()).await?),
-            [removed],
+            // Nobody wrote the percent-encoding in lower case.
+            [removed, Finding::NothingHeld],
             "{kind:?}"
         );
         let seen = cache.probe(HOST, target).await?;
@@ -133,7 +134,11 @@ async fn every_cache_loads_and_purges_a_url() -> Result<()> {
         assert!(cache.probe(OTHER, target).await?.hit, "{kind:?}");
         tell(&cache, DELETE, page()).await?;
         let nothing = tell(&cache, DELETE, page()).await?;
-        assert_eq!(findings(&nothing), [Finding::NothingHeld], "{kind:?}");
+        let held = findings(&nothing);
+        assert!(
+            held.iter().all(|finding| *finding == Finding::NothingHeld),
+            "{kind:?} {held:?}"
+        );
         origin.set(target, Object::new("old"));
     }
     Ok(())
@@ -144,17 +149,16 @@ async fn every_cache_loads_and_purges_a_url() -> Result<()> {
 async fn a_purge_finds_the_other_spelling() -> Result<()> {
     let origin = Origin::start().await?;
     for cache in all(&origin).await? {
-        for path in ["/%c3%a9", "/%C3%A9"] {
-            origin.set(path, Object::new("old"));
-            warm(&cache, HOST, path).await?;
-        }
-        tell(&cache, DELETE, url(&format!("http://{HOST}/%c3%a9"))).await?;
-        for path in ["/%c3%a9", "/%C3%A9"] {
-            assert!(
-                !cache.probe(HOST, path).await?.hit,
-                "{:?} {path}",
-                cache.kind()
-            );
+        for named in ["/%c3%a9", "/%C3%A9"] {
+            for path in ["/%c3%a9", "/%C3%A9"] {
+                origin.set(path, Object::new("old"));
+                warm(&cache, HOST, path).await?;
+            }
+            tell(&cache, DELETE, url(&format!("http://{HOST}{named}"))).await?;
+            for path in ["/%c3%a9", "/%C3%A9"] {
+                let seen = cache.probe(HOST, path).await?;
+                assert!(!seen.hit, "{:?} {named} {path}", cache.kind());
+            }
         }
     }
     Ok(())

@@ -1,0 +1,45 @@
+//! The queue of jobs, without a clock.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::system::{job_of, tests};
+
+/// Asks for what is due and lets every question end with "it runs". Says how many there were.
+async fn ask_all(poller: &mut Poller) -> usize {
+    let mut asked = 0;
+    loop {
+        poller.ask_what_is_due();
+        let Some((job, _)) = poller.asking.next().await else {
+            return asked;
+        };
+        asked += 1;
+        poller.take(&job, Asked::Running).await.unwrap();
+    }
+}
+
+/// A system that calls back often does not make the adapter ask more often for ever.
+#[tokio::test]
+async fn callbacks_leave_one_entry_that_counts() {
+    let folder = TempDir::new().unwrap();
+    let configuration = tests::configuration(&folder, "http://127.0.0.1:1", "1h");
+    let (sender, _reports) = mpsc::channel(1);
+    let participant = &configuration.participant;
+    let (journal, _writer) = Journal::open(&configuration.journal, participant, sender).unwrap();
+    let system = System::new(&configuration.invocation_system, &configuration.calls).unwrap();
+    let (_news, heard) = mpsc::channel(1);
+    let mut poller = Poller::new(Arc::new(system), journal, &configuration, heard);
+    poller.at_once = 1;
+    let order = tests::order();
+    let job = job_of(&order, "job".to_owned(), Vec::new(), "token".to_owned());
+    poller.hear(News::Job(Arc::new(job), None));
+    for _ in 0..5 {
+        poller.called(order.execution.clone(), "token");
+        assert_eq!(ask_all(&mut poller).await, 1);
+    }
+    for due in &mut poller.due {
+        due.at = Instant::now();
+    }
+    assert_eq!(ask_all(&mut poller).await, 1);
+    assert_eq!(poller.due.len(), 1);
+}
