@@ -11,7 +11,7 @@ export RUST_LIB_BACKTRACE ?= 0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test demo bench fmt lint advisories install
+.PHONY: help test demo bench chaos soak backlog fmt lint advisories install
 
 help: ## This list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,6 +34,18 @@ demo: install ## The main road on real caches; KEEP=1 leaves it running
 bench: install ## The table of measurements
 	cargo build $(LOCKED) --release --workspace --bins
 	$(TARGET)/release/with-servers -- cargo bench $(LOCKED) -p bench
+
+chaos: install ## Breaks everything under load; SECONDS=180 repeats the faults for that long
+	cargo build $(LOCKED) --release --workspace --exclude bench --bins
+	@exec $(TARGET)/release/chaos run $(if $(SECONDS),--seconds $(SECONDS))
+
+soak: install ## Steady load for MINUTES=60; fails when memory or open files grow
+	cargo build $(LOCKED) --release --workspace --exclude bench --bins
+	@exec $(TARGET)/release/chaos soak --minutes $(or $(MINUTES),60)
+
+backlog: install ## A participant is away while EXECUTIONS=1000000 wait for it
+	cargo build $(LOCKED) --release --workspace --exclude bench --bins
+	@exec $(TARGET)/release/chaos backlog --executions $(or $(EXECUTIONS),1000000)
 
 fmt: ## Formats all code
 	cargo fmt --all

@@ -1,7 +1,7 @@
 //! Where the adapter may connect: an order's address is taken only where the adapter's own configuration allows it.
 //!
 //! Invariant: the address that was checked is the address that is called. A name is looked up once, what it resolved to is
-//! checked, and the connection goes there and nowhere else.
+//! checked, and the connection goes there and nowhere else. Of several addresses the one that took a connection is first.
 //! Not here: whose server it is (the registry's matter).
 
 use std::{
@@ -20,6 +20,9 @@ use domain::{
 use ipnet::IpNet;
 use serde::Deserialize;
 use tokio::{net::lookup_host, time::timeout};
+
+/// The addresses of one name that are tried at most.
+const ADDRESSES_LIMIT: usize = 8;
 
 /// The most names that are remembered; when there are more, all are looked up again.
 const NAMES_LIMIT: usize = 10_000;
@@ -108,7 +111,7 @@ pub(crate) struct Addresses {
     allowed: Vec<AllowedAddress>,
     lifetime: Duration,
     limit: Duration,
-    names: Mutex<HashMap<ServerAddress, (SocketAddr, Instant)>>,
+    names: Mutex<HashMap<ServerAddress, (Vec<SocketAddr>, Instant)>>,
 }
 
 impl Addresses {
@@ -123,26 +126,35 @@ impl Addresses {
         }
     }
 
-    /// The one address to connect to.
-    pub(crate) async fn pin(&self, address: &ServerAddress) -> Result<SocketAddr, Fault> {
+    /// The addresses to connect to, the first one first; at least one.
+    pub(crate) async fn pin(&self, address: &ServerAddress) -> Result<Vec<SocketAddr>, Fault> {
         let (host, port) = address.parts();
         if let Ok(ip) = host.parse::<IpAddr>() {
             // `::ffff:10.0.0.1` is 10.0.0.1 to whoever connects, so it is to the list.
             let address = SocketAddr::new(ip.to_canonical(), port);
             return self
                 .allows_ip(address)
-                .then_some(address)
+                .then(|| vec![address])
                 .ok_or_else(|| not_allowed(host));
         }
         if let Some(known) = self.remembered(address) {
             return Ok(known);
         }
         let found = self.look_up(host, port).await?;
-        self.remember(address, found);
+        self.remember(address, found.clone());
         Ok(found)
     }
 
-    async fn look_up(&self, host: &str, port: u16) -> Result<SocketAddr, Fault> {
+    /// This one took no connection: the others of its name are tried before it, for as long as the name is remembered.
+    pub(crate) fn put_last(&self, address: &ServerAddress, failed: SocketAddr) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((found, _)) = names.get_mut(address) {
+            // A stable sort: whoever is not this one stays where it is.
+            found.sort_by_key(|one| *one == failed);
+        }
+    }
+
+    async fn look_up(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
         let unresolved = |why: &str| {
             let message = format!("the name {host} cannot be resolved: {why}");
             Fault::participant(FaultCode::Unreachable, Again::Soon, &message)
@@ -155,23 +167,31 @@ impl Addresses {
             .allowed
             .iter()
             .any(|entry| entry.allows_name(host, port));
-        resolved
-            .map(|found| SocketAddr::new(found.ip().to_canonical(), port))
-            .find(|found| trusted || self.allows_ip(*found))
-            .ok_or_else(|| not_allowed(host))
+        let mut found = Vec::new();
+        for address in resolved {
+            let address = SocketAddr::new(address.ip().to_canonical(), port);
+            let is_allowed = trusted || self.allows_ip(address);
+            if is_allowed && !found.contains(&address) && found.len() < ADDRESSES_LIMIT {
+                found.push(address);
+            }
+        }
+        if found.is_empty() {
+            return Err(not_allowed(host));
+        }
+        Ok(found)
     }
 
     fn allows_ip(&self, address: SocketAddr) -> bool {
         self.allowed.iter().any(|entry| entry.allows_ip(address))
     }
 
-    fn remembered(&self, address: &ServerAddress) -> Option<SocketAddr> {
+    fn remembered(&self, address: &ServerAddress) -> Option<Vec<SocketAddr>> {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let (found, since) = names.get(address)?;
-        (since.elapsed() < self.lifetime).then_some(*found)
+        (since.elapsed() < self.lifetime).then(|| found.clone())
     }
 
-    fn remember(&self, address: &ServerAddress, found: SocketAddr) {
+    fn remember(&self, address: &ServerAddress, found: Vec<SocketAddr>) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if names.len() >= NAMES_LIMIT {
             names.clear();
@@ -196,7 +216,9 @@ mod tests {
 
     async fn pin(allowed: &[&str], address: &str) -> Result<SocketAddr, FaultCode> {
         let pinned = addresses(allowed).pin(&address.parse().unwrap()).await;
-        pinned.map_err(|fault| fault.code)
+        pinned
+            .map(|addresses| addresses[0])
+            .map_err(|fault| fault.code)
     }
 
     /// An order may name any address; only what the operator listed is called, on the ports that he listed.
@@ -267,6 +289,18 @@ mod tests {
             (fault.code, fault.again),
             (FaultCode::Unreachable, Again::Soon)
         );
+    }
+
+    /// One dead address of a name does not cost every call the time to find that out.
+    #[tokio::test]
+    async fn an_address_that_took_no_connection_is_tried_last() {
+        let addresses = addresses(&["127.0.0.0/8"]);
+        let name: ServerAddress = "cache.example:80".parse().unwrap();
+        let all = ["127.0.0.1:80", "127.0.0.2:80", "127.0.0.3:80"];
+        let all = all.map(|address| address.parse().unwrap());
+        addresses.remember(&name, all.to_vec());
+        addresses.put_last(&name, all[0]);
+        assert_eq!(addresses.pin(&name).await, Ok(vec![all[1], all[2], all[0]]));
     }
 
     /// What a list may hold.

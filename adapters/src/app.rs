@@ -3,12 +3,12 @@
 //! Invariant: parts end from the front: first nothing more comes in, then what began is carried out, written down,
 //! reported and acknowledged, and then the connections close. Each part ends when those before it are gone.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use amqp::{Consumer, ConsumerSettings, LinkState, Publisher};
 use service::{
     Shutdown,
-    exit::Chain,
+    exit::{Chain, Exit},
     telemetry::{BindError, Condition, InstallError, Readiness, Signals, install_metrics},
 };
 use thiserror::Error;
@@ -25,7 +25,9 @@ use crate::{
     intake::Intake,
     journal::{Journal, JournalError},
     lanes::Lanes,
+    ledger::Ledger,
     metrics,
+    progress::HowFar,
     report::Reporter,
     system::{Callbacks, Jobs, Poller, System},
     worker::{Carrier, Work, Worker},
@@ -44,6 +46,21 @@ pub struct Arguments {
     /// The operator's configuration file (TOML), laid over the compiled-in default.
     #[arg(long, env = "ADAPTER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Reads a program's arguments. What is wrong with them ends it with the code of a wrong configuration, where clap's own
+/// would be 2.
+pub fn arguments<A: clap::Parser>() -> Result<A, ExitCode> {
+    A::try_parse().map_err(|error| {
+        // There is nobody left to tell where this fails.
+        let _ = error.print();
+        let exit = if error.use_stderr() {
+            Exit::Configuration
+        } else {
+            Exit::Done
+        };
+        exit.into()
+    })
 }
 
 /// Why the adapter cannot start.
@@ -81,8 +98,8 @@ enum WorkerError {
     /// A worker panicked.
     #[error("a worker ended")]
     Ended(#[from] JoinError),
-    /// The journal does not work.
-    #[error("a worker cannot go on")]
+    /// The journal does not work. What was under way stays unsettled, and is delivered again.
+    #[error("nothing can be done without the journal")]
     Journal(#[from] JournalError),
 }
 
@@ -93,10 +110,12 @@ pub async fn run(configuration: Configuration, shutdown: Shutdown) -> Result<(),
     let signals = Signals::bind(configuration.signals.listen).await?;
     signals.start(measured, readiness.clone(), &shutdown);
 
-    let journal = start_reporting(&configuration, &readiness, &shutdown)?;
+    let how_far = HowFar::default();
+    let journal = start_reporting(&configuration, how_far.clone(), &readiness, &shutdown)?;
     let carrier = start_carrier(&configuration, &journal, &shutdown).await?;
-    let lanes = start_workers(&configuration, carrier, &journal, &shutdown);
-    start_intake(&configuration, lanes, journal, &readiness, &shutdown);
+    let (lanes, worker) = start_workers(&configuration, carrier, journal, &shutdown);
+    let intake = (lanes, worker, how_far);
+    start_intake(&configuration, intake, &readiness, &shutdown);
 
     info!(participant.id = %configuration.participant, kind = ?configuration.kind, "started");
     shutdown.asked().await;
@@ -110,6 +129,7 @@ pub async fn run(configuration: Configuration, shutdown: Shutdown) -> Result<(),
 /// The end of the way: the journal's writer and the reporter behind it.
 fn start_reporting(
     configuration: &Configuration,
+    how_far: HowFar,
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) -> Result<Journal, StartError> {
@@ -126,7 +146,7 @@ fn start_reporting(
     let (sender, reports) = mpsc::channel(configuration.report.executions_per_message);
     shutdown.spawn(
         "reporter",
-        Reporter::new(configuration, publisher, reports).run(),
+        Reporter::new(configuration, publisher, reports, how_far).run(),
     );
 
     let (journal, writer) =
@@ -171,14 +191,15 @@ async fn start_carrier(
 fn start_workers(
     configuration: &Configuration,
     carrier: Carrier,
-    journal: &Journal,
+    journal: Journal,
     shutdown: &Shutdown,
-) -> Arc<Lanes<Work>> {
+) -> (Arc<Lanes<Work>>, Arc<Worker>) {
     let lanes = Arc::new(Lanes::new());
     let participant = configuration.participant.clone();
     let worker = Arc::new(Worker {
         participant,
-        journal: journal.clone(),
+        journal,
+        ledger: Ledger::default(),
         carrier,
     });
     let mut workers = JoinSet::new();
@@ -191,20 +212,19 @@ fn start_workers(
         }
         Ok::<(), WorkerError>(())
     });
-    lanes
+    (lanes, worker)
 }
 
 async fn work(worker: Arc<Worker>, lanes: Arc<Lanes<Work>>) -> Result<(), JournalError> {
-    while let Some((work, _turn)) = lanes.next().await {
-        worker.carry_out(work).await?;
+    while let Some((work, turn)) = lanes.next().await {
+        worker.carry_out(work, &|| turn.is_awaited()).await?;
     }
     Ok(())
 }
 
 fn start_intake(
     configuration: &Configuration,
-    lanes: Arc<Lanes<Work>>,
-    journal: Journal,
+    (lanes, worker, how_far): (Arc<Lanes<Work>>, Arc<Worker>, HowFar),
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) {
@@ -219,7 +239,7 @@ fn start_intake(
     shutdown.spawn_beside("state of the commands' connection", shown);
     shutdown.spawn(
         "intake",
-        Intake::new(consumer, participant, lanes, journal).run(),
+        Intake::new(consumer, participant, lanes, worker, how_far).run(),
     );
 }
 

@@ -37,8 +37,8 @@ pub(crate) enum End {
 /// What to do after a try.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// Try again after a pause.
-    Again(Duration),
+    /// Try again after a pause, because of this.
+    Again(Duration, Fault),
     /// It has ended.
     Ended(End),
 }
@@ -59,20 +59,20 @@ pub(crate) struct AttemptLimits {
 pub(crate) struct Attempt {
     limits: AttemptLimits,
     repeatable: bool,
-    began: Instant,
+    ends_at: Instant,
     pauses: Backoff,
     made: u32,
 }
 
 impl Attempt {
-    /// Before the first try.
-    pub(crate) fn new(limits: AttemptLimits, repeatable: bool) -> Self {
-        let (began, pauses) = (Instant::now(), Backoff::new(limits.pause));
+    /// Before the first try. No try begins after `until`, whatever the limits say.
+    pub(crate) fn new(limits: AttemptLimits, repeatable: bool, until: Option<Instant>) -> Self {
+        let own = Instant::now() + limits.total_time;
         Self {
             limits,
             repeatable,
-            began,
-            pauses,
+            ends_at: until.map_or(own, |until| until.min(own)),
+            pauses: Backoff::new(limits.pause),
             made: 0,
         }
     }
@@ -80,6 +80,11 @@ impl Attempt {
     /// How many tries were made.
     pub(crate) fn made(&self) -> u32 {
         self.made
+    }
+
+    /// Whether a try at that moment would still be in time.
+    pub(crate) fn has_time_until(&self, moment: Instant) -> bool {
+        moment <= self.ends_at
     }
 
     /// Decides after a try.
@@ -95,11 +100,16 @@ impl Attempt {
             Reply::Judged(_) | Reply::Lost(_) => None,
         };
         match (pause, reply) {
-            (Some(pause), _) => Next::Again(pause),
-            (None, Reply::Judged(verdict)) => Next::Ended(End::Judged(verdict)),
-            (None, Reply::Lost(_)) if !self.repeatable => Next::Ended(End::Unknown),
-            (None, Reply::Unsent(fault)) => Next::Ended(End::Failed(fault)),
-            (None, Reply::Lost(fault)) => Next::Ended(End::Lost(fault)),
+            (
+                Some(pause),
+                Reply::Judged(Verdict::Failed { fault, .. })
+                | Reply::Lost(fault)
+                | Reply::Unsent(fault),
+            ) => Next::Again(pause, fault),
+            (_, Reply::Judged(verdict)) => Next::Ended(End::Judged(verdict)),
+            (_, Reply::Lost(_)) if !self.repeatable => Next::Ended(End::Unknown),
+            (_, Reply::Unsent(fault)) => Next::Ended(End::Failed(fault)),
+            (_, Reply::Lost(fault)) => Next::Ended(End::Lost(fault)),
         }
     }
 
@@ -115,7 +125,7 @@ impl Attempt {
             // Not all of us at the same moment.
             Again::AfterSeconds(seconds) => Duration::from_secs(seconds.into()) + own,
         };
-        (self.began.elapsed() + pause <= self.limits.total_time).then_some(pause)
+        self.has_time_until(Instant::now() + pause).then_some(pause)
     }
 }
 
@@ -136,7 +146,7 @@ mod tests {
             total_time: Duration::from_secs(20),
             pause,
         };
-        Attempt::new(limits, repeatable)
+        Attempt::new(limits, repeatable, None)
     }
 
     fn fault(again: Again) -> Fault {
@@ -152,14 +162,14 @@ mod tests {
 
     fn pause(next: Next) -> Duration {
         match next {
-            Next::Again(pause) => pause,
+            Next::Again(pause, _) => pause,
             Next::Ended(end) => panic!("{end:?}"),
         }
     }
 
     fn end(next: Next) -> End {
         match next {
-            Next::Again(pause) => panic!("again after {pause:?}"),
+            Next::Again(pause, fault) => panic!("again after {pause:?}: {fault:?}"),
             Next::Ended(end) => end,
         }
     }

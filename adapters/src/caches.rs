@@ -1,62 +1,99 @@
 //! Telling caches: every server of an order, its calls one after the other, servers side by side.
 //!
 //! Invariant: a server is called only at an address that the adapter's own configuration allows; what each server made of
-//! it is told apart; and what may not be repeated is not sent again once it may have been heard.
-//! Not here: what a call says and what an answer means (`dialects`), when to try again (`attempt`).
+//! it is told apart; what may not be repeated is not sent again once it may have been heard; and no call begins when the
+//! execution's time is over.
+//! Not here: what a call says and what an answer means (`dialects`), when to try again (`attempt`), which servers are left
+//! alone (`circuit`).
+//!
+//! A call to a server that is left alone waits until it may be tried again, as long as there is time and nobody else waits
+//! for this execution to end; otherwise it fails at once. So a quiet adapter sits out a short restart of a server, and
+//! a busy one is not held up by a dead one.
+
+mod part;
 
 use std::time::{Duration, Instant};
 
 use amqp::envelope::{NativeOrder, Order, OrderedServer};
-use dialects::{Counterpart, Dialect, Verdict};
+use dialects::{Counterpart, Dialect};
 use domain::{
-    Evidence, Fault, NativeCall, Outcome, ServerResult,
+    Fault, NativeCall, ServerResult,
     fault::{Again, FaultCode, Side},
 };
 use futures::{StreamExt, stream};
 use service::trace::TraceContext;
 use tokio::time::sleep;
 
+use self::part::Part;
 use crate::{
     address::{Addresses, AllowedAddress},
     attempt::{Attempt, AttemptLimits, End, Next, Reply},
+    circuit::{Circuits, Pass, Refused},
     config,
-    http::{CallLimits, Http, KEPT_FOR_JUDGING, Target, trace_header},
+    http::{CallError, CallLimits, Http, Target, trace_headers},
     metrics,
 };
 
 /// The name of the operation whose answers are whole objects.
 const LOAD: &str = "load";
-/// Calls without a whole answer, one after the other, after which a server is left alone.
-const UNANSWERED_LIMIT: u32 = 3;
+/// How often somebody who waits looks whether to go on waiting.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What else is going on while an order is carried out.
+pub trait Surroundings: Sync {
+    /// Whether the order is still ours; otherwise another adapter may have it by now.
+    fn is_current(&self) -> bool;
+
+    /// Whether somebody waits for this order to end.
+    fn is_awaited(&self) -> bool;
+}
+
+impl<F: Fn() -> bool + Sync> Surroundings for F {
+    fn is_current(&self) -> bool {
+        self()
+    }
+
+    fn is_awaited(&self) -> bool {
+        false
+    }
+}
 
 /// Tells caches.
 #[derive(Debug)]
 pub struct Caches {
     http: Http,
     addresses: Addresses,
+    circuits: Circuits,
     servers_at_once: usize,
     attempts: AttemptLimits,
+    call: Limits,
+    load: Limits,
+}
+
+/// The limits of one kind of operation.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
     call: CallLimits,
-    load: CallLimits,
+    /// For all calls of an execution.
+    total_time: Duration,
 }
 
 /// All that the calls of one order share.
 struct Telling<'a> {
-    limits: CallLimits,
+    limits: Limits,
+    /// No call begins after this.
+    until: Instant,
     repeatable: bool,
     trace: &'a TraceContext,
-    /// Whether the order is still ours; otherwise another adapter may have it by now.
-    is_current: &'a (dyn Fn() -> bool + Sync),
+    around: &'a dyn Surroundings,
 }
 
-/// One server's part so far.
-struct Part {
-    result: ServerResult,
-    evidence: Option<Evidence>,
-    fault: Option<Fault>,
-    unknown: bool,
-    /// Calls without a whole answer since the last one that had one.
-    unanswered: u32,
+/// One call of one server, and how it is said.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    dialect: &'a dyn Dialect,
+    native: &'a NativeCall,
+    server: &'a OrderedServer,
 }
 
 impl Caches {
@@ -70,25 +107,33 @@ impl Caches {
         let call = CallLimits {
             time,
             read,
-            kept: KEPT_FOR_JUDGING,
+            kept: 0, // As much as the dialect wants to see.
             whole: false,
         };
         let (time, read) = (calls.load_timeout, calls.load_limit);
+        let load = CallLimits {
+            time,
+            read,
+            whole: true,
+            ..call
+        };
         Ok(Self {
             http: Http::new(calls.connect_timeout, calls.idle_connections)?,
             addresses: Addresses::new(allowed, calls.name_lifetime, calls.name_timeout),
+            circuits: Circuits::new(calls.circuit),
             servers_at_once: execution.servers_at_once,
             attempts: AttemptLimits {
                 attempts: calls.attempts,
                 total_time: calls.total_time,
                 pause: calls.pause,
             },
-            call,
-            load: CallLimits {
-                time,
-                read,
-                whole: true,
-                ..call
+            call: Limits {
+                call,
+                total_time: execution.total_time,
+            },
+            load: Limits {
+                call: load,
+                total_time: execution.load_total_time,
             },
         })
     }
@@ -99,7 +144,7 @@ impl Caches {
         &self,
         order: &Order,
         trace: &TraceContext,
-        is_current: &(dyn Fn() -> bool + Sync),
+        around: &dyn Surroundings,
     ) -> Option<Vec<ServerResult>> {
         let limits = if order.operation == LOAD {
             self.load
@@ -108,9 +153,10 @@ impl Caches {
         };
         let telling = Telling {
             limits,
+            until: Instant::now() + limits.total_time,
             repeatable: order.repeatable,
             trace,
-            is_current,
+            around,
         };
         let each = order.native.iter().flat_map(|native| {
             let servers = native.servers.iter();
@@ -132,17 +178,25 @@ impl Caches {
     async fn tell(
         &self,
         telling: &Telling<'_>,
-        native: &NativeOrder,
+        order: &NativeOrder,
         server: &OrderedServer,
     ) -> Option<ServerResult> {
         let began = Instant::now();
         let mut part = Part::new(server);
-        match dialect_of(native) {
+        match dialect_of(order) {
             Ok(dialect) => {
-                for call in &native.calls {
-                    let (end, attempts) = self.call(telling, dialect, call, server).await?;
-                    part.result.attempts += attempts;
-                    if !part.take(call, end) {
+                for (made, native) in order.calls.iter().enumerate() {
+                    if Instant::now() >= telling.until {
+                        part.not_tried(order.calls.len() - made, telling.limits.total_time);
+                        break;
+                    }
+                    let call = Call {
+                        dialect,
+                        native,
+                        server,
+                    };
+                    let end = self.call(telling, call, &mut part).await?;
+                    if !part.take(native, end) {
                         break;
                     }
                 }
@@ -152,54 +206,116 @@ impl Caches {
         Some(part.end(began.elapsed()))
     }
 
-    /// Makes one call, as often as it takes; also says how often that was. `None` where it was left.
-    async fn call(
-        &self,
-        telling: &Telling<'_>,
-        dialect: &dyn Dialect,
-        call: &NativeCall,
-        server: &OrderedServer,
-    ) -> Option<(End, u32)> {
-        let mut attempt = Attempt::new(self.attempts, telling.repeatable);
-        while (telling.is_current)() {
-            let reply = self.call_once(telling, dialect, call, server).await;
+    /// Makes one call, as often as it takes. `None` where it was left.
+    async fn call(&self, telling: &Telling<'_>, call: Call<'_>, part: &mut Part) -> Option<End> {
+        let mut attempt = Attempt::new(self.attempts, telling.repeatable, Some(telling.until));
+        while telling.around.is_current() {
+            let pass = match self.circuits.enter(&call.server.address) {
+                Ok(pass) => pass,
+                Err(refused) => match wait(telling, &attempt, refused, part).await {
+                    Some(fault) => return Some(End::Failed(fault)),
+                    None => continue,
+                },
+            };
+            part.attempted();
+            let reply = self.call_once(telling, call).await;
+            settle(pass, &reply, telling);
             match attempt.next(reply) {
-                Next::Again(pause) => sleep(pause).await,
-                Next::Ended(end) => return Some((end, attempt.made())),
+                Next::Again(pause, fault) => {
+                    part.tried(fault, pause);
+                    sleep(pause).await;
+                }
+                Next::Ended(end) => return Some(end),
             }
         }
         None
     }
 
-    async fn call_once(
-        &self,
-        telling: &Telling<'_>,
-        dialect: &dyn Dialect,
-        call: &NativeCall,
-        server: &OrderedServer,
-    ) -> Reply {
-        let address = match self.addresses.pin(&server.address).await {
-            Ok(address) => address,
+    /// One try, at each address of the server until one takes the connection.
+    async fn call_once(&self, telling: &Telling<'_>, call: Call<'_>) -> Reply {
+        let name = &call.server.address;
+        let addresses = match self.addresses.pin(name).await {
+            Ok(addresses) => addresses,
             Err(fault) => return Reply::Unsent(fault),
         };
-        let base = format!("http://{address}");
-        let trace = trace_header(&telling.trace.child().to_string());
-        // We connect to the address that was checked, and call the server by the name that it is known by.
-        let (host, headers) = (Some(server.address.as_str()), trace.as_slice());
-        let to = Target {
-            base: &base,
-            host,
-            headers,
+        // The span is this try's own, at whichever address.
+        let headers = trace_headers(&telling.trace.child());
+        let limits = CallLimits {
+            time: telling.limits.call.time.min(telling.time_left()),
+            kept: call.dialect.answer_bytes(),
+            ..telling.limits.call
         };
         let began = Instant::now();
-        let answer = self.http.send(&to, call, telling.limits).await;
+        let mut answer = Err(CallError::TimedOut(limits.time));
+        for address in addresses {
+            // We connect to an address that was checked, and call the server by the name that it is known by.
+            let base = format!("http://{address}");
+            let to = Target {
+                base: &base,
+                host: Some(name.as_str()),
+                headers: &headers,
+            };
+            answer = self.http.send(&to, call.native, limits).await;
+            match &answer {
+                Err(CallError::NotConnected(_)) => self.addresses.put_last(name, address),
+                Ok(_) | Err(_) => break,
+            }
+        }
         let status = answer.as_ref().ok().map(|answer| answer.status);
-        metrics::native_call(dialect.name(), status, began.elapsed());
+        metrics::native_call(call.dialect.name(), status, began.elapsed());
         match answer {
-            Ok(answer) => Reply::Judged(dialect.judge(call, &answer)),
+            Ok(answer) => Reply::Judged(call.dialect.judge(call.native, &answer)),
             Err(error) if error.is_unsent() => Reply::Unsent(error.fault()),
             Err(error) => Reply::Lost(error.fault()),
         }
+    }
+}
+
+impl Telling<'_> {
+    fn time_left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Waits until the server may be tried again, and gives the fault of the call where that takes too long or somebody is
+/// held up by it.
+async fn wait(
+    telling: &Telling<'_>,
+    attempt: &Attempt,
+    refused: Refused,
+    part: &mut Part,
+) -> Option<Fault> {
+    if !attempt.has_time_until(refused.due) {
+        return Some(refused.fault);
+    }
+    let began = Instant::now();
+    while telling.around.is_current() {
+        let rest = refused.due.saturating_duration_since(Instant::now());
+        if rest.is_zero() {
+            break;
+        }
+        if telling.around.is_awaited() {
+            return Some(refused.fault);
+        }
+        sleep(rest.min(LOOK_EVERY)).await;
+    }
+    part.tried(refused.fault, began.elapsed());
+    None
+}
+
+/// What the reply says of the server: any answer, that it is there. An object that takes too long, or a time that we cut
+/// short ourselves, says nothing.
+fn settle(pass: Pass<'_>, reply: &Reply, telling: &Telling<'_>) {
+    match reply {
+        Reply::Judged(_) => pass.answered(),
+        Reply::Unsent(fault) | Reply::Lost(fault) => match fault.code {
+            FaultCode::UnreadableAnswer => pass.answered(),
+            FaultCode::Unreachable => pass.failed(fault),
+            FaultCode::TimedOut if !telling.limits.call.whole && !telling.time_left().is_zero() => {
+                pass.failed(fault);
+            }
+            _ => drop(pass),
+        },
     }
 }
 
@@ -219,113 +335,6 @@ fn dialect_of(native: &NativeOrder) -> Result<&'static dyn Dialect, Fault> {
             &message,
         )
     })
-}
-
-impl Part {
-    fn new(server: &OrderedServer) -> Self {
-        let result = ServerResult {
-            server: server.id.clone(),
-            outcome: Outcome::Unknown,
-            findings: Vec::new(),
-            attempts: 0,
-            took_ms: 0,
-        };
-        Self {
-            result,
-            evidence: None,
-            fault: None,
-            unknown: false,
-            unanswered: 0,
-        }
-    }
-
-    /// Takes the end of one call, and says whether the next one makes sense.
-    fn take(&mut self, call: &NativeCall, end: End) -> bool {
-        match end {
-            End::Judged(verdict) => {
-                self.unanswered = 0;
-                self.judged(call, verdict)
-            }
-            // Nobody is there, or we may not go there. Any other fault is this call's own.
-            End::Failed(fault) => {
-                let code = fault.code;
-                self.fail(fault);
-                !matches!(code, FaultCode::Unreachable | FaultCode::AddressNotAllowed)
-            }
-            End::Lost(fault) => {
-                self.fail(fault);
-                self.goes_on_unanswered()
-            }
-            End::Unknown => {
-                self.unknown = true;
-                self.goes_on_unanswered()
-            }
-        }
-    }
-
-    /// One call more without a whole answer: the next one may have one, but not every call is worth its time.
-    fn goes_on_unanswered(&mut self) -> bool {
-        self.unanswered += 1;
-        self.unanswered < UNANSWERED_LIMIT
-    }
-
-    fn judged(&mut self, call: &NativeCall, verdict: Verdict) -> bool {
-        match verdict {
-            Verdict::Done { evidence, finding } => {
-                self.result.found(&call.selectors, &finding);
-                self.evidence = Some(
-                    self.evidence
-                        .map_or(evidence, |weakest| weakest.min(evidence)),
-                );
-                true
-            }
-            // The server lives and has spoken about this one; the others are told nevertheless.
-            Verdict::Failed { fault, finding } => {
-                if let Some(finding) = finding {
-                    self.result.found(&call.selectors, &finding);
-                }
-                let usable = fault.code != FaultCode::Unauthorized;
-                self.fail(fault);
-                usable
-            }
-            Verdict::Running { job } => {
-                let message =
-                    format!("a server named a job ({job}), and servers are not asked again");
-                self.fail(Fault::participant(
-                    FaultCode::UnreadableAnswer,
-                    Again::Never,
-                    &message,
-                ));
-                true
-            }
-        }
-    }
-
-    /// The first fault stands for the server.
-    fn fail(&mut self, fault: Fault) {
-        metrics::fault(fault.code);
-        self.fault.get_or_insert(fault);
-    }
-
-    fn end(mut self, took: Duration) -> ServerResult {
-        self.result.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.result.outcome = match (self.fault, self.unknown, self.evidence) {
-            (_, true, _) => Outcome::Unknown,
-            (Some(fault), false, _) => Outcome::Failed(fault),
-            (None, false, Some(evidence)) => Outcome::Done(evidence),
-            (None, false, None) => {
-                let message = "the order has no call for this server";
-                let side = Side::Federation;
-                Outcome::Failed(Fault::new(
-                    FaultCode::UnreadableOrder,
-                    side,
-                    Again::Never,
-                    message,
-                ))
-            }
-        };
-        self.result
-    }
 }
 
 #[cfg(test)]

@@ -96,6 +96,12 @@ pub struct Execution {
     pub concurrency: usize,
     /// Servers of one execution.
     pub servers_at_once: usize,
+    /// All calls of one execution, pauses included.
+    #[serde(with = "humantime_serde")]
+    pub total_time: Duration,
+    /// The same for a load.
+    #[serde(with = "humantime_serde")]
+    pub load_total_time: Duration,
 }
 
 /// One call and its repetitions.
@@ -117,6 +123,8 @@ pub struct Calls {
     pub total_time: Duration,
     /// Between two tries.
     pub pause: BackoffSettings,
+    /// When a server that does not answer is left alone.
+    pub circuit: Circuit,
     /// Bytes of an answer.
     pub answer_limit: u64,
     /// Bytes of a loaded object.
@@ -129,6 +137,15 @@ pub struct Calls {
     /// How long looking it up may take.
     #[serde(with = "humantime_serde")]
     pub name_timeout: Duration,
+}
+
+/// When a server that does not answer is left alone, and for how long.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Circuit {
+    /// Calls without an answer, one after the other.
+    pub failures: u32,
+    /// Until one call tries it again.
+    pub pause: BackoffSettings,
 }
 
 /// What is remembered.
@@ -155,6 +172,9 @@ pub struct Report {
     /// The longest wait for a confirm.
     #[serde(with = "humantime_serde")]
     pub confirm_timeout: Duration,
+    /// How long it may stay unsaid how far the adapter has come.
+    #[serde(with = "humantime_serde")]
+    pub progress_every: Duration,
     /// Before a message is published again.
     pub pause: BackoffSettings,
 }
@@ -169,6 +189,9 @@ pub struct InvocationSystem {
     /// How often it is asked.
     #[serde(with = "humantime_serde")]
     pub poll_every: Duration,
+    /// How often it is reported at most how far one execution is.
+    #[serde(with = "humantime_serde")]
+    pub report_every: Duration,
     /// Questions at a time.
     pub polls_at_once: usize,
     /// For how long it is asked.

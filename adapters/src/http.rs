@@ -19,13 +19,13 @@ use reqwest::{
     },
     redirect::Policy,
 };
-use service::{exit::Chain, trace::TRACEPARENT};
+use service::{
+    exit::Chain,
+    trace::{TRACEPARENT, TRACESTATE, TraceContext},
+};
 use thiserror::Error;
 use tokio::time::timeout;
 use url::Url;
-
-/// Bytes of a cache's answer that are kept for the dialect to judge; the rest is only counted.
-pub(crate) const KEPT_FOR_JUDGING: usize = 4_096;
 
 /// Headers that are ours to write. An order that brings one is refused.
 const OUR_HEADERS: [HeaderName; 5] = [
@@ -143,10 +143,15 @@ impl Http {
     }
 }
 
-/// The header that carries the trace on.
-pub(crate) fn trace_header(traceparent: &str) -> Option<(HeaderName, HeaderValue)> {
-    let value = HeaderValue::from_str(traceparent).ok()?;
-    Some((HeaderName::from_static(TRACEPARENT), value))
+/// The headers that carry the trace on, with what vendors added to it.
+pub(crate) fn trace_headers(trace: &TraceContext) -> Vec<(HeaderName, HeaderValue)> {
+    let (parent, state) = (trace.to_string(), trace.tracestate());
+    let named = [(TRACEPARENT, Some(parent.as_str())), (TRACESTATE, state)];
+    let header = |(name, value): (&'static str, Option<&str>)| {
+        let value = HeaderValue::from_str(value?).ok()?;
+        Some((HeaderName::from_static(name), value))
+    };
+    named.into_iter().filter_map(header).collect()
 }
 
 fn request(to: &Target<'_>, call: &NativeCall) -> Result<Request, CallError> {
@@ -166,9 +171,10 @@ fn request(to: &Target<'_>, call: &NativeCall) -> Result<Request, CallError> {
     Ok(request)
 }
 
-/// The path below the base, and never anything but the base's scheme, host and port.
+/// The path below the base, and never anything but the base's scheme, host and port. A path that begins with two slashes
+/// is one: it stands behind an authority, and so is not taken for one (RFC 3986, 3.3).
 fn url(base: &str, path: &str) -> Result<Url, CallError> {
-    if !path.starts_with('/') || path.starts_with("//") {
+    if !path.starts_with('/') {
         return Err(CallError::Elsewhere);
     }
     let whole = format!("{base}{path}");

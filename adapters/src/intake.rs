@@ -1,32 +1,44 @@
 //! What comes from the participant's queue: dispatches, taken apart into orders, and acknowledged when all are reported.
 //!
 //! Invariant: it reads one queue and declares nothing. An order that cannot be read leaves its neighbours unharmed; a
-//! message that is no dispatch at all goes to the dead letters, is counted and logged once.
+//! message that is no dispatch at all goes to the dead letters, is counted and logged once. What is cancelled while it
+//! waits is taken out and reported; a dispatch is acknowledged only when its orders, those that they absorbed, and those
+//! that it cancelled are all reported.
 //! Not here: carrying out (`worker`).
+//!
+//! How a delivery ends:
+//! - acknowledged: everything in it is reported, and RabbitMQ has confirmed the reports. A failed execution is reported, too.
+//! - rejected without requeue: it is no dispatch for us, and would be none the next time. It goes to the dead letters.
+//! - never answered with `nack`: what is not done at shutdown, what a broken journal could not write down, and what a lost
+//!   connection left goes back all at once when the connection is cut, in order, ahead of what was not delivered yet.
+//!   One by one, the next consumer could be given the later ones first (`amqp::Consumer`).
+//!
+//! At SIGTERM nothing more is taken; what waits is dropped, what is under way goes on and is reported and acknowledged
+//! for at most `drain_time`; a second signal ends the process at once. What was cut off by that goes back.
 
-use std::sync::Arc;
+mod read;
+
+use std::{collections::HashMap, sync::Arc};
 
 use amqp::{
     Consumer, Delivery, SettleError,
-    envelope::{DISPATCH_TYPE, Dispatch, ExecutionReport, Order, ReportedOutcome},
+    envelope::{Absorbed, ExecutionReport, ReportedOutcome},
 };
-use domain::{
-    ExecutionId, Fault, ParticipantId, Timestamp,
-    fault::{Again, FaultCode, Side},
-};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use domain::{ExecutionId, Fault, ParticipantId};
 use service::exit::Chain;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{info, warn};
 
+use self::read::{Read, read_dispatch, read_order};
 use crate::{
-    journal::{Journal, JournalError},
+    ending,
+    journal::{JournalError, now},
     lanes::Lanes,
     metrics::{self, Unreadable},
+    progress::HowFar,
     receipt::Receipt,
     report::Reportable,
-    worker::Work,
+    worker::{Work, Worker},
 };
 
 /// Reads until shutdown, and then acknowledges until everything that began is reported.
@@ -34,40 +46,30 @@ pub(crate) struct Intake {
     consumer: Consumer,
     participant: ParticipantId,
     lanes: Arc<Lanes<Work>>,
-    journal: Journal,
+    worker: Arc<Worker>,
+    how_far: HowFar,
     settle: UnboundedSender<Delivery>,
     settled: UnboundedReceiver<Delivery>,
 }
 
-/// What one order of a dispatch is.
-#[derive(Debug)]
-enum Read {
-    Order(Box<Order>),
-    /// It cannot be carried out, but it can be reported.
-    Faulty(ExecutionId, Fault),
-    /// Not even that: it is counted and logged, and nobody can be told. Its execution ends `unanswered` at the broker.
-    Unreadable(String),
-}
-
-/// All that is needed to report an order that cannot be read.
-#[derive(Deserialize)]
-struct Identified {
-    execution: ExecutionId,
-}
+/// Executions whose work another one of the same dispatch does too, by the sequence of that one.
+type ByAbsorber = HashMap<u64, Vec<ExecutionId>>;
 
 impl Intake {
     pub(crate) fn new(
         consumer: Consumer,
         participant: ParticipantId,
         lanes: Arc<Lanes<Work>>,
-        journal: Journal,
+        worker: Arc<Worker>,
+        how_far: HowFar,
     ) -> Self {
         let (settle, settled) = unbounded_channel();
         Self {
             consumer,
             participant,
             lanes,
-            journal,
+            worker,
+            how_far,
             settle,
             settled,
         }
@@ -93,13 +95,13 @@ impl Intake {
         let Self {
             consumer,
             lanes,
-            journal,
+            worker,
             settle,
             mut settled,
             ..
         } = self;
         lanes.close();
-        drop((settle, journal));
+        drop((settle, worker));
         while let Some(delivery) = settled.recv().await {
             acknowledge(delivery).await;
         }
@@ -118,105 +120,112 @@ impl Intake {
                 return Ok(());
             }
         };
-        let receipt = Receipt::new(delivery, dispatch.executions.len(), self.settle.clone());
+        let parts = dispatch.executions.len() + dispatch.absorbed.len();
+        let receipt = Receipt::new(delivery, parts, self.settle.clone());
+        // First of all, so that nothing of the same message is begun in spite of it.
+        self.worker.ledger.cancel(&dispatch.cancels);
+        let mut look_for_cancelled = !dispatch.cancels.is_empty();
+        let mut absorbed = self.by_absorber(dispatch.shard, &dispatch.absorbed, &receipt);
         for order in &dispatch.executions {
-            self.hand_on(
-                read_order(order, &self.participant),
-                &dispatch.sent_before,
-                receipt.clone(),
-            )
-            .await?;
+            let order = match read_order(order, &self.participant) {
+                Read::Order(order) => *order,
+                Read::Faulty(execution, fault) => {
+                    self.report_faulty(execution, fault, &receipt).await?;
+                    continue;
+                }
+                Read::Unreadable(why) => {
+                    unidentified(&why, &receipt);
+                    continue;
+                }
+            };
+            self.how_far.read(dispatch.shard, order.sequence);
+            let work = Work {
+                sent_before: dispatch.sent_before.contains(&order.sequence),
+                absorbed: absorbed.remove(&order.sequence).unwrap_or_default(),
+                order,
+                receipt: receipt.clone(),
+                asked_by: None,
+            };
+            look_for_cancelled |= self.put_into_lane(work);
+        }
+        for orphans in absorbed.into_values() {
+            let why = "its order is not in the message, or cannot be read";
+            ending::orphan(&self.worker.journal, &orphans, why, &receipt).await?;
+        }
+        if look_for_cancelled {
+            self.end_cancelled(&receipt).await?;
         }
         Ok(())
     }
 
-    async fn hand_on(
+    fn by_absorber(&self, shard: u16, absorbed: &[Absorbed], receipt: &Receipt) -> ByAbsorber {
+        let mut by_absorber = ByAbsorber::new();
+        for one in absorbed {
+            if one.execution.participant != self.participant {
+                unidentified("an absorbed execution is another participant's", receipt);
+                continue;
+            }
+            self.how_far.read(shard, one.sequence);
+            let together = by_absorber.entry(one.by).or_default();
+            together.push(one.execution.clone());
+        }
+        by_absorber
+    }
+
+    /// Says whether it was cancelled before it came.
+    fn put_into_lane(&self, work: Work) -> bool {
+        let execution = &work.order.execution;
+        self.worker.ledger.see(execution, work.comes_again());
+        let is_cancelled = work.can_be_cancelled() && self.worker.ledger.is_cancelled(execution);
+        let configuration = work.order.configuration.clone();
+        self.lanes.push(&configuration, work);
+        is_cancelled
+    }
+
+    /// Takes what is cancelled and has not begun out of the lanes, and ends it. The dispatch that cancelled it is held for it.
+    async fn end_cancelled(&self, receipt: &Receipt) -> Result<(), JournalError> {
+        let ledger = &self.worker.ledger;
+        let cancelled = self
+            .lanes
+            .take_out(|work| work.can_be_cancelled() && ledger.is_cancelled(&work.order.execution));
+        receipt.expect(cancelled.len());
+        for work in cancelled {
+            let asked_by = Some(receipt.clone());
+            self.worker.cancel(Work { asked_by, ..work }).await?;
+        }
+        Ok(())
+    }
+
+    async fn report_faulty(
         &self,
-        read: Read,
-        sent_before: &[u64],
-        receipt: Receipt,
+        execution: ExecutionId,
+        fault: Fault,
+        receipt: &Receipt,
     ) -> Result<(), JournalError> {
-        match read {
-            Read::Order(order) => {
-                let configuration = order.configuration.clone();
-                self.lanes.push(
-                    &configuration,
-                    Work {
-                        sent_before: sent_before.contains(&order.sequence),
-                        order: *order,
-                        receipt,
-                    },
-                );
-                Ok(())
-            }
-            Read::Faulty(execution, fault) => {
-                metrics::unreadable(Unreadable::Order);
-                warn!(execution.id = %execution, fault.message = fault.message, "an order cannot be carried out");
-                let outcome = ReportedOutcome::Failed(fault);
-                let reported_at = Timestamp::from(std::time::SystemTime::now());
-                let report = ExecutionReport {
-                    execution,
-                    outcome,
-                    results: Vec::new(),
-                    reported_at,
-                };
-                metrics::execution(&report.outcome);
-                self.journal
-                    .answer(Reportable::new(&report, None, Some(receipt)))
-                    .await
-            }
-            Read::Unreadable(why) => {
-                metrics::unreadable(Unreadable::Unidentified);
-                warn!(
-                    reason = why,
-                    "an order cannot be read, nor whose it is; it ends unanswered"
-                );
-                receipt.reported();
-                Ok(())
-            }
-        }
+        metrics::unreadable(Unreadable::Order);
+        warn!(execution.id = %execution, fault.message = fault.message, "an order cannot be carried out");
+        let report = ExecutionReport {
+            execution,
+            outcome: ReportedOutcome::Failed(fault),
+            results: Vec::new(),
+            reported_at: now(),
+            traceparent: None,
+            absorbed_by: None,
+        };
+        metrics::execution(&report.outcome);
+        let reportable = Reportable::new(&report, Some(receipt.clone()));
+        self.worker.journal.answer(reportable).await
     }
 }
 
-/// The dispatch in a message, each order still to be read; or why it is none for us.
-fn read_dispatch<'a>(
-    kind: &str,
-    body: &'a [u8],
-    participant: &ParticipantId,
-) -> Result<Dispatch<'a>, String> {
-    // Somebody who publishes by hand may leave the type out.
-    if !kind.is_empty() && kind != DISPATCH_TYPE {
-        return Err(format!("its type is not {DISPATCH_TYPE}"));
-    }
-    let dispatch: Dispatch<'a> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    if dispatch.participant != *participant {
-        return Err(format!(
-            "it is for the participant {}",
-            dispatch.participant
-        ));
-    }
-    Ok(dispatch)
-}
-
-fn read_order(order: &RawValue, participant: &ParticipantId) -> Read {
-    let error = match serde_json::from_str::<Order>(order.get()) {
-        Ok(order) if order.execution.participant == *participant => {
-            return Read::Order(Box::new(order));
-        }
-        Ok(order) => format!("it is for the participant {}", order.execution.participant),
-        Err(error) => error.to_string(),
-    };
-    match serde_json::from_str::<Identified>(order.get()) {
-        Ok(Identified { execution }) if execution.participant == *participant => {
-            let message = format!("the adapter cannot read the order: {error}");
-            let side = Side::Federation;
-            Read::Faulty(
-                execution,
-                Fault::new(FaultCode::UnreadableOrder, side, Again::Never, &message),
-            )
-        }
-        _ => Read::Unreadable(error),
-    }
+/// Nobody can be told of it.
+fn unidentified(why: &str, receipt: &Receipt) {
+    metrics::unreadable(Unreadable::Unidentified);
+    warn!(
+        reason = why,
+        "an order cannot be read, nor whose it is; it ends unanswered"
+    );
+    receipt.reported();
 }
 
 async fn acknowledge(delivery: Delivery) {
@@ -239,60 +248,5 @@ async fn dead_letter(delivery: Delivery, why: &str) {
 fn log_unsettled(message_id: &str, settled: Result<(), SettleError>) {
     if let Err(error) = settled {
         info!(message.id = message_id, error = %Chain(&error), "a delivery was not settled");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ORDER: &str = r#"{
-        "execution": "01890a5d-ac96-774b-bcce-b302099a8057_cdn-b", "sequence": 1, "configuration": "shop",
-        "operation": "purge", "repeatable": true, "accepted_at": 1, "native": [], "more": "from a newer broker"
-    }"#;
-
-    fn participant() -> ParticipantId {
-        "cdn-b".parse().unwrap()
-    }
-
-    fn order(text: &str) -> Read {
-        let text = RawValue::from_string(text.to_owned()).unwrap();
-        read_order(&text, &participant())
-    }
-
-    /// A broker that is newer than the adapter may say more.
-    #[test]
-    fn a_member_that_is_not_known_is_passed_over() {
-        assert!(matches!(order(ORDER), Read::Order(read) if read.configuration.as_str() == "shop"));
-    }
-
-    /// The originator hears of an order that cannot be read, as long as we know whose it is.
-    #[test]
-    fn an_order_that_cannot_be_read_is_reported_where_its_id_can() {
-        let broken = ORDER.replace("\"shop\"", "7");
-        assert!(
-            matches!(order(&broken), Read::Faulty(_, fault) if fault.code == FaultCode::UnreadableOrder)
-        );
-        assert!(matches!(order("{}"), Read::Unreadable(_)));
-        assert!(matches!(order("7"), Read::Unreadable(_)));
-        assert!(matches!(
-            order(&ORDER.replace("_cdn-b", "_cdn-c")),
-            Read::Unreadable(_)
-        ));
-    }
-
-    /// Only a dispatch for this participant is taken; one bad order in it is not its end.
-    #[test]
-    fn a_message_is_a_dispatch_for_this_participant_or_nothing() {
-        let dispatch = format!(r#"{{"participant":"cdn-b","executions":[{ORDER},7,null]}}"#);
-        let read = |kind: &str, body: &str| {
-            read_dispatch(kind, body.as_bytes(), &participant())
-                .map(|dispatch| dispatch.executions.len())
-        };
-        assert_eq!(read(DISPATCH_TYPE, &dispatch), Ok(3));
-        assert_eq!(read("", &dispatch), Ok(3));
-        assert!(read("federation.report.v1", &dispatch).is_err());
-        assert!(read("", &dispatch.replace("\"cdn-b\",", "\"cdn-c\",")).is_err());
-        assert!(read("", "hello").is_err());
     }
 }

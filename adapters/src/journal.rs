@@ -19,6 +19,7 @@ use std::{
 use domain::{ExecutionId, ParticipantId, ServerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use service::trace::TraceContext;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,8 +56,21 @@ pub(crate) struct Job {
     pub(crate) token: String,
     /// When it was submitted.
     pub(crate) submitted_at: Timestamp,
-    /// The trace context of the command.
+    /// The trace context of the adapter's span in which it was submitted.
     pub(crate) traceparent: Option<String>,
+    /// What vendors added to it.
+    #[serde(default)]
+    pub(crate) tracestate: Option<String>,
+    /// Executions whose work it does too.
+    #[serde(default)]
+    pub(crate) absorbed: Vec<ExecutionId>,
+}
+
+impl Job {
+    /// The adapter's span in which it was submitted.
+    pub(crate) fn trace(&self) -> TraceContext {
+        TraceContext::continued(self.traceparent.as_deref(), self.tracestate.as_deref())
+    }
 }
 
 /// What keeps the journal from working.
@@ -110,10 +124,8 @@ enum Record {
         job: Arc<Job>,
         then: Reportable,
     },
-    Finish {
-        key: u128,
-        then: Reportable,
-    },
+    /// All or none of them.
+    Finish(Vec<(u128, Reportable)>),
     /// Nothing to write, but it must not overtake what is.
     Answer(Reportable),
 }
@@ -191,11 +203,23 @@ impl Journal {
         execution: &ExecutionId,
         then: Reportable,
     ) -> Result<(), JournalError> {
-        let key = key_of(execution);
-        self.known
-            .lock()
-            .insert(key, Entry::Finished(Arc::clone(&then.report)));
-        self.write(Record::Finish { key, then }).await
+        self.finish_together(vec![(execution.clone(), then)]).await
+    }
+
+    /// The same of several that end together: after a crash all of them are remembered, or none.
+    pub(crate) async fn finish_together(
+        &self,
+        ends: Vec<(ExecutionId, Reportable)>,
+    ) -> Result<(), JournalError> {
+        let ends: Vec<_> = ends
+            .into_iter()
+            .map(|(execution, then)| (key_of(&execution), then))
+            .collect();
+        let finished = ends
+            .iter()
+            .map(|(key, then)| (*key, Entry::Finished(Arc::clone(&then.report))));
+        self.known.lock().extend(finished);
+        self.write(Record::Finish(ends)).await
     }
 
     /// Reports what needs no remembering, behind everything that was handed over before.
@@ -230,7 +254,7 @@ fn make(folder: &Path) -> Result<(), JournalError> {
 }
 
 /// This moment, by this machine's clock.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     std::time::SystemTime::now().into()
 }
 

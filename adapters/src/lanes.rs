@@ -82,10 +82,25 @@ impl<T> Lanes<T> {
         state.lanes.clear();
     }
 
+    /// Takes out the jobs that wait and are meant, in their order within each configuration.
+    pub(crate) fn take_out(&self, is_meant: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        for lane in self.lock().lanes.values_mut() {
+            // A lane that is empty now keeps its turn, and is forgotten when that comes.
+            let (meant, rest) = lane.drain(..).partition(|job| is_meant(job));
+            *lane = rest;
+            taken.extend::<VecDeque<T>>(meant);
+        }
+        taken
+    }
+
     fn take(&self) -> Option<(T, Turn<'_, T>)> {
         let mut state = self.lock();
         let configuration = state.turns.pop_front()?;
-        let job = state.lanes.get_mut(&configuration)?.pop_front()?;
+        let Some(job) = state.lanes.get_mut(&configuration)?.pop_front() else {
+            state.lanes.remove(&configuration);
+            return None;
+        };
         Some((
             job,
             Turn {
@@ -111,6 +126,15 @@ impl<T> Lanes<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Turn<'_, T> {
+    /// Whether a job waits for this one to end: the next of its configuration, or any, because nobody is free to take it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let state = self.lanes.lock();
+        let next = state.lanes.get(&self.configuration);
+        next.is_some_and(|lane| !lane.is_empty()) || self.lanes.ready.available_permits() > 0
     }
 }
 
@@ -152,6 +176,34 @@ mod tests {
         assert!(next(&lanes).is_none());
         drop(turn_of_a);
         assert_eq!((third, next(&lanes).unwrap().0), (2, 4));
+    }
+
+    /// A cancel finds what waits, leaves the order of the rest, and never what is out.
+    #[test]
+    fn what_waits_can_be_taken_out() {
+        let lanes = lanes(&[("a", 1), ("a", 2), ("a", 3), ("b", 4)]);
+        let (_, turn_of_a) = next(&lanes).unwrap();
+        let mut taken = lanes.take_out(|job| [1, 2, 4].contains(job));
+        taken.sort_unstable();
+        assert_eq!(taken, [2, 4]);
+        assert!(next(&lanes).is_none());
+        drop(turn_of_a);
+        assert_eq!(next(&lanes).unwrap().0, 3);
+        lanes.push(&"b".parse().unwrap(), 5);
+        assert_eq!(next(&lanes).unwrap().0, 5);
+        assert!(lanes.lock().lanes.is_empty());
+    }
+
+    /// Whoever waits inside a job must know whether others wait for it.
+    #[test]
+    fn a_turn_is_awaited_by_the_next_of_its_lane_and_by_whom_nobody_takes() {
+        let lanes = lanes(&[("a", 1), ("b", 2)]);
+        let (_, turn_of_a) = next(&lanes).unwrap();
+        assert!(turn_of_a.is_awaited());
+        let (_, turn_of_b) = next(&lanes).unwrap();
+        assert!(!turn_of_a.is_awaited());
+        lanes.push(&"a".parse().unwrap(), 3);
+        assert!(turn_of_a.is_awaited() && !turn_of_b.is_awaited());
     }
 
     /// Memory follows the work: a configuration that is done is forgotten, and served when it comes again.

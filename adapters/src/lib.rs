@@ -21,17 +21,22 @@ pub mod config;
 pub mod metrics;
 
 mod intake;
+mod ledger;
+mod progress;
 mod receipt;
 
 mod lanes;
 
 mod worker;
 
+mod ending;
+
 mod journal;
 
 mod system;
 
 mod attempt;
+mod circuit;
 mod http;
 
 mod report;

@@ -6,10 +6,12 @@ use adapters::{
     app::{self, Arguments},
     config::Configuration,
 };
-use clap::Parser;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = match app::arguments() {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit,
+    };
     let load = || Configuration::load(arguments.config.as_deref());
     service::main("adapter", load, app::run)
 }

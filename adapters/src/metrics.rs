@@ -21,6 +21,7 @@ const FLUSHES: &str = "adapter_journal_flush_seconds";
 const FLUSHED: &str = "adapter_journal_flush_records";
 const CALLS: &str = "adapter_native_calls_total";
 const CALL_TIME: &str = "adapter_native_call_seconds";
+const CIRCUITS: &str = "adapter_circuits_open";
 const FAULTS: &str = "adapter_faults_total";
 const REPORT_SIZE: &str = "adapter_report_executions";
 const REPORTS_REFUSED: &str = "adapter_reports_refused_total";
@@ -112,6 +113,13 @@ pub const TABLE: &[Description] = &[
         Unit::Seconds,
         &["dialect"],
         "One call, from the first byte to the last.",
+    ),
+    row(
+        CIRCUITS,
+        Kind::Gauge,
+        Unit::Count,
+        &[],
+        "Servers that are left alone for a while, because they did not answer.",
     ),
     row(
         FAULTS,
@@ -206,6 +214,10 @@ pub(crate) fn native_call(dialect: &'static str, status: Option<u16>, took: Dura
     histogram!(CALL_TIME, "dialect" => dialect).record(took);
 }
 
+pub(crate) fn circuits_open(count: usize) {
+    gauge!(CIRCUITS).set(u32::try_from(count).unwrap_or(u32::MAX));
+}
+
 pub(crate) fn fault(code: FaultCode) {
     counter!(FAULTS, "code" => code.as_str()).increment(1);
 }
@@ -225,5 +237,7 @@ pub(crate) fn word(outcome: &ReportedOutcome) -> &'static str {
         ReportedOutcome::Done(_) => "done",
         ReportedOutcome::Failed(_) => "failed",
         ReportedOutcome::Unknown => "unknown",
+        ReportedOutcome::Cancelled => "cancelled",
+        ReportedOutcome::Expired => "expired",
     }
 }

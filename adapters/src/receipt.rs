@@ -32,7 +32,9 @@ impl Receipt {
         executions: usize,
         settled: UnboundedSender<Delivery>,
     ) -> Self {
-        let redelivered = delivery.redelivered;
+        // An operator who sends a dead letter again cannot know how far somebody came with it.
+        let retried = delivery.message.number(amqp::header::RETRIES).is_some();
+        let redelivered = delivery.redelivered || retried;
         let unreported = AtomicUsize::new(executions);
         Self(Arc::new(Shared {
             delivery: Some(delivery),
@@ -40,6 +42,11 @@ impl Receipt {
             unreported,
             settled,
         }))
+    }
+
+    /// There are so many more to be reported. Only while whoever reads the dispatch still holds a receipt of it.
+    pub(crate) fn expect(&self, more: usize) {
+        self.0.unreported.fetch_add(more, Ordering::AcqRel);
     }
 
     /// One more execution is reported.

@@ -2,7 +2,8 @@
 //!
 //! Invariant: nothing is dropped. A message that RabbitMQ did not take is published again, with the same id, for as long as
 //! it takes; meanwhile deliveries stay unsettled, and so nothing new comes in. A report that RabbitMQ will not have is set
-//! aside and tried between the others, so that it keeps nobody else from being heard.
+//! aside and tried between the others, so that it keeps nobody else from being heard. Each message says how far the
+//! adapter has come; without reports, a message says that alone from time to time, as long as it changes.
 //! Not here: what is reported, and acknowledging (`receipt`).
 
 mod short;
@@ -15,7 +16,7 @@ use std::{
 
 use amqp::{
     Message, PublishError, Publisher,
-    envelope::{ExecutionReport, REPORT_TYPE},
+    envelope::{ExecutionReport, Progress, REPORT_TYPE},
     header,
 };
 use domain::{ParticipantId, Timestamp};
@@ -29,7 +30,7 @@ use tokio::{
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use crate::{config, metrics, receipt::Receipt};
+use crate::{config, metrics, progress::HowFar, receipt::Receipt};
 
 /// What the messages say about who sent them.
 const APP_ID: &str = concat!("adapter/", env!("CARGO_PKG_VERSION"));
@@ -65,23 +66,22 @@ impl Outlet for Publisher {
 pub(crate) struct Reportable {
     /// An [`ExecutionReport`] as JSON.
     pub(crate) report: Arc<RawValue>,
-    /// The trace context of the command.
+    /// The trace context of the span that it is about.
     pub(crate) traceparent: Option<String>,
     /// The dispatch that waits for it; none where it was released before.
     pub(crate) receipt: Option<Receipt>,
+    /// The dispatch that cancelled it.
+    pub(crate) asked_by: Option<Receipt>,
 }
 
 impl Reportable {
     /// Writes the report down, as much of it as fits.
-    pub(crate) fn new(
-        report: &ExecutionReport,
-        traceparent: Option<String>,
-        receipt: Option<Receipt>,
-    ) -> Self {
+    pub(crate) fn new(report: &ExecutionReport, receipt: Option<Receipt>) -> Self {
         Self {
             report: short::written(report, short::EXECUTION_BYTES).into(),
-            traceparent,
+            traceparent: report.traceparent.clone(),
             receipt,
+            asked_by: None,
         }
     }
 }
@@ -91,6 +91,8 @@ impl Reportable {
 struct Body<'a> {
     participant: &'a ParticipantId,
     executions: Vec<&'a RawValue>,
+    #[serde(skip_serializing_if = "<[Progress]>::is_empty")]
+    progress: &'a [Progress],
 }
 
 /// Publishes reports until all who can report are gone.
@@ -104,6 +106,11 @@ pub(crate) struct Reporter<P = Publisher> {
     aside: VecDeque<Reportable>,
     /// When.
     aside_due: Instant,
+    how_far: HowFar,
+    /// What the last message that was taken said of it.
+    said: Vec<Progress>,
+    /// When it is to be said again, if it has changed.
+    progress_due: Instant,
 }
 
 impl<P: Outlet> Reporter<P> {
@@ -112,6 +119,7 @@ impl<P: Outlet> Reporter<P> {
         configuration: &config::Configuration,
         publisher: P,
         reports: mpsc::Receiver<Reportable>,
+        how_far: HowFar,
     ) -> Self {
         let participant = configuration.participant.clone();
         let exchange = configuration.topology().entry_exchange(&participant);
@@ -124,6 +132,9 @@ impl<P: Outlet> Reporter<P> {
             reports,
             aside: VecDeque::new(),
             aside_due: Instant::now(),
+            how_far,
+            said: Vec::new(),
+            progress_due: Instant::now() + settings.progress_every,
         }
     }
 
@@ -136,6 +147,7 @@ impl<P: Outlet> Reporter<P> {
             self.deliver(gathered).await;
             gathered = rest;
             self.retry_aside().await;
+            self.say_how_far().await;
         }
         self.give_up_aside().await;
         self.publisher.close().await;
@@ -148,6 +160,23 @@ impl<P: Outlet> Reporter<P> {
         }
         for one in reports {
             self.deliver_one(one).await;
+        }
+    }
+
+    /// Says how far the adapter has come where no report said it for too long. Tried once: the next one says it too.
+    async fn say_how_far(&mut self) {
+        let progress = self.how_far.all();
+        if self.progress_due > Instant::now() {
+            return;
+        }
+        self.progress_due = Instant::now() + self.settings.progress_every;
+        if progress == self.said {
+            return;
+        }
+        let message = self.message(&[], &progress);
+        match self.publisher.publish(&self.exchange, &message).await {
+            Ok(()) => self.said = progress,
+            Err(error) => log(&message, &error, self.settings.progress_every),
         }
     }
 
@@ -172,7 +201,7 @@ impl<P: Outlet> Reporter<P> {
     /// A last try. What still waits for its receipt is delivered and answered again later; a job's end is lost.
     async fn give_up_aside(&mut self) {
         for one in std::mem::take(&mut self.aside) {
-            let message = self.message(std::slice::from_ref(&one));
+            let message = self.message(std::slice::from_ref(&one), &self.how_far.all());
             match self.publisher.publish(&self.exchange, &message).await {
                 Ok(()) => confirmed(vec![one]),
                 Err(error) => error!(
@@ -188,12 +217,14 @@ impl<P: Outlet> Reporter<P> {
     async fn gather(&mut self, gathered: &mut Vec<Reportable>) -> bool {
         let most = self.settings.executions_per_message;
         if gathered.is_empty() {
+            let due = if self.aside.is_empty() {
+                self.progress_due
+            } else {
+                self.progress_due.min(self.aside_due)
+            };
             let receiving = self.reports.recv_many(gathered, most);
-            if self.aside.is_empty() {
-                return receiving.await > 0;
-            }
-            // Nothing came in time: there is still what was set aside.
-            return timeout_at(self.aside_due, receiving)
+            // Nothing came in time: there is still what was set aside, and how far we are.
+            return timeout_at(due, receiving)
                 .await
                 .is_ok_and(|count| count > 0)
                 || !self.reports.is_closed();
@@ -207,8 +238,9 @@ impl<P: Outlet> Reporter<P> {
     }
 
     /// Tries for as long as it takes. `false` where RabbitMQ will not have it, and there is room to set it aside.
-    async fn publish(&self, reports: &[Reportable]) -> bool {
-        let message = self.message(reports);
+    async fn publish(&mut self, reports: &[Reportable]) -> bool {
+        let progress = self.how_far.all();
+        let message = self.message(reports, &progress);
         metrics::report_published(reports.len());
         let mut pauses = Backoff::new(self.settings.pause);
         while let Err(error) = self.publisher.publish(&self.exchange, &message).await {
@@ -219,13 +251,16 @@ impl<P: Outlet> Reporter<P> {
             }
             sleep(pause).await;
         }
+        self.said = progress;
+        self.progress_due = Instant::now() + self.settings.progress_every;
         true
     }
 
-    fn message(&self, reports: &[Reportable]) -> Message {
+    fn message(&self, reports: &[Reportable], progress: &[Progress]) -> Message {
         let body = Body {
             participant: &self.participant,
             executions: reports.iter().map(|one| &*one.report).collect(),
+            progress,
         };
         let count = i64::try_from(reports.len()).unwrap_or(i64::MAX);
         let mut headers = BTreeMap::from([(header::COUNT.to_owned(), count.into())]);
@@ -293,8 +328,10 @@ fn fitting(reports: &[Reportable], bytes: usize) -> usize {
 }
 
 fn confirmed(reports: Vec<Reportable>) {
-    for receipt in reports.into_iter().filter_map(|one| one.receipt) {
-        receipt.reported();
+    for one in reports {
+        for receipt in [one.receipt, one.asked_by].into_iter().flatten() {
+            receipt.reported();
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod callback;
 mod poller;
+mod results;
 
 use std::{
     sync::Arc,
@@ -19,7 +20,7 @@ use dialects::{
     canonical::{CALLBACK_HEADER, Canonical, EXECUTIONS_PATH, Progress, ProgressState},
 };
 use domain::{
-    ExecutionId, Fault, NativeCall, Outcome, ServerId, ServerResult, Timestamp,
+    ExecutionId, Fault, NativeCall, Outcome, ServerId, ServerResult, Try,
     fault::{Again, FaultCode},
 };
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -29,12 +30,13 @@ use tokio::{
     time::sleep,
 };
 
+use self::results::{all_ended, all_failed, ended, latest, settled};
 pub(crate) use self::{callback::Callbacks, poller::Poller};
 use crate::{
     attempt::{Attempt, AttemptLimits, End, Next, Reply},
     config,
-    http::{CallError, CallLimits, Http, Target, trace_header},
-    journal::Job,
+    http::{CallError, CallLimits, Http, Target, trace_headers},
+    journal::{Job, now},
     metrics,
 };
 
@@ -71,13 +73,15 @@ struct Tried {
     answer: Option<Answer>,
     /// Whether any try was sent and had no whole answer, so that it may have been taken.
     lost: bool,
+    /// Those before the last.
+    tries: Vec<Try>,
 }
 
 /// What the system says of a job.
 #[derive(Debug)]
 enum Asked {
-    /// It is under way.
-    Running,
+    /// It is under way; the servers that have ended.
+    Running(Vec<ServerResult>),
     /// It has ended.
     Settled(Vec<ServerResult>),
     /// No answer that we understand; ask again.
@@ -125,10 +129,10 @@ impl Jobs {
     }
 
     /// Submits an order, once there is a place for it.
-    pub(crate) async fn submit(&self, order: &Order) -> Submitted {
+    pub(crate) async fn submit(&self, order: &Order, trace: &TraceContext) -> Submitted {
         let place = Arc::clone(&self.places).acquire_owned().await;
         let place = place.expect("the places are never closed");
-        self.system.submit(order, place).await
+        self.system.submit(order, trace, place).await
     }
 
     /// Asks for the job from now on.
@@ -178,46 +182,50 @@ impl System {
         })
     }
 
-    async fn submit(&self, order: &Order, place: OwnedSemaphorePermit) -> Submitted {
+    async fn submit(
+        &self,
+        order: &Order,
+        trace: &TraceContext,
+        place: OwnedSemaphorePermit,
+    ) -> Submitted {
         let servers = order.native.iter().flat_map(|native| &native.servers);
         let servers: Vec<ServerId> = servers.map(|server| server.id.clone()).collect();
         let call = match submission(&order.native) {
             Ok(call) => call,
-            Err(fault) => return Submitted::Settled(all_failed(&servers, &fault, 0)),
+            Err(fault) => return Submitted::Settled(all_failed(&servers, &fault)),
         };
         let token = format!("{:032x}", rand::random::<u128>());
-        let headers = self.headers(
-            order.traceparent.as_deref(),
-            self.callback_header(order, &token),
-        );
+        let headers = self.headers(trace, self.callback_header(order, &token));
         let tried = self.call(call, &headers).await;
-        let attempts = tried.attempts;
-        let results = match (tried.end, tried.answer.as_ref().and_then(settled)) {
+        let mut results = match (tried.end, tried.answer.as_ref().and_then(settled)) {
             (End::Judged(Verdict::Running { job }), _) => {
-                return Submitted::Running(job_of(order, job, servers, token), place);
+                return Submitted::Running(job_of(order, job, servers, token, trace), place);
             }
-            (_, Some(progress)) => progress.results(&servers),
+            (_, Some(progress)) => return Submitted::Settled(progress.results(&servers)),
             // The system may have taken it, and may be at work on what nobody may do again.
-            (_, None) if tried.lost && !order.repeatable => {
-                all_ended(&servers, &Outcome::Unknown, attempts)
-            }
+            (_, None) if tried.lost && !order.repeatable => all_ended(&servers, &Outcome::Unknown),
             (
                 End::Judged(Verdict::Failed { fault, .. }) | End::Failed(fault) | End::Lost(fault),
                 None,
-            ) => all_failed(&servers, &fault, attempts),
-            (End::Judged(Verdict::Done { .. }) | End::Unknown, None) => {
+            ) => all_failed(&servers, &fault),
+            (End::Judged(Verdict::Done { .. } | Verdict::Each { .. }) | End::Unknown, None) => {
                 let fault =
                     unreadable("the invocation system's answer says nothing of the servers");
-                all_failed(&servers, &fault, attempts)
+                all_failed(&servers, &fault)
             }
         };
+        for result in &mut results {
+            result.attempts = tried.attempts;
+            result.tries.clone_from(&tried.tries);
+        }
         Submitted::Settled(results)
     }
 
     /// A submission may be repeated, whatever the operation: its id is the key.
     async fn call(&self, call: &NativeCall, headers: &[(HeaderName, HeaderValue)]) -> Tried {
         let mut lost = false;
-        let mut attempt = Attempt::new(self.attempts, true);
+        let mut tries = Vec::new();
+        let mut attempt = Attempt::new(self.attempts, true, None);
         loop {
             let answer = self.send(call, headers).await;
             let (reply, answer) = match answer {
@@ -229,13 +237,21 @@ impl System {
                 }
             };
             match attempt.next(reply) {
-                Next::Again(pause) => sleep(pause).await,
+                Next::Again(pause, fault) => {
+                    tries.push(Try {
+                        at: now(),
+                        fault,
+                        pause_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+                    });
+                    sleep(pause).await;
+                }
                 Next::Ended(end) => {
                     return Tried {
                         end,
                         attempts: attempt.made(),
                         answer,
                         lost,
+                        tries: latest(tries),
                     };
                 }
             }
@@ -245,21 +261,26 @@ impl System {
     async fn ask(&self, job: &Job) -> Asked {
         let path = format!("{EXECUTIONS_PATH}/{}", job.execution);
         let call = NativeCall::new("GET", None, &path, Vec::new());
-        let headers = self.headers(job.traceparent.as_deref(), None);
+        let headers = self.headers(&job.trace(), None);
         let answer = match self.send(&call, &headers).await {
             Ok(answer) => answer,
+            // It would be as long again.
+            Err(error @ CallError::TooLong(_)) => {
+                let fault = unreadable(&format!("{error}, which is `calls.answer_limit`"));
+                return Asked::Settled(all_failed(&job.servers, &fault));
+            }
             Err(error) => return Asked::Silent(error.fault()),
         };
         match (answer.status, Progress::read(&answer.body)) {
             (200, Ok(progress)) if progress.state == ProgressState::Settled => {
                 Asked::Settled(progress.results(&job.servers))
             }
-            (200, Ok(_)) => Asked::Running,
+            (200, Ok(progress)) => Asked::Running(ended(&progress, &job.servers)),
             (200, Err(fault)) => Asked::Silent(fault),
             (404 | 410, _) => {
                 let fault =
                     unreadable("the invocation system knows nothing of this execution any more");
-                Asked::Settled(all_failed(&job.servers, &fault, 1))
+                Asked::Settled(all_failed(&job.servers, &fault))
             }
             (status, _) => Asked::Silent(unreadable(&format!(
                 "asked for the state, it answered {status}"
@@ -286,17 +307,13 @@ impl System {
 
     fn headers(
         &self,
-        traceparent: Option<&str>,
+        trace: &TraceContext,
         callback: Option<(HeaderName, HeaderValue)>,
     ) -> Vec<(HeaderName, HeaderValue)> {
-        let trace = TraceContext::continued(traceparent, None)
-            .child()
-            .to_string();
-        let authorization = (AUTHORIZATION, self.authorization.clone());
-        [Some(authorization), trace_header(&trace), callback]
-            .into_iter()
-            .flatten()
-            .collect()
+        let mut headers = trace_headers(&trace.child());
+        headers.push((AUTHORIZATION, self.authorization.clone()));
+        headers.extend(callback);
+        headers
     }
 
     /// The token in it is unguessable, and worth no more than an early question.
@@ -332,38 +349,24 @@ fn submission(native: &[NativeOrder]) -> Result<&NativeCall, Fault> {
     }
 }
 
-fn job_of(order: &Order, name: String, servers: Vec<ServerId>, token: String) -> Job {
+fn job_of(
+    order: &Order,
+    name: String,
+    servers: Vec<ServerId>,
+    token: String,
+    trace: &TraceContext,
+) -> Job {
     Job {
         execution: order.execution.clone(),
         name,
         servers,
         operation: order.operation.clone(),
         token,
-        submitted_at: Timestamp::from(std::time::SystemTime::now()),
-        traceparent: order.traceparent.clone(),
+        submitted_at: now(),
+        traceparent: Some(trace.to_string()),
+        tracestate: trace.tracestate().map(str::to_owned),
+        absorbed: Vec::new(),
     }
-}
-
-/// The states of all servers, where the answer has them.
-fn settled(answer: &Answer) -> Option<Progress> {
-    (answer.status == 200).then(|| Progress::read(&answer.body).ok())?
-}
-
-/// The same failure for every server.
-fn all_failed(servers: &[ServerId], fault: &Fault, attempts: u32) -> Vec<ServerResult> {
-    metrics::fault(fault.code);
-    all_ended(servers, &Outcome::Failed(fault.clone()), attempts)
-}
-
-fn all_ended(servers: &[ServerId], outcome: &Outcome, attempts: u32) -> Vec<ServerResult> {
-    let result = |server: &ServerId| ServerResult {
-        server: server.clone(),
-        outcome: outcome.clone(),
-        findings: Vec::new(),
-        attempts,
-        took_ms: 0,
-    };
-    servers.iter().map(result).collect()
 }
 
 fn unreadable(message: &str) -> Fault {
@@ -376,7 +379,7 @@ fn unreadable_order(message: &str) -> Fault {
 
 /// How long a job is asked for before we give it up.
 fn is_overdue(job: &Job, give_up_after: Duration) -> bool {
-    Timestamp::from(std::time::SystemTime::now()).since(job.submitted_at) >= give_up_after
+    now().since(job.submitted_at) >= give_up_after
 }
 
 #[cfg(test)]

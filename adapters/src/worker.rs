@@ -1,22 +1,28 @@
 //! One execution from its lane to the journal: look whether it was here before, carry it out, remember and report.
 //!
 //! Invariant: what is finished is answered and not done again. What may not be repeated is begun only when the journal
-//! has written that down, and never when this adapter or another one may have begun it before.
+//! has written that down, and never when this adapter or another one may have begun it before. What was cancelled before
+//! it was begun, or whose time was over by then, is not begun.
 //! Not here: how it is carried out (`caches`, `system`).
+//!
+//! The time of an order that expires is looked at once, right before it begins, by this machine's clock and without a
+//! tolerance: a clock that is fast by a second begins it up to a second too seldom, one that is slow up to a second too
+//! late. The clocks of a federation are to be kept by NTP. That such an order was begun stands in the journal first, so
+//! one that was interrupted is gone on with after its time, and not called expired.
 
 use std::{sync::Arc, time::Instant};
 
 use amqp::envelope::{ExecutionReport, Order, ReportedOutcome};
-use domain::{
-    Fault, Outcome, ParticipantId, ServerResult, Timestamp,
-    fault::{Again, FaultCode, Side},
-};
+use domain::{ExecutionId, ParticipantId, ServerResult};
+use serde_json::value::RawValue;
 use service::trace::TraceContext;
 use tracing::{debug, info};
 
 use crate::{
-    caches::Caches,
-    journal::{Entry, Journal, JournalError},
+    caches::{Caches, Surroundings},
+    ending::{self, fold, report},
+    journal::{Entry, Job, Journal, JournalError, now},
+    ledger::Ledger,
     metrics,
     receipt::Receipt,
     report::Reportable,
@@ -32,6 +38,10 @@ pub(crate) struct Work {
     pub(crate) receipt: Receipt,
     /// Whether the broker may have sent it before in another message.
     pub(crate) sent_before: bool,
+    /// Executions of the same dispatch whose work it does too. They are why no cancel holds for it.
+    pub(crate) absorbed: Vec<ExecutionId>,
+    /// The dispatch that cancelled it.
+    pub(crate) asked_by: Option<Receipt>,
 }
 
 /// Who carries orders out.
@@ -48,100 +58,199 @@ pub(crate) enum Carrier {
 pub(crate) struct Worker {
     pub(crate) participant: ParticipantId,
     pub(crate) journal: Journal,
+    pub(crate) ledger: Ledger,
     pub(crate) carrier: Carrier,
 }
 
+/// What goes on around an order.
+struct Around<'a> {
+    receipt: &'a Receipt,
+    is_awaited: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Surroundings for Around<'_> {
+    fn is_current(&self) -> bool {
+        self.receipt.is_current()
+    }
+
+    fn is_awaited(&self) -> bool {
+        (self.is_awaited)()
+    }
+}
+
+impl Work {
+    /// Whether somebody may have had it before, here or elsewhere.
+    pub(crate) fn comes_again(&self) -> bool {
+        self.sent_before || self.receipt.is_redelivered()
+    }
+
+    /// Whether a cancel can hold.
+    pub(crate) fn can_be_cancelled(&self) -> bool {
+        self.absorbed.is_empty()
+    }
+}
+
 impl Worker {
-    /// From the lane to the journal. Only a broken journal is an error; everything else is a report.
-    pub(crate) async fn carry_out(&self, work: Work) -> Result<(), JournalError> {
+    /// From the lane to the journal. Only a broken journal is an error; everything else is a report. `is_awaited` says
+    /// whether somebody waits for it to end.
+    pub(crate) async fn carry_out(
+        &self,
+        work: Work,
+        is_awaited: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), JournalError> {
         if !work.receipt.is_current() {
             // It comes again, perhaps to another adapter; whoever gets it then begins it.
             debug!(execution.id = %work.order.execution, "left for its next delivery");
             return Ok(());
         }
         let _counted = metrics::in_flight();
-        match (self.journal.find(&work.order.execution)?, &self.carrier) {
-            (Some(entry), _) => self.answer(work, entry).await,
-            (None, Carrier::System(jobs)) => self.submit(jobs, work).await,
-            (None, Carrier::Caches(_)) if may_be_begun_elsewhere(&work) => {
-                self.unknown(work, "elsewhere").await
+        let is_marked = match (self.journal.find(&work.order.execution)?, &self.carrier) {
+            (Some(Entry::Finished(report)), _) => return self.answer(work, report).await,
+            (Some(Entry::Running(job)), _) => return self.answer_running(work, &job).await,
+            (Some(Entry::Begun), Carrier::Caches(_)) if !work.order.repeatable => {
+                return self.unknown(work, "begun").await;
             }
-            (None, Carrier::Caches(caches)) => self.tell(caches, work).await,
+            (None, Carrier::Caches(_)) if !work.order.repeatable && work.comes_again() => {
+                // A predecessor that had the same order may have begun it, and its journal is not ours.
+                return self.unknown(work, "elsewhere").await;
+            }
+            (entry, _) => entry.is_some(),
+        };
+        if !is_marked {
+            if let Some(outcome) = self.is_too_late(&work) {
+                return self.end_unbegun(work, outcome).await;
+            }
+            if self.needs_mark(&work.order) {
+                self.journal.begin(&work.order.execution).await?;
+            }
+        }
+        match &self.carrier {
+            Carrier::Caches(caches) => self.tell(caches, work, is_awaited).await,
+            Carrier::System(jobs) => self.submit(jobs, work).await,
         }
     }
 
-    /// It was here before.
-    async fn answer(&self, work: Work, entry: Entry) -> Result<(), JournalError> {
-        let report = match entry {
-            Entry::Begun => return self.unknown(work, "begun").await,
-            Entry::Finished(report) => {
-                metrics::journal_answered("finished");
-                report
-            }
-            Entry::Running(job) => {
-                metrics::journal_answered("running");
-                let outcome = ReportedOutcome::Running {
-                    job: job.name.clone(),
-                };
-                let report = report(&work.order, outcome, Vec::new());
-                return self.journal.answer(reportable(&report, work)).await;
-            }
-        };
+    /// Ends an order that was taken out of its lane because it was cancelled. Where the journal knows more of it, the
+    /// cancel came too late.
+    pub(crate) async fn cancel(&self, work: Work) -> Result<(), JournalError> {
+        match self.journal.find(&work.order.execution)? {
+            Some(Entry::Finished(report)) => self.answer(work, report).await,
+            Some(Entry::Running(job)) => self.answer_running(work, &job).await,
+            Some(Entry::Begun) => self.unknown(work, "begun").await,
+            None => self.end_unbegun(work, ReportedOutcome::Cancelled).await,
+        }
+    }
+
+    /// Why it is not begun any more. Otherwise it is begun from now on, and no cancel holds.
+    fn is_too_late(&self, work: &Work) -> Option<ReportedOutcome> {
+        let (order, execution) = (&work.order, &work.order.execution);
+        let is_over = order.expires_at.is_some_and(|end| end <= now());
+        if is_over && !self.ledger.has_begun(execution) {
+            return Some(ReportedOutcome::Expired);
+        }
+        let is_begun = self.ledger.begin(execution, work.can_be_cancelled());
+        (!is_begun).then_some(ReportedOutcome::Cancelled)
+    }
+
+    /// Whether it must stand in the journal that it is begun. A submission to an invocation system can be repeated.
+    fn needs_mark(&self, order: &Order) -> bool {
+        let only_once = matches!(self.carrier, Carrier::Caches(_)) && !order.repeatable;
+        only_once || order.expires_at.is_some()
+    }
+
+    /// It was finished before.
+    async fn answer(&self, work: Work, report: Arc<RawValue>) -> Result<(), JournalError> {
+        metrics::journal_answered("finished");
         info!(execution.id = %work.order.execution, "answered from the journal");
-        let traceparent = work.order.traceparent;
-        self.journal
-            .answer(Reportable {
-                report,
-                traceparent,
-                receipt: Some(work.receipt),
-            })
-            .await
+        let answer = Reportable {
+            report: Arc::clone(&report),
+            traceparent: work.order.traceparent,
+            receipt: Some(work.receipt.clone()),
+            asked_by: work.asked_by,
+        };
+        self.journal.answer(answer).await?;
+        ending::follow(&self.journal, &report, &work.absorbed, work.receipt).await
+    }
+
+    /// The invocation system works on it. What it absorbed ends with the job, as far as the job knows of it.
+    async fn answer_running(&self, work: Work, job: &Job) -> Result<(), JournalError> {
+        metrics::journal_answered("running");
+        let outcome = ReportedOutcome::Running {
+            job: job.name.clone(),
+        };
+        let report = report(&work.order, outcome, Vec::new(), &job.trace());
+        let receipt = work.receipt.clone();
+        let (with_it, strangers): (Vec<_>, Vec<_>) = work
+            .absorbed
+            .iter()
+            .cloned()
+            .partition(|execution| job.absorbed.contains(execution));
+        self.journal.answer(reportable(&report, work)).await?;
+        ending::run(&self.journal, &report, &with_it, &receipt).await?;
+        let why = "that was under way already, and known to do no other's work";
+        ending::orphan(&self.journal, &strangers, why, &receipt).await
     }
 
     /// It was begun, here or perhaps elsewhere, and may not be repeated.
     async fn unknown(&self, work: Work, entry: &'static str) -> Result<(), JournalError> {
         metrics::journal_answered(entry);
         let servers = work.order.native.iter().flat_map(|native| &native.servers);
-        let results = servers.map(|server| ServerResult {
-            server: server.id.clone(),
-            outcome: Outcome::Unknown,
-            findings: Vec::new(),
-            attempts: 0,
-            took_ms: 0,
-        });
-        let results = results.collect();
-        self.finish(work, results, Instant::now()).await
+        let results = servers.map(|server| ServerResult::unknown(server.id.clone()));
+        let (results, trace) = (results.collect(), trace_of(&work.order));
+        self.finish(work, results, Instant::now(), &trace).await
     }
 
-    async fn tell(&self, caches: &Caches, work: Work) -> Result<(), JournalError> {
-        let began = Instant::now();
-        if !work.order.repeatable {
-            self.journal.begin(&work.order.execution).await?;
-        }
-        let trace = TraceContext::continued(work.order.traceparent.as_deref(), None);
-        let is_current = || work.receipt.is_current();
-        let Some(results) = caches.carry_out(&work.order, &trace, &is_current).await else {
+    async fn end_unbegun(&self, work: Work, outcome: ReportedOutcome) -> Result<(), JournalError> {
+        info!(
+            execution.id = %work.order.execution,
+            participant.id = %self.participant,
+            configuration.id = %work.order.configuration,
+            outcome = metrics::word(&outcome),
+            "not begun"
+        );
+        let trace = trace_of(&work.order);
+        self.end(work, outcome, Vec::new(), &trace).await
+    }
+
+    async fn tell(
+        &self,
+        caches: &Caches,
+        work: Work,
+        is_awaited: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), JournalError> {
+        let (began, trace) = (Instant::now(), trace_of(&work.order));
+        let around = Around {
+            receipt: &work.receipt,
+            is_awaited,
+        };
+        let Some(results) = caches.carry_out(&work.order, &trace, &around).await else {
             debug!(execution.id = %work.order.execution, "left half-way for its next delivery");
             return Ok(());
         };
-        self.finish(work, results, began).await
+        self.finish(work, results, began, &trace).await
     }
 
     async fn submit(&self, jobs: &Jobs, work: Work) -> Result<(), JournalError> {
-        let began = Instant::now();
-        let (job, place) = match jobs.submit(&work.order).await {
-            Submitted::Settled(results) => return self.finish(work, results, began).await,
-            Submitted::Running(job, place) => (Arc::new(job), place),
+        let (began, trace) = (Instant::now(), trace_of(&work.order));
+        let (job, place) = match jobs.submit(&work.order, &trace).await {
+            Submitted::Settled(results) => return self.finish(work, results, began, &trace).await,
+            Submitted::Running(job, place) => (job, place),
         };
+        let job = Arc::new(Job {
+            absorbed: work.absorbed.clone(),
+            ..job
+        });
         let outcome = ReportedOutcome::Running {
             job: job.name.clone(),
         };
         log(&self.participant, &work.order, &outcome, began);
         metrics::execution(&outcome);
-        let report = report(&work.order, outcome, Vec::new());
+        let report = report(&work.order, outcome, Vec::new(), &trace);
+        let receipt = work.receipt.clone();
         self.journal
             .run(Arc::clone(&job), reportable(&report, work))
             .await?;
+        ending::run(&self.journal, &report, &job.absorbed, &receipt).await?;
         jobs.follow(job, place).await;
         Ok(())
     }
@@ -151,58 +260,37 @@ impl Worker {
         work: Work,
         results: Vec<ServerResult>,
         began: Instant,
+        trace: &TraceContext,
     ) -> Result<(), JournalError> {
         let outcome = fold(&results);
         log(&self.participant, &work.order, &outcome, began);
+        self.end(work, outcome, results, trace).await
+    }
+
+    async fn end(
+        &self,
+        work: Work,
+        outcome: ReportedOutcome,
+        results: Vec<ServerResult>,
+        trace: &TraceContext,
+    ) -> Result<(), JournalError> {
         metrics::execution(&outcome);
-        let execution = work.order.execution.clone();
-        let report = report(&work.order, outcome, results);
-        self.journal
-            .finish(&execution, reportable(&report, work))
-            .await
+        let report = report(&work.order, outcome, results, trace);
+        let receipts = (Some(work.receipt), work.asked_by);
+        ending::finish(&self.journal, &report, &work.absorbed, receipts).await
     }
 }
 
-/// A predecessor that had the same order may have begun it, and its journal is not ours.
-fn may_be_begun_elsewhere(work: &Work) -> bool {
-    !work.order.repeatable && (work.sent_before || work.receipt.is_redelivered())
-}
-
-fn report(order: &Order, outcome: ReportedOutcome, results: Vec<ServerResult>) -> ExecutionReport {
-    ExecutionReport {
-        execution: order.execution.clone(),
-        outcome,
-        results,
-        reported_at: Timestamp::from(std::time::SystemTime::now()),
-    }
+/// This adapter's own span: a child of the order's, or the beginning of a trace where it came with none.
+fn trace_of(order: &Order) -> TraceContext {
+    let (parent, state) = (order.traceparent.as_deref(), order.tracestate.as_deref());
+    TraceContext::continued(parent, state).child()
 }
 
 fn reportable(report: &ExecutionReport, work: Work) -> Reportable {
-    Reportable::new(report, work.order.traceparent, Some(work.receipt))
-}
-
-/// Done when every server is, as surely as the least sure of them; failed when any is; otherwise nobody knows.
-pub(crate) fn fold(results: &[ServerResult]) -> ReportedOutcome {
-    let mut faults = results.iter().filter_map(|result| match &result.outcome {
-        Outcome::Failed(fault) => Some(fault),
-        Outcome::Done(_) | Outcome::Unknown => None,
-    });
-    if let Some(fault) = Fault::fold(&mut faults) {
-        return ReportedOutcome::Failed(fault);
-    }
-    if results.is_empty() {
-        let (code, side) = (FaultCode::UnreadableOrder, Side::Federation);
-        let fault = Fault::new(code, side, Again::Never, "the order names no server");
-        return ReportedOutcome::Failed(fault);
-    }
-    let evidence = results.iter().map(|result| match result.outcome {
-        Outcome::Done(evidence) => Some(evidence),
-        Outcome::Failed(_) | Outcome::Unknown => None,
-    });
-    // `None` is less than any evidence, so one unknown server makes the whole unknown.
-    match evidence.min().flatten() {
-        Some(evidence) => ReportedOutcome::Done(evidence),
-        None => ReportedOutcome::Unknown,
+    Reportable {
+        asked_by: work.asked_by,
+        ..Reportable::new(report, Some(work.receipt))
     }
 }
 
@@ -210,9 +298,11 @@ fn log(participant: &ParticipantId, order: &Order, outcome: &ReportedOutcome, be
     let servers: usize = order.native.iter().map(|native| native.servers.len()).sum();
     let (fault, message) = match outcome {
         ReportedOutcome::Failed(fault) => (Some(fault.code.as_str()), Some(fault.message.as_str())),
-        ReportedOutcome::Running { .. } | ReportedOutcome::Done(_) | ReportedOutcome::Unknown => {
-            (None, None)
-        }
+        ReportedOutcome::Running { .. }
+        | ReportedOutcome::Done(_)
+        | ReportedOutcome::Unknown
+        | ReportedOutcome::Cancelled
+        | ReportedOutcome::Expired => (None, None),
     };
     info!(
         execution.id = %order.execution,

@@ -77,7 +77,9 @@ impl Delivery {
 }
 
 /// The library answers `false` where the channel is gone: the message was not settled.
-async fn settled(answer: impl Future<Output = lapin::Result<bool>>) -> Result<(), SettleError> {
+pub(crate) async fn settled(
+    answer: impl Future<Output = lapin::Result<bool>>,
+) -> Result<(), SettleError> {
     match timeout(SETTLE_LIMIT, answer).await {
         Ok(Ok(true)) => Ok(()),
         Ok(Ok(false)) => Err(SettleError::ChannelGone),

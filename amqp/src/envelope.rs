@@ -6,8 +6,8 @@
 //! Not here: exchanges and properties (`topology`, `message`).
 
 use domain::{
-    ConfigurationId, DialectName, Event, Evidence, ExecutionId, Fault, NativeCall, ParticipantId,
-    ServerId, ServerResult, Timestamp, participant::ServerAddress,
+    CommandId, ConfigurationId, DialectName, Event, Evidence, ExecutionId, Fault, NativeCall,
+    ParticipantId, ServerId, ServerResult, Timestamp, participant::ServerAddress,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -28,6 +28,35 @@ pub struct Dispatch<'a> {
     /// The sequences of those that may have been sent before in another message, whose confirm the broker never saw.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sent_before: Vec<u64>,
+    /// Which of the participant's counts the sequences are of; a [`Progress`] says it again.
+    #[serde(default)]
+    pub shard: u16,
+    /// Earlier executions whose work one of `executions` does too: they are reported with it, and not carried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absorbed: Vec<Absorbed>,
+    /// Executions, sent earlier or in this message, that are not to be begun any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cancels: Vec<ExecutionId>,
+}
+
+/// An execution that a later one of the same configuration covers whole: both purge, the later one purges all that this one
+/// would have, and no load or custom operation of the configuration was accepted between them.
+///
+/// It has no order. When its absorber has ended it is reported with the same outcome, its own id, and
+/// [`ExecutionReport::absorbed_by`]; progress counts it as read. Who knows it already, because it came before in a message
+/// whose confirm the broker never saw, goes on with it as it was told then.
+///
+/// An execution that has absorbed others is theirs too: asked to leave it ([`Dispatch::cancels`]), the adapter carries it out
+/// all the same and reports how it ended. An absorbed one that it is asked to leave it may report as `cancelled` as long as
+/// the absorber has not begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absorbed {
+    /// Which.
+    pub execution: ExecutionId,
+    /// Its own sequence.
+    pub sequence: u64,
+    /// The sequence of the execution in the same message that does its work.
+    pub by: u64,
 }
 
 /// One execution as the adapter needs it.
@@ -45,9 +74,15 @@ pub struct Order {
     pub repeatable: bool,
     /// When the broker accepted the command.
     pub accepted_at: Timestamp,
+    /// What has not begun by then is never begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// The W3C trace context of the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// The W3C trace state that came with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
     /// What is to be said, in each dialect that the participant's servers speak.
     pub native: Vec<NativeOrder>,
 }
@@ -79,6 +114,18 @@ pub struct Report {
     pub participant: ParticipantId,
     /// One each.
     pub executions: Vec<ExecutionReport>,
+    /// How far the adapter has come, for each shard that it had something of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub progress: Vec<Progress>,
+}
+
+/// How far an adapter has come with one of its participant's counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// As in [`Dispatch::shard`].
+    pub shard: u16,
+    /// The highest sequence that it has read.
+    pub sequence: u64,
 }
 
 /// What happened to one execution.
@@ -93,6 +140,12 @@ pub struct ExecutionReport {
     pub results: Vec<ServerResult>,
     /// When, by the adapter's clock.
     pub reported_at: Timestamp,
+    /// The W3C trace context of the adapter's own span: a child of the order's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The command whose execution did this one's work too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absorbed_by: Option<CommandId>,
 }
 
 /// What an adapter can say of an execution.
@@ -110,6 +163,10 @@ pub enum ReportedOutcome {
     Failed(Fault),
     /// Interrupted, and not to be repeated.
     Unknown,
+    /// Asked to leave it before it was begun, and left.
+    Cancelled,
+    /// Its time was over before it was begun.
+    Expired,
 }
 
 impl From<&ReportedOutcome> for Event {
@@ -119,6 +176,8 @@ impl From<&ReportedOutcome> for Event {
             ReportedOutcome::Done(evidence) => Self::Done(*evidence),
             ReportedOutcome::Failed(fault) => Self::Failed(fault.clone()),
             ReportedOutcome::Unknown => Self::Interrupted,
+            ReportedOutcome::Cancelled => Self::Cancelled,
+            ReportedOutcome::Expired => Self::Expired,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What can go wrong between us and RabbitMQ, in four questions: could we reach it (`LinkError`), did the
-//! message get there (`PublishError`), is the delivery settled (`SettleError`), does the topology stand
-//! (`TopologyError`).
+//! What can go wrong between us and RabbitMQ, in five questions: could we reach it (`LinkError`), did the
+//! message get there (`PublishError`), is the delivery settled (`SettleError`), can we look into a queue
+//! (`LookError`), does the topology stand (`TopologyError`).
 //!
 //! Invariant: no error holds a URL or a password, and none repeats its source in its own words.
 //! Not here: what to do about it. The caller decides, from the variant.
@@ -145,6 +145,20 @@ pub enum SettleError {
         /// How long we waited.
         limit: Duration,
     },
+}
+
+/// Why a queue could not be looked into. What was held goes back.
+#[derive(Debug, Error)]
+pub enum LookError {
+    /// It is not there. The browser can go on with other queues.
+    #[error("there is no queue `{queue}`")]
+    NoQueue {
+        /// Which.
+        queue: String,
+    },
+    /// RabbitMQ could not be reached, refused, or was lost.
+    #[error("RabbitMQ does not show its queues")]
+    Link(#[from] LinkError),
 }
 
 /// Why a part of the topology does not stand.

@@ -17,6 +17,8 @@ pub mod envelope;
 
 mod channels;
 mod consumer;
+mod copies;
+mod dead_letters;
 mod delivery;
 mod dial;
 mod error;
@@ -28,13 +30,15 @@ mod session;
 mod topology;
 
 pub use consumer::{Consumer, ConsumerSettings};
+pub use copies::{Copies, CopyWriter};
+pub use dead_letters::{Browser, DeadLetter, Death, DeathReason};
 pub use delivery::{Delivery, SETTLE_LIMIT};
-pub use error::{LinkError, PublishError, SettleError, TopologyError};
+pub use error::{LinkError, LookError, PublishError, SettleError, TopologyError};
 pub use link::{CHANNEL_LIMIT, CLOSE_LIMIT, LinkSettings, LinkState};
 pub use message::{HeaderValue, Message, header};
 pub use provision::{DECLARE_LIMIT, Provisioner};
 pub use publisher::{Publisher, PublisherSettings};
-pub use topology::{PREFIX_LENGTH, QueueLimits, Topology};
+pub use topology::{PREFIX_LENGTH, QueueLimits, REPLIES, Topology};
 
 /// A log directive that silences the AMQP library. It logs the whole body of every message that RabbitMQ gives
 /// back, and repeats every error that it also returns to us; what matters we log ourselves.

@@ -54,7 +54,8 @@ impl LinkSettings {
             heartbeat: Duration::from_secs(10),
             certificate_authority: None,
             backoff_minimum: Duration::from_millis(200),
-            backoff_maximum: Duration::from_secs(15),
+            // Most of what an originator waits after RabbitMQ is back, while an attempt in vain costs next to nothing.
+            backoff_maximum: Duration::from_secs(2),
         }
     }
 

@@ -32,6 +32,8 @@ pub mod header {
     pub const SEQUENCE_FIRST: &str = "sequence-first";
     /// The sequence number of the last one.
     pub const SEQUENCE_LAST: &str = "sequence-last";
+    /// How often an operator has sent a dead letter again.
+    pub const RETRIES: &str = "retries";
 }
 
 /// One value in a header.

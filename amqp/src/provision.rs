@@ -42,22 +42,28 @@ impl Provisioner {
         }
     }
 
-    /// Declares what stands before the first participant.
+    /// Declares what stands before the first participant. Where no copies are kept any more, their exchange goes.
     pub async fn declare_base(&self) -> Result<(), TopologyError> {
-        self.change(self.topology.base().into_iter().map(Change::Declare))
-            .await?;
+        let mut changes: Vec<_> = declared(self.topology.base());
+        if !self.topology.keeps_copies() {
+            changes.push(Change::DeleteExchange(self.topology.copies_exchange()));
+        }
+        self.change(changes).await?;
         info!("declared the base of the topology");
         Ok(())
     }
 
-    /// Declares one participant's part. The base must stand.
+    /// Declares one participant's part. The base must stand. Where no copies are kept any more, their queue goes.
     pub async fn declare_participant(
         &self,
         participant: &ParticipantId,
     ) -> Result<(), TopologyError> {
         Topology::check_participant(participant)?;
-        let parts = self.topology.of_participant(participant);
-        self.change(parts.into_iter().map(Change::Declare)).await?;
+        let mut changes = declared(self.topology.of_participant(participant));
+        if !self.topology.keeps_copies() {
+            changes.push(Change::DeleteQueue(self.topology.copies_queue(participant)));
+        }
+        self.change(changes).await?;
         info!(%participant, "declared the topology of a participant");
         Ok(())
     }
@@ -73,27 +79,56 @@ impl Provisioner {
             Change::DeleteExchange(self.topology.entry_exchange(participant)),
             Change::DeleteQueue(self.topology.commands_queue(participant)),
             Change::DeleteQueue(self.topology.dead_letters_queue(participant)),
+            Change::DeleteQueue(self.topology.copies_queue(participant)),
         ];
-        self.change(changes.into_iter()).await?;
+        self.change(changes).await?;
         info!(%participant, "removed the topology of a participant");
         Ok(())
     }
 
-    async fn change(&self, changes: impl Iterator<Item = Change>) -> Result<(), TopologyError> {
+    async fn change(&self, changes: impl IntoIterator<Item = Change>) -> Result<(), TopologyError> {
         let session = self.link.connect().await?;
-        let channel = session.channel().await?;
+        let mut channel = session.channel().await?;
         for change in changes {
-            let name = change.to_string();
-            within(DECLARE_LIMIT, "change the topology", change.apply(&channel))
-                .await
-                .map_err(|error| explain(name, error))?;
+            match (carry_out(&change, &channel).await, change) {
+                (Ok(()), _) => {}
+                (
+                    Err(TopologyError::Differs { .. }),
+                    Change::Declare(part @ Part::Copies { .. }),
+                ) => {
+                    // RabbitMQ has closed the channel over it.
+                    channel = session.channel().await?;
+                    make_anew(part, &channel).await?;
+                }
+                (Err(error), _) => return Err(error),
+            }
         }
         session.close().await;
         Ok(())
     }
 }
 
+fn declared(parts: Vec<Part>) -> Vec<Change> {
+    parts.into_iter().map(Change::Declare).collect()
+}
+
+async fn carry_out(change: &Change, channel: &Channel) -> Result<(), TopologyError> {
+    let applying = change.clone().apply(channel);
+    within(DECLARE_LIMIT, "change the topology", applying)
+        .await
+        .map_err(|error| explain(change.to_string(), error))
+}
+
+/// Copies that somebody wants to have more or fewer of are no loss.
+async fn make_anew(part: Part, channel: &Channel) -> Result<(), TopologyError> {
+    if let Part::Copies { name, .. } = &part {
+        carry_out(&Change::DeleteQueue(name.clone()), channel).await?;
+    }
+    carry_out(&Change::Declare(part), channel).await
+}
+
 /// One step, which may be repeated.
+#[derive(Clone)]
 enum Change {
     Declare(Part),
     DeleteQueue(String),
@@ -124,7 +159,8 @@ impl std::fmt::Display for Change {
             Self::Declare(Part::Exchange { name, .. }) | Self::DeleteExchange(name) => {
                 write!(f, "exchange `{name}`")
             }
-            Self::Declare(Part::Queue { name, .. }) | Self::DeleteQueue(name) => {
+            Self::Declare(Part::Queue { name, .. } | Part::Copies { name, .. })
+            | Self::DeleteQueue(name) => {
                 write!(f, "queue `{name}`")
             }
             Self::Declare(Part::QueueBinding {
@@ -157,7 +193,7 @@ async fn declare(channel: &Channel, part: Part) -> lapin::Result<()> {
                 .exchange_declare(name.into(), kind, options, none)
                 .await
         }
-        Part::Queue { name, arguments } => {
+        Part::Queue { name, arguments } | Part::Copies { name, arguments } => {
             let options = QueueDeclareOptions {
                 durable: true,
                 ..QueueDeclareOptions::default()

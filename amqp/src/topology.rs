@@ -3,11 +3,13 @@
 //! ```text
 //! commands ──<participant>──▶ commands.<participant> ──poison──▶ dead-letters ──▶ dead-letters.<participant>
 //! replies.<participant> ──▶ replies ──▶ replies(queue) ──unreadable──▶ dead-letters ──▶ dead-letters.replies
+//! recent.commands ──<participant>──▶ recent.commands.<participant>      copies for people, where they are asked for
 //! ```
 //!
 //! Invariant: one queue per participant, with one active consumer, and a delivery limit: without it RabbitMQ
 //! puts a returned message at the back of the queue, and order would break. The exchange that a report came
-//! through says whose report it is.
+//! through says whose report it is. Copies have an exchange of their own: were they bound to `commands`, a dispatch
+//! whose real queue is missing would count as routed, and `mandatory` would promise nothing.
 //! Not here: what a message contains (`message`), who declares all this and when (`provision`).
 
 use domain::ParticipantId;
@@ -24,11 +26,19 @@ pub const PREFIX_LENGTH: usize = 100;
 /// How many reports nobody could read are kept, and how many dead letters of one participant.
 const DEAD_LETTER_QUEUE_LENGTH: u32 = 100_000;
 
-/// Dead letters are looked at by people, again and again. RabbitMQ 4 would drop them after 20 looks.
+/// Dead letters are looked at by people, again and again. RabbitMQ 4 would drop them after 20 looks. Before 4.3 each look
+/// counts: somebody who looks every minute has two years. How many there are is told without a look
+/// ([`crate::Browser::depth`]).
 const DEAD_LETTER_DELIVERY_LIMIT: u32 = 1_000_000;
 
+/// The most bytes of copies that are kept for one participant.
+const COPIES_BYTES: u32 = 16 << 20;
+
+/// How long a copy is kept, in milliseconds: an hour.
+const COPY_MILLIS: u32 = 3_600_000;
+
 /// The last word of the queue for reports that nobody could read; no participant may be called so.
-const REPLIES: &str = "replies";
+pub const REPLIES: &str = "replies";
 
 /// The limits of the queues. RabbitMQ fixes them when a queue is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +49,9 @@ pub struct QueueLimits {
     pub replies_length: u32,
     /// How often a message is delivered again before it counts as poison.
     pub delivery_limit: u32,
+    /// How many copies of the latest dispatches are kept for each participant, for people to read. With 0 there is
+    /// no queue for them.
+    pub console_copies: u32,
 }
 
 impl Default for QueueLimits {
@@ -47,6 +60,7 @@ impl Default for QueueLimits {
             commands_length: 100_000,
             replies_length: 1_000_000,
             delivery_limit: 20,
+            console_copies: 0,
         }
     }
 }
@@ -63,8 +77,10 @@ pub struct Topology {
 pub(crate) enum Part {
     /// A durable exchange.
     Exchange { name: String, kind: ExchangeKind },
-    /// A durable quorum queue.
+    /// A durable queue.
     Queue { name: String, arguments: FieldTable },
+    /// A durable queue of copies: where it stands with other arguments it is made anew.
+    Copies { name: String, arguments: FieldTable },
     /// Messages of `exchange` with this key go to `queue`.
     QueueBinding {
         queue: String,
@@ -97,6 +113,21 @@ impl Topology {
     /// The queue that the adapters of this participant read.
     pub fn commands_queue(&self, participant: &ParticipantId) -> String {
         self.named(&format!("commands.{participant}"))
+    }
+
+    /// The exchange that copies of dispatches are published to, with the participant's id as routing key.
+    pub fn copies_exchange(&self) -> String {
+        self.named("recent.commands")
+    }
+
+    /// The copies of this participant's latest dispatches.
+    pub fn copies_queue(&self, participant: &ParticipantId) -> String {
+        self.named(&format!("recent.commands.{participant}"))
+    }
+
+    /// Whether copies are kept.
+    pub fn keeps_copies(&self) -> bool {
+        self.limits.console_copies > 0
     }
 
     /// The exchange of all that could not be handled.
@@ -152,7 +183,7 @@ impl Topology {
     /// What stands before the first participant.
     pub(crate) fn base(&self) -> Vec<Part> {
         let dead_letters = self.replies_dead_letters_queue();
-        vec![
+        let mut parts = vec![
             Part::Exchange {
                 name: self.commands_exchange(),
                 kind: ExchangeKind::Direct,
@@ -179,7 +210,14 @@ impl Topology {
                 exchange: self.replies_exchange(),
                 routing_key: String::new(),
             },
-        ]
+        ];
+        if self.keeps_copies() {
+            parts.push(Part::Exchange {
+                name: self.copies_exchange(),
+                kind: ExchangeKind::Direct,
+            });
+        }
+        parts
     }
 
     /// What one participant adds.
@@ -188,7 +226,7 @@ impl Topology {
         let commands = self.commands_queue(participant);
         let mut arguments = self.work_arguments(self.limits.commands_length, participant.as_str());
         arguments.insert("x-single-active-consumer".into(), true.into());
-        vec![
+        let mut parts = vec![
             Part::Queue {
                 name: dead_letters.clone(),
                 arguments: dead_letter_arguments(),
@@ -210,6 +248,25 @@ impl Topology {
             Part::ExchangeBinding {
                 destination: self.replies_exchange(),
                 source: self.entry_exchange(participant),
+            },
+        ];
+        if self.keeps_copies() {
+            parts.extend(self.copies_of(participant));
+        }
+        parts
+    }
+
+    fn copies_of(&self, participant: &ParticipantId) -> [Part; 2] {
+        let queue = self.copies_queue(participant);
+        [
+            Part::Copies {
+                name: queue.clone(),
+                arguments: copies_arguments(self.limits.console_copies),
+            },
+            Part::QueueBinding {
+                queue,
+                exchange: self.copies_exchange(),
+                routing_key: participant.to_string(),
             },
         ]
     }
@@ -250,16 +307,28 @@ fn dead_letter_arguments() -> FieldTable {
     )
 }
 
+/// A classic queue, because people take copies out and put them back in the console, and nobody counts on them.
+fn copies_arguments(length: u32) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    insert_text(&mut arguments, "x-queue-type", "classic");
+    insert_text(&mut arguments, "x-overflow", "drop-head");
+    insert_number(&mut arguments, "x-max-length", length);
+    insert_number(&mut arguments, "x-max-length-bytes", COPIES_BYTES);
+    insert_number(&mut arguments, "x-message-ttl", COPY_MILLIS);
+    arguments
+}
+
 fn quorum(length: u32, delivery_limit: u32, overflow: &str) -> FieldTable {
     let mut arguments = FieldTable::default();
     insert_text(&mut arguments, "x-queue-type", "quorum");
     insert_text(&mut arguments, "x-overflow", overflow);
-    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(length.into()));
-    arguments.insert(
-        "x-delivery-limit".into(),
-        AMQPValue::LongLongInt(delivery_limit.into()),
-    );
+    insert_number(&mut arguments, "x-max-length", length);
+    insert_number(&mut arguments, "x-delivery-limit", delivery_limit);
     arguments
+}
+
+fn insert_number(arguments: &mut FieldTable, key: &str, value: u32) {
+    arguments.insert(key.into(), AMQPValue::LongLongInt(value.into()));
 }
 
 fn insert_text(arguments: &mut FieldTable, key: &str, value: &str) {
@@ -342,5 +411,31 @@ mod tests {
                 "{name}"
             );
         }
+    }
+    /// Whether a dispatch has reached its queue is asked of the exchange `commands`: no copy may give that answer.
+    #[test]
+    fn copies_are_bound_to_an_exchange_of_their_own() {
+        let limits = QueueLimits {
+            console_copies: 5,
+            ..QueueLimits::default()
+        };
+        let (with, without) = (Topology::new("", limits).unwrap(), topology(""));
+        let b = "b".parse().unwrap();
+        let bound = |topology: &Topology| {
+            let parts = topology.of_participant(&b);
+            let to = parts.into_iter().filter_map(|part| match part {
+                Part::QueueBinding {
+                    queue, exchange, ..
+                } => Some((queue, exchange)),
+                _ => None,
+            });
+            to.collect::<Vec<_>>()
+        };
+        let copies = ("recent.commands.b".to_owned(), "recent.commands".to_owned());
+        assert!(!bound(&without).contains(&copies));
+        assert_eq!(with.base().len(), without.base().len() + 1);
+        let mut expected = bound(&without);
+        expected.push(copies);
+        assert_eq!(bound(&with), expected);
     }
 }

@@ -75,6 +75,7 @@ fn fill(tables: &mut Tables) {
             display_name: String::new(),
             invocation_system: None,
             own_servers: OwnServers::Included,
+            capabilities: Vec::new(),
         }));
         for server in 0..SERVERS_PER_PARTICIPANT {
             tables.insert(Record::Server(Server {

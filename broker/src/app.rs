@@ -5,8 +5,8 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use amqp::{
-    Consumer, ConsumerSettings, LinkSettings, LinkState, Provisioner, Publisher, PublisherSettings,
-    Topology,
+    Consumer, ConsumerSettings, Copies, LinkSettings, LinkState, Provisioner, Publisher,
+    PublisherSettings, Topology,
 };
 use domain::ParticipantId;
 use service::{
@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
+    dead_letters::{DeadLetters, Depths},
     directory::{Directory, Follower},
     dispatch::{self, Dispatcher, Wakers},
     ingress::{self, IdentitySource, Services},
@@ -189,12 +190,48 @@ impl Replica {
             store: self.store.clone(),
             directory: Arc::clone(&self.directory),
             publisher: self.publisher.clone(),
+            copies: self.start_copies(shutdown),
             topology: self.topology.clone(),
             outbox: self.config.outbox.clone(),
             deadlines: self.config.deadlines.clone(),
+            retention: self.config.store.retention,
             replica: self.name.clone(),
         };
         shutdown.spawn("dispatcher", Dispatcher::new(shared, wakers).run(token));
+    }
+
+    /// Copies of what goes out, for people.
+    fn start_copies(&self, shutdown: &Shutdown) -> Option<Copies> {
+        if !self.topology.keeps_copies() {
+            return None;
+        }
+        let exchange = self.topology.copies_exchange();
+        let (copies, writer) = Copies::new(self.link("copies"), exchange);
+        shutdown.spawn("copies", writer.run(shutdown.token()));
+        Some(copies)
+    }
+
+    /// What could not be handled.
+    fn start_dead_letters(&self, shutdown: &Shutdown) -> DeadLetters {
+        let depths = Depths {
+            link: self.link("count"),
+            topology: self.topology.clone(),
+            directory: Arc::clone(&self.directory),
+        };
+        shutdown.spawn("dead letters", depths.run(shutdown.token()));
+        DeadLetters::new(
+            self.link("look"),
+            self.topology.clone(),
+            self.publisher.clone(),
+            self.store.clone(),
+        )
+    }
+
+    fn link(&self, what: &str) -> LinkSettings {
+        link(
+            &self.config.amqp.url,
+            &format!("broker {} {what}", self.name),
+        )
     }
 
     fn services(&self, watchers: &Arc<Watchers>, shutdown: &Shutdown) -> Services {
@@ -204,10 +241,11 @@ impl Replica {
             .iter()
             .map(|(name, operation)| (name.clone(), operation.repeatable))
             .collect();
+        let registered = Arc::new(Registered(registered));
         let pipeline = Pipeline {
             store: self.store.clone(),
             directory: Arc::clone(&self.directory),
-            registered: Arc::new(Registered(registered)),
+            registered: Arc::clone(&registered),
             outbox_limit: self.config.outbox.limit,
         };
         let identities = Arc::new(if self.config.listen.insecure {
@@ -222,6 +260,7 @@ impl Replica {
             self.follower.clone(),
             Arc::clone(&self.directory),
             Arc::clone(&self.provisioner),
+            registered,
         );
         let (watchers, retention) = (Arc::clone(watchers), self.config.store.retention);
         Services::new(
@@ -229,6 +268,7 @@ impl Replica {
             registrar,
             identities,
             watchers,
+            self.start_dead_letters(shutdown),
             retention,
             shutdown.token(),
         )

@@ -17,6 +17,10 @@ pub const DEFAULT: &str = include_str!("../default.toml");
 pub const ENVIRONMENT_PREFIX: &str = "BROKER";
 /// Shards fit into the last 16 bits of a command id; a few hundred are more than any cluster needs.
 const MOST_SHARDS: u16 = 512;
+/// Each that is absorbed stands in the message by its id.
+const MOST_LOOKAHEAD: usize = 20_000;
+/// More copies than that nobody reads in a console.
+const MOST_COPIES: u32 = 10_000;
 
 /// All of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,12 +111,14 @@ pub struct AmqpSettings {
     pub replies_length: u32,
     /// Deliveries before a message counts as poison.
     pub delivery_limit: u32,
+    /// Copies of the latest dispatches to each participant, for people at RabbitMQ's console.
+    pub console_copies: u32,
 }
 
 /// The way out.
 #[derive(Debug, Clone, Deserialize)]
 pub struct OutboxSettings {
-    /// Executions that may wait for one participant in one shard.
+    /// Executions that may wait for one participant in one shard; as many again may be scheduled.
     pub limit: u64,
     /// Executions in one message.
     pub batch: usize,
@@ -120,6 +126,8 @@ pub struct OutboxSettings {
     pub batch_bytes: Bytes,
     /// Executions that may be out without a report.
     pub window: u64,
+    /// Executions of a backlog that are looked at for one message.
+    pub lookahead: usize,
     /// How long a lease lasts.
     #[serde(with = "humantime_serde")]
     pub lease: Duration,
@@ -195,6 +203,7 @@ impl AmqpSettings {
             commands_length: self.commands_length,
             replies_length: self.replies_length,
             delivery_limit: self.delivery_limit,
+            console_copies: self.console_copies,
         }
     }
 }
@@ -320,6 +329,11 @@ impl Checked for AmqpSettings {
             self.delivery_limit > 0,
             "must be more than 0",
         );
+        check.require(
+            "console_copies",
+            self.console_copies <= MOST_COPIES,
+            format!("must be 0 to {MOST_COPIES}"),
+        );
     }
 }
 
@@ -335,6 +349,11 @@ impl Checked for OutboxSettings {
         let bytes = (1 << 10..=8 << 20).contains(&self.batch_bytes.0);
         check.require("batch_bytes", bytes, "must be 1KiB to 8MiB");
         check.require("window", self.window > 0, "must be more than 0");
+        check.require(
+            "lookahead",
+            self.lookahead <= MOST_LOOKAHEAD,
+            format!("must be 0 to {MOST_LOOKAHEAD}"),
+        );
         check.require(
             "lease",
             self.lease >= Duration::from_secs(1),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use amqp::PublishError;
 use dialects::CannotSay;
 use domain::{BrokenRule, ConfigurationId, DialectName, ParticipantId};
 use service::exit::Chain;
@@ -126,6 +127,18 @@ pub enum Error {
     /// RabbitMQ, while a participant's queues were declared.
     #[error("the participant's queues could not be declared")]
     Topology(#[from] amqp::TopologyError),
+    /// RabbitMQ, while dead letters were looked at.
+    #[error("the dead letters cannot be looked at")]
+    DeadLetters(#[from] amqp::LookError),
+    /// RabbitMQ, while a dead letter was sent again. It is still there.
+    #[error("a dead letter could not be sent again: {}", why_not_sent(.0))]
+    NotSent(#[source] amqp::PublishError),
+    /// RabbitMQ, while what was worked on was removed.
+    #[error("RabbitMQ has not heard what was removed; some of it may still be there")]
+    NotRemoved(#[from] amqp::SettleError),
+    /// A dead letter is a report.
+    #[error("a report cannot be sent again, for nobody but its own participant can vouch for it")]
+    ReportsStay,
     /// A record names a dialect that this broker does not have.
     #[error("dialect `{dialect}` is not known to this broker")]
     UnknownDialect {
@@ -185,7 +198,14 @@ impl Error {
             Self::Contended => (Code::Aborted, "CONTENDED"),
             Self::Store(StoreError::Unreadable { .. }) => (Code::Internal, "STORE_UNREADABLE"),
             Self::Store(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
-            Self::Topology(_) => (Code::Unavailable, "RABBITMQ_UNAVAILABLE"),
+            Self::NotSent(PublishError::Refused { .. }) => (Code::ResourceExhausted, "QUEUE_FULL"),
+            Self::NotSent(PublishError::Unroutable { .. } | PublishError::Denied { .. }) => {
+                (Code::FailedPrecondition, "NO_QUEUE")
+            }
+            Self::Topology(_) | Self::DeadLetters(_) | Self::NotSent(_) | Self::NotRemoved(_) => {
+                (Code::Unavailable, "RABBITMQ_UNAVAILABLE")
+            }
+            Self::ReportsStay => (Code::FailedPrecondition, "REPORTS_STAY"),
             Self::UnknownDialect { .. } => (Code::FailedPrecondition, "UNKNOWN_DIALECT"),
             Self::CannotSay(_) => (Code::Internal, "DIALECT_CONTRADICTION"),
         }
@@ -218,7 +238,15 @@ impl Error {
                     .add_quota_failure_violation(format!("outbox:{participant}"), self.to_string());
                 details.set_retry_info(Some(RETRY_FULL));
             }
-            Self::ShuttingDown | Self::Contended | Self::Store(_) | Self::Topology(_) => {
+            Self::NotSent(PublishError::Refused { .. }) => {
+                details.set_retry_info(Some(RETRY_FULL));
+            }
+            Self::ShuttingDown
+            | Self::Contended
+            | Self::Store(_)
+            | Self::Topology(_)
+            | Self::DeadLetters(_)
+            | Self::NotRemoved(_) => {
                 details.set_retry_info(Some(RETRY_UNAVAILABLE));
             }
             Self::Unidentified(_)
@@ -228,6 +256,8 @@ impl Error {
             | Self::RequestIdUsed
             | Self::Interrupted
             | Self::UnknownDialect { .. }
+            | Self::NotSent(_)
+            | Self::ReportsStay
             | Self::CannotSay(_) => {}
         }
         details
@@ -260,6 +290,21 @@ impl From<Error> for Status {
             error!(error = %Chain(&error), reason, "a call failed");
         }
         Self::with_error_details(code, error.to_string(), error.details(reason))
+    }
+}
+
+/// Without names of exchanges, which mean nothing to a caller.
+const fn why_not_sent(error: &PublishError) -> &'static str {
+    match error {
+        PublishError::Refused { .. } => "the participant's queue is full",
+        PublishError::Unroutable { .. } | PublishError::Denied { .. } => {
+            "the participant has no queue"
+        }
+        PublishError::TooLong { .. } => "one of its properties is too long",
+        PublishError::TimedOut { .. } | PublishError::Lost { .. } => {
+            "nobody knows whether it arrived, so it is kept"
+        }
+        PublishError::Unavailable { .. } => "RabbitMQ takes no messages now",
     }
 }
 

@@ -32,3 +32,5 @@ pub mod store;
 pub mod dispatch;
 
 pub mod track;
+
+pub mod dead_letters;

@@ -33,6 +33,17 @@ pub const LANES_OWNED: &str = "broker_lanes_owned";
 /// Commands deleted after their retention.
 pub const RETIRED_TOTAL: &str = "broker_commands_retired_total";
 
+/// Dead letters that wait for somebody to work on them.
+pub const DEAD_LETTERS: &str = "broker_dead_letters";
+/// Dead letters that somebody worked on.
+pub const DEAD_LETTERS_WORKED_TOTAL: &str = "broker_dead_letters_worked_total";
+/// Executions whose work a later one did too.
+pub const ABSORBED_TOTAL: &str = "broker_absorbed_executions_total";
+/// Executions that an adapter was asked to leave.
+pub const CANCELS_ASKED_TOTAL: &str = "broker_cancels_asked_total";
+/// Executions whose scheduled time came.
+pub const RELEASED_TOTAL: &str = "broker_scheduled_released_total";
+
 /// The table.
 pub const TABLE: &[Description] = &[
     row(
@@ -133,12 +144,64 @@ pub const TABLE: &[Description] = &[
         &[],
         "Commands deleted when their retention had passed.",
     ),
+    row(
+        ABSORBED_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["participant"],
+        "Executions that were sent as part of a later one that covers them, because the participant was behind.",
+    ),
+    row(
+        CANCELS_ASKED_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["participant"],
+        "Executions that had been sent when they were cancelled, so that the adapter was asked to leave them.",
+    ),
+    row(
+        RELEASED_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["participant"],
+        "Scheduled executions whose time came and that went to the outbox.",
+    ),
+    row(
+        DEAD_LETTERS,
+        Kind::Gauge,
+        Unit::Count,
+        &["participant"],
+        "Messages that could not be handled, `replies` for reports; every replica shows all of them.",
+    ),
+    row(
+        DEAD_LETTERS_WORKED_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["work"],
+        "Dead letters that were sent again (`retried`) or thrown away (`discarded`).",
+    ),
 ];
 
 /// Counts an execution that reached a state.
 pub fn count_execution(participant: &ParticipantId, state: &State) {
     counter!(EXECUTIONS_TOTAL, "participant" => participant.to_string(), "state" => state.as_str())
         .increment(1);
+}
+
+/// Counts executions that were sent as part of later ones.
+pub fn count_absorbed(participant: &ParticipantId, count: usize) {
+    if count > 0 {
+        counter!(ABSORBED_TOTAL, "participant" => participant.to_string()).increment(count as u64);
+    }
+}
+
+/// Counts an execution that an adapter is asked to leave.
+pub fn count_cancel_asked(participant: &ParticipantId) {
+    counter!(CANCELS_ASKED_TOTAL, "participant" => participant.to_string()).increment(1);
+}
+
+/// Counts an execution whose scheduled time came.
+pub fn count_released(participant: &ParticipantId) {
+    counter!(RELEASED_TOTAL, "participant" => participant.to_string()).increment(1);
 }
 
 const fn row(

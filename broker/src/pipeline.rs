@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     metrics as names,
     resolve::resolve,
-    store::{Accepted, Keys, Store},
+    store::{Accepted, Keys, Requested, Store},
     translate::{Planned, translate},
     verify::{Draft, Registered, verify},
 };
@@ -34,19 +34,30 @@ pub struct Pipeline {
 impl Pipeline {
     /// Verifies, finds the targets, translates: what would be done.
     pub fn plan(&self, draft: Draft) -> Result<Planned, Error> {
-        let verified = verify(draft, &self.directory, &self.registered)?;
+        let moment = now();
+        let verified = verify(draft, &self.directory, &self.registered, moment)?;
         let resolved = resolve(verified, &self.directory)?;
         let id = Keys::new_command_id(self.store.keys().shard_of(&resolved.configuration.id));
-        translate(resolved, id, now())
+        translate(resolved, id, moment)
     }
 
     /// Plans and writes it down; the id of the command, which is an earlier one for a repeated request.
     pub async fn accept(&self, draft: Draft) -> Result<CommandId, Error> {
-        let planned = self.plan(draft)?;
+        let operation = draft.operation.name().to_owned();
+        // Asked before anything is planned: a request is answered the same when its deployment is gone.
+        let (result, id) = match self.store.requested(&draft).await? {
+            Some(Requested::Before(id)) => ("repeated", id),
+            Some(Requested::Conflict) => return Err(Error::RequestIdUsed),
+            None => self.write(&self.plan(draft)?).await?,
+        };
+        counter!(names::COMMANDS_TOTAL, "operation" => operation, "result" => result).increment(1);
+        Ok(id)
+    }
+
+    /// Written before it is sent: after a crash the outbox still holds these executions.
+    async fn write(&self, planned: &Planned) -> Result<(&'static str, CommandId), Error> {
         planned.check_sayable()?;
-        // Written before it is sent: after a crash the outbox still holds these executions.
-        let operation = planned.command.operation.name().to_owned();
-        match self.store.accept(&planned, self.outbox_limit).await? {
+        match self.store.accept(planned, self.outbox_limit).await? {
             Accepted::New => {
                 for execution in &planned.executions {
                     let state = if execution.native.is_empty() {
@@ -56,15 +67,9 @@ impl Pipeline {
                     };
                     names::count_execution(&execution.participant, &state);
                 }
-                counter!(names::COMMANDS_TOTAL, "operation" => operation, "result" => "accepted")
-                    .increment(1);
-                Ok(planned.command.id)
+                Ok(("accepted", planned.command.id))
             }
-            Accepted::Before(id) => {
-                counter!(names::COMMANDS_TOTAL, "operation" => operation, "result" => "repeated")
-                    .increment(1);
-                Ok(id)
-            }
+            Accepted::Before(id) => Ok(("repeated", id)),
             Accepted::Conflict => Err(Error::RequestIdUsed),
             Accepted::TooLarge(participant) => {
                 let rule = format!(

@@ -3,6 +3,7 @@
 //! Invariant: nothing refers to a record that is not there, and a host name belongs to one configuration. What a caller may
 //! not see does not exist for it. A participant's queues stand before the participant can be told anything.
 
+mod capable;
 mod visible;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::{
     ingress::Identity,
     store::{Lane, Put, Record, RecordKind, Store},
     translate::is_dialect_for,
+    verify::Registered,
 };
 
 /// How often a change is checked anew because another replica changed something meanwhile.
@@ -42,6 +44,7 @@ pub struct Registrar {
     follower: Follower,
     directory: Arc<Directory>,
     provisioner: Arc<Provisioner>,
+    registered: Arc<Registered>,
     /// One change of this replica at a time, so that they do not make each other start anew.
     changing: Arc<Mutex<()>>,
 }
@@ -53,14 +56,21 @@ impl Registrar {
         follower: Follower,
         directory: Arc<Directory>,
         provisioner: Arc<Provisioner>,
+        registered: Arc<Registered>,
     ) -> Self {
         Self {
             store,
             follower,
             directory,
             provisioner,
+            registered,
             changing: Arc::default(),
         }
+    }
+
+    /// Where what it changes stands.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// What it knows.
@@ -81,6 +91,9 @@ impl Registrar {
             let seen = {
                 let tables = self.directory.read();
                 check(&tables, identity, &record, change)?;
+                if let Record::Participant(participant) = &record {
+                    capable::check(participant, &self.registered)?;
+                }
                 tables.version
             };
             if let Record::Participant(participant) = &record {

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use amqp::envelope::{NativeOrder, OrderedServer};
 use dialects::{Counterpart, Site, fidelity_of};
 use domain::{
-    Command, CommandId, Configuration, DialectName, ExecutionId, Fidelity, ParticipantId, Server,
-    Timestamp, command::WhenImpossible,
+    Command, CommandId, Configuration, DialectName, ExecutionId, Fidelity, Participant,
+    ParticipantId, Server, Timestamp, command::WhenImpossible,
 };
 
 use crate::{directory::Carrier, error::Error, resolve::Resolved, verify::Draft};
@@ -97,7 +97,10 @@ fn command(
         when_impossible: draft.when_impossible,
         request_id: draft.request_id,
         accepted_at,
+        not_before: draft.not_before,
+        expires_at: draft.expires_at,
         traceparent: draft.traceparent,
+        tracestate: draft.tracestate,
     }
 }
 
@@ -117,7 +120,10 @@ fn plan_execution(
         let dialect = dialects::by_name(&name).ok_or_else(|| Error::UnknownDialect {
             dialect: name.clone(),
         })?;
-        let whole = fidelity_of(dialect, command);
+        let mut whole = fidelity_of(dialect, command);
+        if dialect.counterpart() == Counterpart::InvocationSystem {
+            whole = whole.and(declared(&target.participant, command));
+        }
         if !matches!(whole, Fidelity::Impossible { .. }) {
             let site = Site {
                 execution: &execution,
@@ -145,6 +151,21 @@ fn plan_execution(
         servers: target.servers,
         native,
     })
+}
+
+/// What a participant declares of its own invocation system: the dialect can say everything to it, but it cannot do
+/// everything that is said.
+fn declared(participant: &Participant, command: &Command) -> Fidelity {
+    let operation = &command.operation;
+    let each = command.selectors.iter().map(|selector| {
+        if participant.declares(operation, selector) {
+            return Fidelity::Exact;
+        }
+        let (id, name, kind) = (&participant.id, operation.name(), selector.kind());
+        let why = format!("{id} declares no {name} by {kind}");
+        Fidelity::Impossible { why }
+    });
+    each.fold(Fidelity::Exact, Fidelity::and)
 }
 
 /// The servers of a target by the dialect that speaks to them, or all under that of the invocation system.

@@ -3,11 +3,11 @@
 //! Invariant: pure but for looking into the directory; a [`Verified`] exists only through here. What is not the caller's
 //! does not exist for the caller: the answer is the same as for what is not there.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
     Ceiling, Configuration, ConfigurationId, Operation, OperationName, ParticipantId, RequestId,
-    Scope, Selector, command::WhenImpossible, limits,
+    Scope, Selector, Timestamp, command::WhenImpossible, limits,
 };
 
 use crate::{
@@ -32,10 +32,16 @@ pub struct Draft {
     pub ceiling: Ceiling,
     /// What happens when one cannot say it.
     pub when_impossible: WhenImpossible,
+    /// Nobody is told before.
+    pub not_before: Option<Timestamp>,
+    /// What has not begun by then is never begun.
+    pub expires_at: Option<Timestamp>,
     /// The caller's name for this attempt.
     pub request_id: Option<RequestId>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
+    /// The W3C trace state, as it came.
+    pub tracestate: Option<String>,
 }
 
 /// A draft that its originator may give.
@@ -56,8 +62,10 @@ pub fn verify(
     mut draft: Draft,
     directory: &Directory,
     registered: &Registered,
+    now: Timestamp,
 ) -> Result<Verified, Error> {
     check_counts(&draft)?;
+    check_times(&draft, now)?;
     check_operation(&mut draft, registered)?;
     let configuration = find_configuration(&draft, directory)?;
     check_hosts(&draft, &configuration)?;
@@ -79,6 +87,22 @@ fn check_counts(draft: &Draft) -> Result<(), Error> {
         return Err(Error::invalid("draft.selectors", rule));
     }
     Ok(())
+}
+
+/// A moment that has passed is no reason to wait, but one that has passed is too late to expire at.
+fn check_times(draft: &Draft, now: Timestamp) -> Result<(), Error> {
+    let mut problems = Vec::new();
+    let latest = now.plus(Duration::from_secs(limits::NOT_BEFORE_SECONDS));
+    if draft.not_before.is_some_and(|moment| moment > latest) {
+        let rule = "must be at most 30 days ahead (NOT_BEFORE_SECONDS)";
+        problems.push(Violation::new("draft.not_before", rule));
+    }
+    let begins = draft.not_before.map_or(now, |moment| moment.max(now));
+    if draft.expires_at.is_some_and(|moment| moment <= begins) {
+        let rule = "must be in the future, and after `not_before`";
+        problems.push(Violation::new("draft.expire_time", rule));
+    }
+    Error::unless_empty(problems)
 }
 
 fn check_operation(draft: &mut Draft, registered: &Registered) -> Result<(), Error> {

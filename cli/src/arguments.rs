@@ -2,26 +2,32 @@
 //!
 //! Invariant: flags are whole words and mean the same in every command.
 
+pub(crate) mod capability;
 pub(crate) mod connection;
 pub(crate) mod place;
 pub(crate) mod reach;
 pub(crate) mod selection;
 pub(crate) mod waiting;
+pub(crate) mod when;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{
-    cancel::Cancel,
-    list::List,
-    load::Load,
-    plan::Plan,
-    purge::Purge,
-    registry::{
-        Registry, configurations::Configurations, deployments::Deployments,
-        participants::Participants, servers::Servers,
+use crate::{
+    commands::{
+        cancel::Cancel,
+        dead_letters::DeadLetters,
+        list::List,
+        load::Load,
+        plan::Plan,
+        registry::{
+            Registry, configurations::Configurations, deployments::Deployments,
+            progress::ParticipantsCommand, servers::Servers,
+        },
+        status::Status,
+        submission::Submission,
+        watch::Watch,
     },
-    status::Status,
-    watch::Watch,
+    draft::{CustomRequest, PurgeRequest},
 };
 use connection::Connection;
 
@@ -52,10 +58,12 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Make cached content unusable on every server that carries it
-    Purge(Purge),
+    Purge(Submission<PurgeRequest>),
     /// Fetch content into the caches before anybody asks for it
     Load(Load),
-    /// Show what a purge or load would do at each participant, and do nothing
+    /// Have an operation carried out that the operator of the federation registered
+    Run(Submission<CustomRequest>),
+    /// Show what a purge, load or run would do at each participant, and do nothing
     Plan(Plan),
     /// Show one command and what each participant and server made of it
     Status(Status),
@@ -63,16 +71,18 @@ pub(crate) enum Verb {
     Watch(Watch),
     /// List your commands, newest first
     List(List),
-    /// Take a command back, where it has not been sent yet
+    /// Take a command back: for certain where it has not been sent yet, and elsewhere by asking
     Cancel(Cancel),
-    /// The CDNs in the federation
-    Participants(Registry<Participants>),
+    /// The CDNs in the federation, and who is behind
+    Participants(ParticipantsCommand),
     /// Their caches
     Servers(Registry<Servers>),
     /// The customers' properties and their host names
     Configurations(Registry<Configurations>),
     /// Which configuration is placed at which participant
     Deployments(Registry<Deployments>),
+    /// Messages that nobody could handle: look at them, send them again, throw them away
+    DeadLetters(DeadLetters),
 }
 
 #[cfg(test)]

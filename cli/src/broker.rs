@@ -3,19 +3,28 @@
 //! Invariant: every call has a time limit, and only what was not carried out, or may be repeated, is tried again.
 //! Not here: resuming a watch (`follow`).
 
-use std::{cell::Cell, fs, path::Path, time::Duration};
+mod credentials;
+mod refusal;
+
+use std::{cell::Cell, time::Duration};
 
 use proto::v1::{
-    command_service_client::CommandServiceClient, registry_service_client::RegistryServiceClient,
+    command_service_client::CommandServiceClient,
+    dead_letter_service_client::DeadLetterServiceClient,
+    registry_service_client::RegistryServiceClient,
 };
 use tokio::time::{sleep, timeout};
 use tonic::{
     Code, Request, Response, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri},
+    transport::{Channel, ClientTlsConfig, Endpoint, Uri},
 };
 use tonic_types::StatusExt as _;
+
+pub(crate) use refusal::{Refusal, is_uncertain, may_have_been_lost};
+
+use credentials::Credentials;
 
 use crate::{arguments::connection::Connection, failure::Failure};
 
@@ -42,9 +51,14 @@ pub(crate) type Commands = CommandServiceClient<Line>;
 /// The client for the registry.
 pub(crate) type Registry = RegistryServiceClient<Line>;
 
+/// The client for dead letters.
+pub(crate) type DeadLetters = DeadLetterServiceClient<Line>;
+
 /// The brokers, of which one is in use.
 #[derive(Debug)]
 pub(crate) struct Broker {
+    urls: Vec<Uri>,
+    credentials: Credentials,
     channels: Vec<Channel>,
     caller: Caller,
     current: Cell<usize>,
@@ -67,9 +81,12 @@ impl Interceptor for Caller {
 impl Broker {
     /// Connects on the first call, not before.
     pub(crate) fn new(connection: &Connection) -> Result<Self, Failure> {
-        let tls = tls(connection)?;
+        let credentials = Credentials::read(connection)?;
+        let tls = credentials.tls();
         let channels = connection.broker.iter().map(|url| channel(url, &tls));
         Ok(Self {
+            urls: connection.broker.clone(),
+            credentials,
             channels: channels.collect::<Result<_, _>>()?,
             caller: caller(connection)?,
             current: Cell::new(0),
@@ -83,17 +100,32 @@ impl Broker {
     ) -> Result<T, Status> {
         self.in_turn(async || call(self.command_client()).await)
             .await
+            .map_err(|refusal| refusal.status)
     }
 
     /// Calls the registry service, trying again while it is unavailable.
     pub(crate) async fn registry<T>(
         &self,
         call: impl AsyncFn(Registry) -> Result<Response<T>, Status>,
-    ) -> Result<T, Status> {
+    ) -> Result<T, Refusal> {
         let client = || {
             RegistryServiceClient::new(self.line()).max_decoding_message_size(ANSWER_BYTES_MAXIMUM)
         };
         self.in_turn(async || call(client()).await).await
+    }
+
+    /// Calls the service for dead letters, trying again while it is unavailable.
+    pub(crate) async fn dead_letters<T>(
+        &self,
+        call: impl AsyncFn(DeadLetters) -> Result<Response<T>, Status>,
+    ) -> Result<T, Status> {
+        let client = || {
+            DeadLetterServiceClient::new(self.line())
+                .max_decoding_message_size(ANSWER_BYTES_MAXIMUM)
+        };
+        self.in_turn(async || call(client()).await)
+            .await
+            .map_err(|refusal| refusal.status)
     }
 
     /// The command service of the broker in use, without another try.
@@ -107,6 +139,17 @@ impl Broker {
             .set((self.current.get() + 1) % self.channels.len());
     }
 
+    /// Whether a connection broke because the broker does not accept the caller's certificate.
+    async fn unknown_caller(&self, status: &Status) -> Option<Status> {
+        use std::error::Error as _;
+        let url = &self.urls[self.current.get()];
+        let is_broken = status.source().is_some() && is_uncertain(status);
+        if !is_broken || url.scheme_str() != Some("https") {
+            return None;
+        }
+        self.credentials.refused_by(url).await
+    }
+
     fn line(&self) -> Line {
         InterceptedService::new(
             self.channels[self.current.get()].clone(),
@@ -117,8 +160,9 @@ impl Broker {
     async fn in_turn<T>(
         &self,
         call: impl AsyncFn() -> Result<Response<T>, Status>,
-    ) -> Result<T, Status> {
+    ) -> Result<T, Refusal> {
         let mut tried = 0;
+        let mut is_repeated = false;
         loop {
             let answer = timeout(CALL_LIMIT, call()).await;
             let status = match answer.unwrap_or_else(|_| Err(too_slow())) {
@@ -126,10 +170,20 @@ impl Broker {
                 Err(status) => status,
             };
             tried += 1;
+            if let (1, Some(status)) = (tried, self.unknown_caller(&status).await) {
+                return Err(Refusal {
+                    status,
+                    is_repeated,
+                });
+            }
             let rounds = tried / u32::try_from(self.channels.len()).unwrap_or(u32::MAX);
             if !is_unavailable(&status) || rounds >= ROUNDS {
-                return Err(status);
+                return Err(Refusal {
+                    status,
+                    is_repeated,
+                });
             }
+            is_repeated |= is_uncertain(&status);
             self.turn();
             if self.current.get() == 0 {
                 sleep(pause(rounds, &status)).await;
@@ -178,29 +232,6 @@ fn channel(url: &Uri, tls: &ClientTlsConfig) -> Result<Channel, Failure> {
         source,
     })?;
     Ok(endpoint.connect_lazy())
-}
-
-fn tls(connection: &Connection) -> Result<ClientTlsConfig, Failure> {
-    let tls = match &connection.ca {
-        Some(file) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(file)?)),
-        None => ClientTlsConfig::new().with_enabled_roots(),
-    };
-    match (&connection.certificate, &connection.key) {
-        (Some(certificate), Some(key)) => {
-            Ok(tls.identity(Identity::from_pem(read(certificate)?, read(key)?)))
-        }
-        (None, None) => Ok(tls),
-        _ => Err(Failure::Usage(
-            "--certificate and --key belong together".to_owned(),
-        )),
-    }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(file).map_err(|source| Failure::Read {
-        name: file.display().to_string(),
-        source,
-    })
 }
 
 fn caller(connection: &Connection) -> Result<Caller, Failure> {

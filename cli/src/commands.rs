@@ -3,12 +3,13 @@
 //! Invariant: a command returns how it ended, or a failure; it never ends the process.
 
 pub(crate) mod cancel;
+pub(crate) mod dead_letters;
 pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod plan;
-pub(crate) mod purge;
 pub(crate) mod registry;
 pub(crate) mod status;
+pub(crate) mod submission;
 mod submit;
 mod wait;
 pub(crate) mod watch;
@@ -28,6 +29,7 @@ pub(crate) struct Context {
 pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> {
     match verb {
         Verb::Purge(purge) => purge.run(context).await,
+        Verb::Run(run) => run.run(context).await,
         Verb::Load(load) => load.run(context).await,
         Verb::Plan(plan) => plan.run(context).await,
         Verb::Status(status) => status.run(context).await,
@@ -38,5 +40,6 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
         Verb::Servers(registry) => registry.run(context).await,
         Verb::Configurations(registry) => registry.run(context).await,
         Verb::Deployments(registry) => registry.run(context).await,
+        Verb::DeadLetters(letters) => letters.run(context).await,
     }
 }

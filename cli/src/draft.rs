@@ -1,12 +1,17 @@
 //! A draft of a command from what the user typed.
 
+use std::{collections::HashMap, fmt::Debug};
+
 use clap::{Args, ValueEnum};
-use proto::v1::{CommandDraft, Load, Operation, Purge, PurgeMode, operation::Kind};
+use proto::v1::{
+    CommandDraft, CustomOperation, Load, Operation, Purge, PurgeMode, operation::Kind,
+};
 
 use crate::{
     arguments::{
         reach::Reach,
         selection::{Selected, Selection, Urls},
+        when::When,
     },
     failure::Failure,
 };
@@ -15,12 +20,12 @@ use crate::{
 #[derive(Debug, Args)]
 pub(crate) struct PurgeRequest {
     #[command(flatten)]
-    pub(crate) selection: Selection,
+    selection: Selection,
     /// How cached content is made unusable
     #[arg(long, value_enum, default_value_t = Mode::Delete)]
     mode: Mode,
     #[command(flatten)]
-    reach: Reach,
+    terms: Terms,
 }
 
 /// What a load is asked to do.
@@ -29,7 +34,31 @@ pub(crate) struct LoadRequest {
     #[command(flatten)]
     urls: Urls,
     #[command(flatten)]
+    terms: Terms,
+}
+
+/// What a registered operation is asked to do.
+#[derive(Debug, Args)]
+pub(crate) struct CustomRequest {
+    /// The operation's registered name
+    #[arg(value_name = "OPERATION")]
+    name: String,
+    /// A parameter of the operation; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+    param: Vec<(String, String)>,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// On which servers, how faithfully, and when.
+#[derive(Debug, Args)]
+struct Terms {
+    #[command(flatten)]
     reach: Reach,
+    #[command(flatten)]
+    when: When,
 }
 
 /// How cached content is made unusable.
@@ -43,38 +72,80 @@ enum Mode {
     Deferred,
 }
 
-impl PurgeRequest {
-    /// The draft; files are read here.
-    pub(crate) fn draft(&self) -> Result<CommandDraft, Failure> {
+/// What was asked, and can be said as a draft.
+pub(crate) trait Asked: Args + Debug {
+    /// The draft; files are read and durations become moments here.
+    fn draft(&self) -> Result<CommandDraft, Failure>;
+    /// Whether one slip of the hand would reach far: a person confirms these.
+    fn is_wide(&self) -> bool;
+}
+
+impl Asked for PurgeRequest {
+    fn draft(&self) -> Result<CommandDraft, Failure> {
         let mode = match self.mode {
             Mode::Delete => PurgeMode::Delete,
             Mode::Invalidate => PurgeMode::Invalidate,
             Mode::Deferred => PurgeMode::Deferred,
         };
         let purge = Kind::Purge(Purge { mode: mode.into() });
-        Ok(draft(self.selection.selected()?, purge, &self.reach))
+        self.terms.draft(self.selection.selected()?, purge)
+    }
+
+    fn is_wide(&self) -> bool {
+        self.selection.is_wide()
     }
 }
 
-impl LoadRequest {
-    /// The draft; files are read here.
-    pub(crate) fn draft(&self) -> Result<CommandDraft, Failure> {
-        Ok(draft(
-            self.urls.selected()?,
-            Kind::Load(Load {}),
-            &self.reach,
-        ))
+impl Asked for LoadRequest {
+    fn draft(&self) -> Result<CommandDraft, Failure> {
+        self.terms.draft(self.urls.selected()?, Kind::Load(Load {}))
+    }
+
+    fn is_wide(&self) -> bool {
+        false
     }
 }
 
-fn draft(selected: Selected, kind: Kind, reach: &Reach) -> CommandDraft {
-    CommandDraft {
-        configuration_id: selected.configuration_id,
-        operation: Some(Operation { kind: Some(kind) }),
-        selectors: selected.selectors,
-        scope: Some(reach.scope()),
-        ceiling: reach.ceiling(),
-        when_impossible: reach.when_impossible().into(),
+impl Asked for CustomRequest {
+    fn draft(&self) -> Result<CommandDraft, Failure> {
+        let mut parameters = HashMap::new();
+        for (name, value) in &self.param {
+            if parameters.insert(name.clone(), value.clone()).is_some() {
+                return Err(Failure::Usage(format!("--param {name} is given twice")));
+            }
+        }
+        let custom = Kind::Custom(CustomOperation {
+            name: self.name.clone(),
+            parameters,
+        });
+        self.terms.draft(self.selection.selected()?, custom)
+    }
+
+    fn is_wide(&self) -> bool {
+        self.selection.is_wide()
+    }
+}
+
+impl Terms {
+    fn draft(&self, selected: Selected, kind: Kind) -> Result<CommandDraft, Failure> {
+        let between = self.when.between()?;
+        Ok(CommandDraft {
+            configuration_id: selected.configuration_id,
+            operation: Some(Operation { kind: Some(kind) }),
+            selectors: selected.selectors,
+            scope: Some(self.reach.scope()),
+            ceiling: self.reach.ceiling(),
+            when_impossible: self.reach.when_impossible().into(),
+            not_before: between.not_before,
+            expire_time: between.expire_time,
+        })
+    }
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("must be NAME=VALUE".to_owned()),
     }
 }
 

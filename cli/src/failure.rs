@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
+    broker::{Refusal, is_uncertain, may_have_been_lost},
     exit::{Answer, Exit},
     view::{self, SelectorView},
     words,
@@ -51,8 +52,18 @@ pub(crate) enum Failure {
         status: Box<Status>,
         /// What was asked, to show the text that a field's name points to.
         selectors: Vec<SelectorView>,
-        /// With the same one another try is safe; none for a plan.
-        request_id: Option<String>,
+        /// The flags with which another try is safe; none for a plan.
+        retry: Option<String>,
+    },
+    /// The same, for a change of the registry.
+    #[error("{}", headline(status))]
+    Change {
+        /// The broker's answer.
+        status: Box<Status>,
+        /// Whether an earlier try may have been carried out, and only its answer was lost.
+        is_repeated: bool,
+        /// What shows how the record stands now.
+        look: String,
     },
     /// The command is accepted, but the broker cannot be reached any more.
     #[error(
@@ -67,6 +78,12 @@ pub(crate) enum Failure {
     },
 }
 
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        refusal.status.into()
+    }
+}
+
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         Self::Broker(Box::new(status))
@@ -79,7 +96,7 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Read { .. } | Self::Connection { .. } => Exit::Usage,
             Self::Write(_) | Self::Declined => Exit::Failed,
-            Self::Broker(status) | Self::Submit { status, .. } => {
+            Self::Broker(status) | Self::Submit { status, .. } | Self::Change { status, .. } => {
                 Exit::of(Answer::Error(status.code()))
             }
             Self::LostSight { .. } => Exit::StillRunning,
@@ -98,6 +115,19 @@ impl Failure {
             Self::Read { source, .. } | Self::Write(source) => vec![source.to_string()],
             Self::Connection { source, .. } => chain(source),
             Self::Broker(status) => of_status(status, &[]),
+            Self::Change {
+                status,
+                is_repeated,
+                look,
+            } => {
+                let mut lines = of_status(status, &[]);
+                if *is_repeated || is_uncertain(status) {
+                    lines.push(format!(
+                        "an answer was lost, so it may have been carried out; see: {look}"
+                    ));
+                }
+                lines
+            }
             Self::LostSight { status, command_id } => {
                 let mut lines = of_status(status, &[]);
                 lines.extend(resume(command_id));
@@ -106,12 +136,12 @@ impl Failure {
             Self::Submit {
                 status,
                 selectors,
-                request_id,
+                retry,
             } => {
                 let mut lines = of_status(status, selectors);
-                let uncertain = request_id.iter().filter(|_| is_uncertain(status.code()));
-                lines.extend(uncertain.map(|id| {
-                    format!("it may have been accepted; another try with --request-id {id} is safe")
+                let uncertain = retry.iter().filter(|_| may_have_been_lost(status.code()));
+                lines.extend(uncertain.map(|flags| {
+                    format!("it may have been accepted; another try with {flags} is safe")
                 }));
                 lines
             }
@@ -125,17 +155,6 @@ pub(crate) fn resume(command_id: &str) -> [String; 2] {
         format!("see how it stands: fedctl status {command_id}"),
         format!("watch it again:    fedctl watch {command_id}"),
     ]
-}
-
-fn is_uncertain(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unavailable
-            | Code::Unknown
-            | Code::DeadlineExceeded
-            | Code::Internal
-            | Code::Cancelled
-    )
 }
 
 fn headline(status: &Status) -> String {
@@ -244,7 +263,7 @@ mod tests {
             selectors: vec![SelectorView::Url {
                 url: "ftp://a".to_owned(),
             }],
-            request_id: Some("0198".to_owned()),
+            retry: Some("--request-id 0198".to_owned()),
         }
     }
 

@@ -2,13 +2,17 @@
 //!
 //! Invariant: pure; colour is always written and stripped at the output, so a table can be tested as text.
 
+mod cancel;
 mod command;
+mod history;
 mod plan;
 mod registry;
 mod result;
 mod tone;
 
-pub(crate) use command::{cancelled, commands, details, headline, operation};
+pub(crate) use cancel::{cancelled, raced};
+pub(crate) use command::{commands, details, headline, operation};
+pub(crate) use history::history;
 pub(crate) use plan::plan;
 pub(crate) use registry::Row;
 pub(crate) use result::{execution_result, server_result, server_state};
@@ -18,8 +22,8 @@ use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 
 /// Between columns; the only border that we need.
 const GAP: (u16, u16) = (0, 2);
-/// Ends the colour of a cell.
-const RESET: &str = "\u{1b}[0m";
+/// Begins and ends the colour of a cell.
+const ESCAPE: &str = "\u{1b}[";
 
 /// A table without lines, as wide as the terminal at most.
 fn plain<R: Into<comfy_table::Row>>(header: &[&str], rows: impl IntoIterator<Item = R>) -> String {
@@ -41,12 +45,23 @@ fn plain<R: Into<comfy_table::Row>>(header: &[&str], rows: impl IntoIterator<Ite
     table.lines().map(|line| trimmed(&line) + "\n").collect()
 }
 
-/// Without the spaces at the end, which may stand inside the last cell's colour.
+/// Without the spaces at the end, which may stand inside the last cells' colours.
 fn trimmed(line: &str) -> String {
-    match line.trim_end().strip_suffix(RESET) {
-        Some(painted) => painted.trim_end().to_owned() + RESET,
-        None => line.trim_end().to_owned(),
+    let mut rest = line.trim_end();
+    let mut colours = Vec::new();
+    while let Some(at) = rest.rfind(ESCAPE).filter(|at| is_colour(&rest[*at..])) {
+        colours.push(&rest[at..]);
+        rest = rest[..at].trim_end();
     }
+    colours.push(rest);
+    colours.into_iter().rev().collect()
+}
+
+fn is_colour(text: &str) -> bool {
+    let digits = text
+        .strip_prefix(ESCAPE)
+        .and_then(|rest| rest.strip_suffix('m'));
+    digits.is_some_and(|digits| digits.chars().all(|one| one.is_ascii_digit() || one == ';'))
 }
 
 /// A cell in the colour of its tone.

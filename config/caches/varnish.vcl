@@ -6,7 +6,7 @@
 # BAN                            hides everything of the host name
 # BAN with X-Ban-Regex: ...      hides what of the host name matches, path and query
 # The answer to a PURGE says in X-Purged how many objects it was; for tags, one that was removed a moment ago may still
-# be counted. Every answer to a visitor says X-Cache: HIT, STALE, MISS or PASS, and to an adapter also X-Store: stored,
+# be counted. X-Federation-Purge: 1 says that a PURGE or BAN was understood. Every answer to a visitor says X-Cache: HIT, STALE, MISS or PASS, and to an adapter also X-Store: stored,
 # uncacheable or too-large.
 #
 # Whatever is sent, a call reaches the objects of its own host name and of no other.
@@ -180,6 +180,7 @@ sub vcl_synth {
         if (req.http.x-purged) {
             set resp.http.X-Purged = req.http.x-purged;
         }
+        set resp.http.X-Federation-Purge = "1";
         set resp.http.Content-Type = "text/plain; charset=utf-8";
         set resp.body = resp.reason + {"
 "};

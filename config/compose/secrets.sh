@@ -145,9 +145,10 @@ joined() {
 
 # One user for each application, with no more rights than it needs. The names are those of the topology.
 rabbitmq() {
-    local ours='^(commands|replies|dead-letters)(\\.[a-z0-9-]+)?$' users=() permissions=()
+    local ours='^((recent\\.)?commands|replies|dead-letters)(\\.[a-z0-9-]+)?$' users=() permissions=()
     rabbitmq_user provision '' "$ours" "$ours" "$ours"
-    rabbitmq_user broker '' '^$' '^commands$' '^replies$'
+    # It writes dispatches and their copies, and reads reports and, for operators, dead letters.
+    rabbitmq_user broker '' '^$' '^(recent\\.)?commands$' '^(replies|dead-letters\\.[a-z0-9-]+)$'
     # For people at the console: they look into queues, and change nothing.
     rabbitmq_user console monitoring '^$' '^$' "$ours"
     for participant in "${participants[@]}"; do

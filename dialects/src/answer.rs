@@ -1,6 +1,6 @@
 //! A native system's answer, and what it was found to mean.
 
-use domain::{Evidence, Fault, Finding};
+use domain::{Evidence, Fault, Finding, result::SelectorFinding};
 
 /// What came back: the status, the headers and the beginning of the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,15 @@ pub enum Verdict {
         /// What was found.
         finding: Finding,
     },
+    /// It has ended, and the answer tells the call's selectors apart.
+    Each {
+        /// How sure we are of what is done.
+        evidence: Evidence,
+        /// Why not all is done, where it is not; another try makes no sense.
+        fault: Option<Fault>,
+        /// What was found, for selectors of the call only; what is not named is as the evidence says.
+        findings: Vec<SelectorFinding>,
+    },
     /// The native system works on it.
     Running {
         /// Its name for the job, to ask again with.
@@ -45,4 +54,14 @@ pub enum Verdict {
         /// What was found nevertheless: the origin's status, too large, refused by rules.
         finding: Option<Finding>,
     },
+}
+
+impl Verdict {
+    /// It is not done, and nothing was found.
+    pub(crate) fn failed(fault: Fault) -> Self {
+        Self::Failed {
+            fault,
+            finding: None,
+        }
+    }
 }

@@ -16,7 +16,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, CannotSay, Counterpart, Dialect, Site, Verdict};
+use crate::{Answer, CannotSay, Counterpart, Dialect, Site, Verdict, http, problem::refusal};
 
 /// Where executions live in an invocation system, below its base URL.
 pub const EXECUTIONS_PATH: &str = "/v1/executions";
@@ -148,26 +148,22 @@ impl Dialect for Canonical {
                 .map(|server| server.id.clone())
                 .collect(),
         };
-        let body = serde_json::to_string(&submission)
-            .expect("every map in a submission has text for its keys");
         let path = format!("{EXECUTIONS_PATH}/{}", site.execution);
         let selectors = (0..).take(command.selectors.len()).collect();
-        let call = NativeCall::new("PUT", None, &path, selectors);
-        let call = call.header("content-type", "application/json");
-        Ok(vec![NativeCall {
-            body: Some(body),
-            ..call
-        }])
+        Ok(vec![http::with_json(
+            NativeCall::new("PUT", None, &path, selectors),
+            &submission,
+        )])
     }
 
     fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
         match answer.status {
             200 => match Progress::read(&answer.body) {
                 Ok(progress) => progress.verdict(),
-                Err(fault) => failed(fault),
+                Err(fault) => Verdict::failed(fault),
             },
             201 | 202 => Verdict::Running { job: job_of(call) },
-            status => failed(refusal(status, answer)),
+            _ => Verdict::failed(refusal("the invocation system", answer)),
         }
     }
 }
@@ -205,7 +201,7 @@ impl Progress {
             Outcome::Done(_) | Outcome::Unknown => None,
         });
         if let Some(fault) = Fault::fold(faults) {
-            return failed(fault);
+            return Verdict::failed(fault);
         }
         let evidence = results.iter().map(|result| match result.outcome {
             Outcome::Done(evidence) => evidence,
@@ -255,6 +251,7 @@ impl ServerProgress {
             findings,
             attempts: self.attempts,
             took_ms: self.took_ms,
+            tries: Vec::new(),
         }
     }
 
@@ -320,6 +317,7 @@ const fn side_of(code: FaultCode) -> Side {
         | FaultCode::UnreadableAnswer
         | FaultCode::AddressNotAllowed
         | FaultCode::UnreadableOrder
+        | FaultCode::CircuitOpen
         | FaultCode::Several => Side::Participant,
     }
 }
@@ -328,52 +326,6 @@ const fn side_of(code: FaultCode) -> Side {
 fn job_of(call: &NativeCall) -> String {
     let (_, id) = call.path.rsplit_once('/').unwrap_or(("", &call.path));
     id.to_owned()
-}
-
-fn failed(fault: Fault) -> Verdict {
-    Verdict::Failed {
-        fault,
-        finding: None,
-    }
-}
-
-/// What a status other than success says, with the `detail` or `title` of the problem (RFC 9457) where there is one.
-fn refusal(status: u16, answer: &Answer) -> Fault {
-    let (code, again) = match status {
-        401 => (FaultCode::Unauthorized, Again::Never),
-        429 => (FaultCode::Throttled, retry_after(answer)),
-        503 => (FaultCode::NativeError, retry_after(answer)),
-        400..=499 => (FaultCode::Refused, Again::Never),
-        500..=599 => (FaultCode::NativeError, Again::Soon),
-        _ => (FaultCode::UnreadableAnswer, Again::Never),
-    };
-    Fault::participant(
-        code,
-        again,
-        &format!("status {status}: {}", words_of(answer)),
-    )
-}
-
-/// Only the form in seconds: a date would need a clock (RFC 9110, 10.2.3).
-fn retry_after(answer: &Answer) -> Again {
-    let seconds = answer
-        .header("retry-after")
-        .and_then(|value| value.trim().parse().ok());
-    seconds.map_or(Again::Soon, Again::AfterSeconds)
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    title: Option<String>,
-    detail: Option<String>,
-}
-
-fn words_of(answer: &Answer) -> Cow<'_, str> {
-    let problem = serde_json::from_str::<Problem>(&answer.body).ok();
-    match problem.and_then(|problem| problem.detail.or(problem.title)) {
-        Some(words) => Cow::Owned(words),
-        None => Cow::Borrowed(&answer.body),
-    }
 }
 
 #[cfg(test)]

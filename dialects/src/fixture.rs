@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use domain::{
-    Ceiling, Command, Configuration, ExecutionId, NativeCall, Operation, Scope, Selector,
-    Timestamp, command::WhenImpossible, selector::HostRegex,
+    Ceiling, Command, Configuration, Evidence, ExecutionId, Fault, Finding, NativeCall, Operation,
+    Scope, Selector, Server, Timestamp, command::WhenImpossible, selector::HostRegex,
 };
 
-use crate::{Answer, CannotSay, Dialect, Site};
+use crate::{Answer, CannotSay, Dialect, Site, Verdict};
 
 /// The first host name of the configuration.
 pub(crate) const HOST: &str = "www.example.com";
@@ -25,6 +25,9 @@ pub(crate) fn command(operation: Operation, selectors: Vec<Selector>) -> Command
         when_impossible: WhenImpossible::default(),
         request_id: None,
         accepted_at: Timestamp::from_millis(1_700_000_000_000),
+        not_before: None,
+        tracestate: None,
+        expires_at: None,
         traceparent: None,
     }
 }
@@ -33,6 +36,15 @@ pub(crate) fn command(operation: Operation, selectors: Vec<Selector>) -> Command
 pub(crate) fn translate(
     dialect: &dyn Dialect,
     command: &Command,
+) -> Result<Vec<NativeCall>, CannotSay> {
+    translate_for(dialect, command, &[])
+}
+
+/// The same, for these servers.
+pub(crate) fn translate_for(
+    dialect: &dyn Dialect,
+    command: &Command,
+    servers: &[Server],
 ) -> Result<Vec<NativeCall>, CannotSay> {
     let configuration = Configuration {
         id: "shop".parse().unwrap(),
@@ -46,7 +58,7 @@ pub(crate) fn translate(
     let site = Site {
         execution: &execution,
         configuration: &configuration,
-        servers: &[],
+        servers,
     };
     dialect.translate(command, &site)
 }
@@ -105,6 +117,20 @@ pub(crate) fn url(text: &str) -> Selector {
 
 pub(crate) fn regex(pattern: &str) -> Selector {
     Selector::Regex(HostRegex::new(HOST.parse().unwrap(), pattern).unwrap())
+}
+
+/// What a cache's answer to a load was found to mean.
+pub(crate) fn loaded(
+    dialect: &dyn Dialect,
+    status: u16,
+    headers: &[(&str, &str)],
+) -> Result<(Evidence, Finding), (Fault, Option<Finding>)> {
+    let call = NativeCall::new("GET", Some(HOST), "/a", vec![0]);
+    match dialect.judge(&call, &answer(status, headers)) {
+        Verdict::Done { evidence, finding } => Ok((evidence, finding)),
+        Verdict::Failed { fault, finding } => Err((fault, finding)),
+        other @ (Verdict::Each { .. } | Verdict::Running { .. }) => panic!("{other:?}"),
+    }
 }
 
 /// An answer without a body.

@@ -6,18 +6,16 @@
 mod answers;
 mod freshness;
 
-use domain::{
-    Command, Fidelity, NativeCall, Operation, PurgeMode, Selector, fidelity::Breadth,
-    selector::ContentUrl,
-};
+use domain::{Command, Fidelity, NativeCall, Selector, selector::ContentUrl};
+
+use serde::Serialize;
 
 pub(crate) use answers::{
-    LoadSignal, acknowledged, done, judge_load, judge_purge_by_key, may_be_stored, refused,
-    store_signal,
+    LoadSignal, acknowledged, done, judge_load, may_be_stored, refused, store_signal,
 };
 pub(crate) use freshness::explicit_freshness;
 
-use crate::{CannotSay, Dialect, Site, fidelity_of};
+use crate::{Answer, CannotSay, Dialect, Site, fidelity_of};
 
 /// The method that loads: an ordinary request, so that the cache stores what a visitor would get.
 const LOAD: &str = "GET";
@@ -35,14 +33,16 @@ pub(crate) fn check(
     if let Fidelity::Impossible { why } = fidelity_of(dialect, command) {
         return Err(cannot(why));
     }
-    for host in command.selectors.iter().filter_map(Selector::host) {
-        if !site.configuration.hosts.contains(host) {
-            return Err(cannot(format!(
-                "{host} is no host name of the configuration"
-            )));
-        }
+    check_hosts(command, site).map_err(cannot)
+}
+
+/// Refuses any host name that is not the configuration's.
+pub(crate) fn check_hosts(command: &Command, site: &Site<'_>) -> Result<(), String> {
+    let mut named = command.selectors.iter().filter_map(Selector::host);
+    match named.find(|host| !site.configuration.hosts.contains(host)) {
+        Some(host) => Err(format!("{host} is no host name of the configuration")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The selectors with their numbers in the command.
@@ -65,6 +65,24 @@ pub(crate) fn load_url(number: u32, url: &ContentUrl) -> NativeCall {
         url.path_and_query(),
         vec![number],
     )
+}
+
+/// The call with `body` as JSON.
+pub(crate) fn with_json(call: NativeCall, body: &impl Serialize) -> NativeCall {
+    let body = serde_json::to_string(body).expect("every map that we send has text for its keys");
+    NativeCall {
+        body: Some(body),
+        ..call.header("content-type", "application/json")
+    }
+}
+
+/// The header by which a cache with the shipped configuration says that it understood a `PURGE` or `BAN`. A server that
+/// does not know these methods may pass them on, and the origin's 200 or 404 would be taken for the cache's.
+const MARKER: &str = "x-federation-purge";
+
+/// Whether it was the cache that answered a purge.
+pub(crate) fn is_marked(answer: &Answer) -> bool {
+    answer.header(MARKER).is_some()
 }
 
 /// Whether a call is a load.
@@ -107,47 +125,6 @@ fn with_digits(target: &str, letter: impl Fn(&char) -> char) -> String {
     target.chars().map(say).collect()
 }
 
-/// What a cache that removes by exact key, and knows nothing else, makes of a command. `who` begins the reasons.
-pub(crate) fn fidelity_by_key(who: &str, operation: &Operation, selector: &Selector) -> Fidelity {
-    let url = matches!(selector, Selector::Url(_));
-    match operation {
-        Operation::Load => fidelity_of_load(selector),
-        Operation::Purge(_) if !url => impossible(format!(
-            "{who} knows exact URLs only, no {}",
-            plural(selector)
-        )),
-        Operation::Purge(PurgeMode::Delete) => Fidelity::Exact,
-        Operation::Purge(PurgeMode::Invalidate) => Fidelity::Widened {
-            to: Breadth::Operation,
-            why: format!("{who} cannot mark stale, it can only delete"),
-        },
-        Operation::Purge(PurgeMode::Deferred) => impossible(format!(
-            "{who} deletes at once, it cannot wait until it is idle"
-        )),
-        Operation::Custom(_) => impossible(format!("{who} knows no custom operations")),
-    }
-}
-
-/// The calls for a cache that removes by exact key.
-pub(crate) fn translate_by_key(
-    dialect: &dyn Dialect,
-    command: &Command,
-    site: &Site<'_>,
-) -> Result<Vec<NativeCall>, CannotSay> {
-    check(dialect, command, site)?;
-    let mut calls = Vec::new();
-    for (number, selector) in numbered(command) {
-        let Selector::Url(url) = selector else {
-            continue; // Impossible, so checked already.
-        };
-        match command.operation {
-            Operation::Load => calls.push(load_url(number, url)),
-            Operation::Purge(_) | Operation::Custom(_) => calls.extend(purge_url(number, url)),
-        }
-    }
-    Ok(calls)
-}
-
 /// Every cache loads a URL, and none knows which URLs another selector would mean.
 pub(crate) fn fidelity_of_load(selector: &Selector) -> Fidelity {
     match selector {
@@ -158,18 +135,6 @@ pub(crate) fn fidelity_of_load(selector: &Selector) -> Fidelity {
 
 pub(crate) fn impossible(why: String) -> Fidelity {
     Fidelity::Impossible { why }
-}
-
-fn plural(selector: &Selector) -> &'static str {
-    match selector {
-        Selector::Url(_) => "URLs",
-        Selector::Prefix(_) => "prefixes",
-        Selector::Wildcard(_) => "wildcards",
-        Selector::Regex(_) => "regular expressions",
-        Selector::Tag(_) => "tags",
-        Selector::Host(_) => "whole host names",
-        Selector::Everything => "whole configurations",
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@
     )
 )]
 
+pub mod agent;
+pub mod by_key;
 pub mod canonical;
+pub mod mapped;
 pub mod nginx;
 pub mod squid;
 pub mod traffic_server;
@@ -23,6 +26,7 @@ mod expression;
 #[cfg(test)]
 mod fixture;
 mod http;
+mod problem;
 mod registry;
 mod site;
 
@@ -32,6 +36,9 @@ pub use site::Site;
 
 use domain::{Command, Fidelity, NativeCall, Operation, Selector};
 use thiserror::Error;
+
+/// Bytes of an answer that are enough for words and counts.
+const ANSWER_BYTES: usize = 4_096;
 
 /// What a dialect speaks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +56,11 @@ pub trait Dialect: Send + Sync {
 
     /// What it speaks to.
     fn counterpart(&self) -> Counterpart;
+
+    /// Bytes of an answer's body that [`Self::judge`] wants to see; the adapter keeps no more.
+    fn answer_bytes(&self) -> usize {
+        ANSWER_BYTES
+    }
 
     /// How well it can do `operation` with one `selector`, whatever the ceiling.
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity;
@@ -73,10 +85,14 @@ pub struct CannotSay {
 
 /// How well a dialect can say a whole command under its originator's ceiling: the worst of its selectors.
 pub fn fidelity_of(dialect: &dyn Dialect, command: &Command) -> Fidelity {
-    let each = command
-        .selectors
-        .iter()
-        .map(|selector| dialect.fidelity(&command.operation, selector));
+    fidelity_of_each(command, |selector| {
+        dialect.fidelity(&command.operation, selector)
+    })
+}
+
+/// The same by what `of` says of each selector.
+fn fidelity_of_each(command: &Command, of: impl Fn(&Selector) -> Fidelity) -> Fidelity {
+    let each = command.selectors.iter().map(of);
     each.map(|fidelity| command.ceiling.judge(fidelity))
         .fold(Fidelity::Exact, Fidelity::and)
 }

@@ -3,42 +3,18 @@
 //! Invariant: never wider than the command. The module knows exact keys; it is asked for nothing else.
 //! Not here: the cache's configuration (`config/caches/nginx.conf`), whose key and headers this file relies on.
 
-use domain::{Command, Fidelity, NativeCall, Operation, Selector};
-
 use crate::{
-    Answer, CannotSay, Counterpart, Dialect, Site, Verdict,
+    Answer,
+    by_key::ByKey,
     http::{self, LoadSignal},
 };
 
 /// The dialect.
-#[derive(Debug)]
-pub struct Nginx;
-
-impl Dialect for Nginx {
-    fn name(&self) -> &'static str {
-        "nginx"
-    }
-
-    fn counterpart(&self) -> Counterpart {
-        Counterpart::Server
-    }
-
-    fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
-        http::fidelity_by_key("nginx's cache-purge module 2.3", operation, selector)
-    }
-
-    fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
-        http::translate_by_key(self, command, site)
-    }
-
-    fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
-        if http::is_load(call) {
-            http::judge_load(answer, signal(answer))
-        } else {
-            http::judge_purge_by_key(answer)
-        }
-    }
-}
+pub static NGINX: ByKey = ByKey {
+    name: "nginx",
+    who: "nginx's cache-purge module 2.3",
+    signal,
+};
 
 /// `X-Cache` holds nginx' own `$upstream_cache_status`, which does not say whether a fetched answer was stored.
 /// nginx stores only what the origin says stays fresh, and no answer that sets a cookie (`proxy_cache_valid` and `proxy_ignore_headers` in nginx' documentation of the proxy module).

@@ -3,11 +3,18 @@
 use domain::DialectName;
 
 use crate::{
-    Dialect, canonical::Canonical, nginx::Nginx, squid::Squid, traffic_server::TrafficServer,
-    varnish::Varnish,
+    Dialect, agent::Agent, canonical::Canonical, nginx::NGINX, squid::SQUID,
+    traffic_server::TRAFFIC_SERVER, varnish::Varnish,
 };
 
-static DIALECTS: &[&dyn Dialect] = &[&Varnish, &Nginx, &Squid, &TrafficServer, &Canonical];
+static DIALECTS: &[&dyn Dialect] = &[
+    &Varnish,
+    &NGINX,
+    &SQUID,
+    &TRAFFIC_SERVER,
+    &Agent,
+    &Canonical,
+];
 
 /// All dialects, in the order of the documentation.
 pub fn all() -> &'static [&'static dyn Dialect] {

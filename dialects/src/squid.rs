@@ -3,10 +3,9 @@
 //! Invariant: never wider than the command. Squid knows exact URLs; it is asked for nothing else.
 //! Not here: the cache's configuration (`config/caches/squid.conf`), whose headers this file relies on.
 
-use domain::{Command, Fidelity, NativeCall, Operation, Selector};
-
 use crate::{
-    Answer, CannotSay, Counterpart, Dialect, Site, Verdict,
+    Answer,
+    by_key::ByKey,
     http::{self, LoadSignal},
 };
 
@@ -14,34 +13,11 @@ use crate::{
 const LEAST_FRESHNESS: u64 = 60;
 
 /// The dialect.
-#[derive(Debug)]
-pub struct Squid;
-
-impl Dialect for Squid {
-    fn name(&self) -> &'static str {
-        "squid"
-    }
-
-    fn counterpart(&self) -> Counterpart {
-        Counterpart::Server
-    }
-
-    fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
-        http::fidelity_by_key("Squid", operation, selector)
-    }
-
-    fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
-        http::translate_by_key(self, command, site)
-    }
-
-    fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
-        if http::is_load(call) {
-            http::judge_load(answer, signal(answer))
-        } else {
-            http::judge_purge_by_key(answer)
-        }
-    }
-}
+pub static SQUID: ByKey = ByKey {
+    name: "squid",
+    who: "Squid",
+    signal,
+};
 
 /// `X-Cache: MISS from cache.example`. Squid does not say whether a fetched answer was stored.
 fn signal(answer: &Answer) -> LoadSignal {

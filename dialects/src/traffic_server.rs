@@ -4,42 +4,18 @@
 //! through files and remap rules of the server, which no call of ours may change.
 //! Not here: the cache's configuration (`config/caches/trafficserver`), whose `Via` codes this file relies on.
 
-use domain::{Command, Fidelity, NativeCall, Operation, Selector};
-
 use crate::{
-    Answer, CannotSay, Counterpart, Dialect, Site, Verdict,
+    Answer,
+    by_key::ByKey,
     http::{self, LoadSignal},
 };
 
 /// The dialect.
-#[derive(Debug)]
-pub struct TrafficServer;
-
-impl Dialect for TrafficServer {
-    fn name(&self) -> &'static str {
-        "traffic-server"
-    }
-
-    fn counterpart(&self) -> Counterpart {
-        Counterpart::Server
-    }
-
-    fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
-        http::fidelity_by_key("Traffic Server's PURGE", operation, selector)
-    }
-
-    fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
-        http::translate_by_key(self, command, site)
-    }
-
-    fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
-        if http::is_load(call) {
-            http::judge_load(answer, signal(answer))
-        } else {
-            http::judge_purge_by_key(answer)
-        }
-    }
-}
+pub static TRAFFIC_SERVER: ByKey = ByKey {
+    name: "traffic-server",
+    who: "Traffic Server's PURGE",
+    signal,
+};
 
 /// The codes at the end of `Via`, as in `[cMsSfW]`: what the lookup found, and whether the cache was filled
 /// (`proxy.config.http.insert_response_via_str` in Traffic Server's documentation; the tool `traffic_via` explains them).

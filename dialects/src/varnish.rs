@@ -70,7 +70,9 @@ impl Dialect for Varnish {
         if http::is_load(call) {
             return http::judge_load(answer, signal(answer));
         }
+        let marked = http::is_marked(answer);
         match (answer.status, call.method.as_str()) {
+            (200..=299, "BAN") | (404, "PURGE") if !marked => http::acknowledged(Finding::Accepted),
             (200..=299, "BAN") => http::done(Finding::Banned),
             (200..=299, _) => judge_count(call, answer),
             (404, "PURGE") => http::done(Finding::NothingHeld),

@@ -40,9 +40,18 @@ pub struct Command {
     pub request_id: Option<RequestId>,
     /// When the broker accepted it, by the broker's clock.
     pub accepted_at: Timestamp,
+    /// Nobody is told before this moment; its place in the order is the one that it has then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// What has not begun by then is never begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// The W3C `traceparent` that it came with or was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// The W3C `tracestate` that it came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
 }
 
 /// What happens to a command that one of its participants cannot say.

@@ -18,7 +18,7 @@ use crate::{
     evidence::Evidence,
     fault::Fault,
     fidelity::Fidelity,
-    id::{ExecutionId, ServerId},
+    id::{CommandId, ExecutionId, ServerId},
     result::ServerResult,
     time::Timestamp,
 };
@@ -164,6 +164,27 @@ pub struct Execution {
     pub changed_at: Timestamp,
     /// The command's revision at which it last moved: what a watcher that resumes compares with.
     pub revision: u64,
+    /// The states that it was in, oldest first; at most [`crate::limits::HISTORY_ENTRIES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Change>,
+    /// When silence ends: without a report by then it is `unanswered`. Absent before it is dispatched and after it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// When its adapter was asked to leave it, where it had been sent already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_asked_at: Option<Timestamp>,
+    /// The later command whose execution did this one's work too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absorbed_by: Option<CommandId>,
+}
+
+/// A state and when it began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// [`State::as_str`].
+    pub state: String,
+    /// By the broker's clock.
+    pub at: Timestamp,
 }
 
 #[cfg(test)]

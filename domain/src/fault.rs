@@ -59,6 +59,8 @@ pub enum FaultCode {
     UnreadableOrder,
     /// The origin answered with an error while loading.
     OriginError,
+    /// The server failed so often of late that the adapter leaves it alone for a while.
+    CircuitOpen,
     /// Servers of one execution failed for several reasons; each has its own fault.
     Several,
 }
@@ -158,6 +160,7 @@ impl FaultCode {
             Self::AddressNotAllowed => "address_not_allowed",
             Self::UnreadableOrder => "unreadable_order",
             Self::OriginError => "origin_error",
+            Self::CircuitOpen => "circuit_open",
             Self::Several => "several",
         }
     }

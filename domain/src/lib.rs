@@ -12,7 +12,9 @@
     )
 )]
 
+pub mod absorb;
 pub mod call;
+pub mod capability;
 pub mod command;
 pub mod configuration;
 pub mod evidence;
@@ -33,6 +35,7 @@ pub mod standing;
 pub mod time;
 
 pub use call::NativeCall;
+pub use capability::{Capability, SelectorKind};
 pub use command::Command;
 pub use configuration::{Configuration, Deployment};
 pub use evidence::Evidence;
@@ -47,7 +50,7 @@ pub use id::{
 pub use operation::{Operation, PurgeMode};
 pub use participant::{Participant, Server};
 pub use place::Place;
-pub use result::{Finding, Outcome, ServerResult};
+pub use result::{Finding, Outcome, ServerResult, Try};
 pub use rule::BrokenRule;
 pub use scope::Scope;
 pub use selector::Selector;

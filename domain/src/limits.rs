@@ -28,7 +28,15 @@ pub const LABEL_LENGTH: usize = 200;
 pub const FAULT_MESSAGE_LENGTH: usize = 500;
 /// Parameters of a custom operation.
 pub const PARAMETERS_PER_OPERATION: usize = 50;
+/// Operations that a participant declares of its own invocation system.
+pub const CAPABILITIES_PER_PARTICIPANT: usize = 100;
 /// Findings that one server's result keeps; all further ones are only counted.
 pub const FINDINGS_PER_RESULT: usize = SELECTORS_PER_COMMAND;
 /// Bytes of what one participant is told for one command, as JSON. RabbitMQ 4 takes messages of up to 16 MiB.
 pub const ORDER_BYTES: usize = 4 * 1024 * 1024;
+/// Tries of one server's part that its result tells of.
+pub const TRIES_PER_RESULT: usize = 10;
+/// States of one execution that its history tells of; the oldest are forgotten first, but for the very first.
+pub const HISTORY_ENTRIES: usize = 32;
+/// How far ahead a command may be scheduled, in seconds: 30 days.
+pub const NOT_BEFORE_SECONDS: u64 = 30 * 24 * 60 * 60;

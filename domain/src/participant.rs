@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    capability::Capability,
     id::{DialectName, ParticipantId, ServerId},
+    operation::Operation,
     place::Place,
+    selector::Selector,
 };
 
 /// One CDN in the federation.
@@ -20,6 +23,18 @@ pub struct Participant {
     pub invocation_system: Option<DialectName>,
     /// Whether its own commands also go to its own servers through the broker; some keep that to themselves.
     pub own_servers: OwnServers,
+    /// What its invocation system can do, by its own word; empty means everything. Its servers have dialects for that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<Capability>,
+}
+
+impl Participant {
+    /// Whether its invocation system can do `operation` with such a `selector`, by its own word.
+    pub fn declares(&self, operation: &Operation, selector: &Selector) -> bool {
+        let mut declared = self.capabilities.iter();
+        self.capabilities.is_empty()
+            || declared.any(|capability| capability.covers(operation, selector))
+    }
 }
 
 /// What happens to a participant's own servers when it is the originator.

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{evidence::Evidence, fault::Fault, id::ServerId, limits};
+use crate::{evidence::Evidence, fault::Fault, id::ServerId, limits, time::Timestamp};
 
 /// One server's part of an execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,20 @@ pub struct ServerResult {
     /// From the first call to the last answer, in milliseconds.
     #[serde(default)]
     pub took_ms: u64,
+    /// Tries that did not end it, the latest [`limits::TRIES_PER_RESULT`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<Try>,
+}
+
+/// A try that was followed by another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Try {
+    /// When it ended, by the adapter's clock.
+    pub at: Timestamp,
+    /// Why it was not the last.
+    pub fault: Fault,
+    /// The pause that followed, in milliseconds.
+    pub pause_ms: u64,
 }
 
 /// How a server's part ended.
@@ -88,6 +102,26 @@ impl Finding {
 }
 
 impl ServerResult {
+    /// Nothing is known yet.
+    pub const fn unknown(server: ServerId) -> Self {
+        Self {
+            server,
+            outcome: Outcome::Unknown,
+            findings: Vec::new(),
+            attempts: 0,
+            took_ms: 0,
+            tries: Vec::new(),
+        }
+    }
+
+    /// Keeps a try, and forgets the oldest past the limit.
+    pub fn tried(&mut self, again: Try) {
+        if self.tries.len() >= limits::TRIES_PER_RESULT {
+            self.tries.remove(0);
+        }
+        self.tries.push(again);
+    }
+
     /// Adds a finding for each selector that a call carried out, up to the limit.
     pub fn found(&mut self, selectors: &[u32], finding: &Finding) {
         let room = limits::FINDINGS_PER_RESULT.saturating_sub(self.findings.len());

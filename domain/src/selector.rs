@@ -88,6 +88,11 @@ impl ContentUrl {
     pub fn path_and_query(&self) -> &str {
         &self.url[url::Position::BeforePath..url::Position::AfterQuery]
     }
+
+    /// All but the scheme, which never matters: host, port where one is given, path and query.
+    pub fn without_scheme(&self) -> &str {
+        &self.url[url::Position::BeforeHost..url::Position::AfterQuery]
+    }
 }
 
 impl FromStr for ContentUrl {

@@ -28,7 +28,8 @@ impl Default for BackoffSettings {
     fn default() -> Self {
         Self {
             first: Duration::from_millis(100),
-            max: Duration::from_secs(30),
+            // Whoever comes back is noticed within this time, and everybody behind us waits for that.
+            max: Duration::from_secs(3),
             factor: 2.0,
         }
     }

@@ -7,10 +7,10 @@ use std::{num::NonZeroU16, time::Duration};
 use amqp::{
     Consumer, ConsumerSettings, Delivery, LinkSettings, Message, Publisher, PublisherSettings,
     QueueLimits, Topology,
-    envelope::{Dispatch, ExecutionReport, Order, REPORT_TYPE, Report, ReportedOutcome},
+    envelope::{Dispatch, ExecutionReport, Order, Progress, REPORT_TYPE, Report, ReportedOutcome},
 };
 use anyhow::{Context, Result};
-use domain::{Evidence, Outcome, ParticipantId, ServerResult, Timestamp};
+use domain::{Evidence, ExecutionId, Outcome, ParticipantId, ServerResult, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 /// How long a dispatch may take to come.
@@ -51,6 +51,12 @@ impl ScriptedAdapter {
 
     /// The next dispatch, and its orders.
     pub async fn next(&mut self) -> Result<(Delivery, Vec<Order>)> {
+        let (delivery, orders, _) = self.next_with_cancels().await?;
+        Ok((delivery, orders))
+    }
+
+    /// The next dispatch, its orders, and the executions that are to be left.
+    pub async fn next_with_cancels(&mut self) -> Result<(Delivery, Vec<Order>, Vec<ExecutionId>)> {
         let delivery = tokio::time::timeout(DISPATCH, self.consumer.next())
             .await
             .context("no dispatch came")?;
@@ -61,18 +67,50 @@ impl ScriptedAdapter {
             .iter()
             .map(|order| serde_json::from_str(order.get()));
         let orders = orders.collect::<Result<_, _>>()?;
-        Ok((delivery, orders))
+        let cancels = dispatch.cancels;
+        Ok((delivery, orders, cancels))
     }
 
-    /// Takes the next dispatch, reports each of its executions as done, and acknowledges it.
+    /// Takes the next dispatch, reports each of its executions as done, with what they absorbed, and acknowledges it.
     pub async fn carry_out(&mut self) -> Result<Vec<Order>> {
         let (delivery, orders) = self.next().await?;
         for order in &orders {
             self.report(order, ReportedOutcome::Done(Evidence::Reported))
                 .await?;
         }
+        self.report_absorbed(&delivery, &orders).await?;
         delivery.ack().await?;
         Ok(orders)
+    }
+
+    /// Reports as done what the executions of a dispatch absorbed, and how far it has come with that.
+    pub async fn report_absorbed(&self, delivery: &Delivery, orders: &[Order]) -> Result<()> {
+        let dispatch: Dispatch<'_> = serde_json::from_slice(&delivery.message.body)?;
+        let absorbed = dispatch.absorbed.into_iter().map(|absorbed| {
+            let by = orders.iter().find(|order| order.sequence == absorbed.by);
+            Ok(ExecutionReport {
+                execution: absorbed.execution,
+                outcome: ReportedOutcome::Done(Evidence::Reported),
+                results: Vec::new(),
+                reported_at: Timestamp::from_millis(0),
+                traceparent: None,
+                absorbed_by: Some(
+                    by.context("the absorber is in the message")?
+                        .execution
+                        .command,
+                ),
+            })
+        });
+        let progress = orders.last().map(|last| Progress {
+            shard: dispatch.shard,
+            sequence: last.sequence,
+        });
+        let body = Report {
+            progress: progress.into_iter().collect(),
+            participant: self.participant.clone(),
+            executions: absorbed.collect::<Result<_>>()?,
+        };
+        self.send(serde_json::to_vec(&body)?).await
     }
 
     /// Reports one execution, every server alike.
@@ -83,7 +121,9 @@ impl ScriptedAdapter {
             .flat_map(|native| &native.servers)
             .filter_map(|server| {
                 let outcome = match &outcome {
-                    ReportedOutcome::Running { .. } => return None,
+                    ReportedOutcome::Running { .. }
+                    | ReportedOutcome::Cancelled
+                    | ReportedOutcome::Expired => return None,
                     ReportedOutcome::Done(evidence) => Outcome::Done(*evidence),
                     ReportedOutcome::Failed(fault) => Outcome::Failed(fault.clone()),
                     ReportedOutcome::Unknown => Outcome::Unknown,
@@ -94,6 +134,7 @@ impl ScriptedAdapter {
                     findings: Vec::new(),
                     attempts: 1,
                     took_ms: 1,
+                    tries: Vec::new(),
                 })
             });
         let results = results.collect();
@@ -102,8 +143,11 @@ impl ScriptedAdapter {
             outcome: outcome.clone(),
             results,
             reported_at: Timestamp::from_millis(0),
+            traceparent: None,
+            absorbed_by: None,
         };
         let body = Report {
+            progress: Vec::new(),
             participant: self.participant.clone(),
             executions: vec![report],
         };

@@ -139,7 +139,8 @@ impl Federation {
             .context("cannot run fedctl")
     }
 
-    async fn provision(&self) -> Result<()> {
+    /// Provisions RabbitMQ with the settings as they are now.
+    pub async fn provision(&self) -> Result<()> {
         let unused = loopback(ports::free()?);
         let file = self.write_broker_configuration("provision", unused, unused)?;
         let mut command = tokio::process::Command::new(binaries::broker()?);

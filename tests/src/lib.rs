@@ -6,6 +6,7 @@
 pub mod adapter;
 pub mod binaries;
 pub mod caches;
+pub mod chaos;
 pub mod demo;
 pub mod federation;
 pub mod origin;
@@ -13,6 +14,7 @@ pub mod ports;
 pub mod process;
 pub mod rabbitmq;
 pub mod redis;
+pub mod relay;
 pub mod shared;
 pub mod wait;
 

@@ -1,6 +1,7 @@
 //! A private Redis, as the broker needs it: every write is on disk before it is answered.
 //!
-//! Invariant: a restart, gentle or by SIGKILL, comes back with everything that was answered, on the same port.
+//! Invariant: a restart, gentle or by SIGKILL, comes back with everything that was answered, on the same port. The one
+//! that forgets ([`Redis::forgetful`]) is for tests that only ask what the scripts do.
 
 use std::{process::Command, time::Duration};
 
@@ -16,30 +17,49 @@ use crate::{ports, process::Process};
 /// How long Redis may take to start; it takes milliseconds, unless the machine is busy.
 const START: Duration = Duration::from_secs(30);
 
+/// Databases of one Redis that forgets: tests that run side by side in it each take one.
+pub const DATABASES: usize = 64;
+
+/// Every write is on disk before it is answered.
+const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+/// Nothing is ever on disk.
+const FORGETFUL: [&str; 4] = ["--appendonly", "no", "--databases", "64"];
+
 /// A running Redis in a folder of its own. Dropping it ends it and deletes the folder.
 #[derive(Debug)]
 pub struct Redis {
     process: Process,
     port: u16,
     folder: TempDir,
+    options: [&'static str; 4],
 }
 
 impl Redis {
     /// Starts it and waits until it answers.
     pub async fn start() -> Result<Self> {
+        Self::start_with(DURABLE).await
+    }
+
+    /// Starts one that keeps nothing on disk, with [`DATABASES`] databases.
+    pub async fn forgetful() -> Result<Self> {
+        Self::start_with(FORGETFUL).await
+    }
+
+    async fn start_with(options: [&'static str; 4]) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("federation-redis-")
             .tempdir()?;
         let port = ports::free()?;
-        let process = run(&folder, port).await?;
+        let process = run(&folder, port, options).await?;
         Ok(Self {
             process,
             port,
             folder,
+            options,
         })
     }
 
-    /// `redis://127.0.0.1:port`
+    /// `redis://127.0.0.1:port`; with `/n` behind it the database of that number.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -52,12 +72,12 @@ impl Redis {
     /// Ends it gently, if it runs, and starts it again on the same folder and port.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.terminate();
-        self.process = run(&self.folder, self.port).await?;
+        self.process = run(&self.folder, self.port, self.options).await?;
         Ok(())
     }
 }
 
-async fn run(folder: &TempDir, port: u16) -> Result<Process> {
+async fn run(folder: &TempDir, port: u16, options: [&str; 4]) -> Result<Process> {
     let mut command = Command::new("redis-server");
     command
         .args([
@@ -68,7 +88,8 @@ async fn run(folder: &TempDir, port: u16) -> Result<Process> {
             "--save",
             "",
         ])
-        .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
+        .args(options)
+        .arg("--dir")
         .arg(folder.path());
     let mut process = Process::start("redis", folder.path(), command)?;
     process.ready(START, async || ping(port).await).await?;

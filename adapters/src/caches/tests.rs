@@ -1,5 +1,7 @@
 //! Telling servers, against small HTTP servers that misbehave on request.
 
+mod circuit;
+mod long_answers;
 mod rest;
 mod server;
 
@@ -10,13 +12,13 @@ use std::{
 
 use amqp::envelope::ReportedOutcome;
 use axum::{body::Body, http::StatusCode, response::IntoResponse};
-use domain::{Finding, Timestamp, result::SelectorFinding};
+use domain::{Finding, Outcome, Timestamp, result::SelectorFinding};
 use service::backoff::BackoffSettings;
 use tokio::net::TcpListener;
 
 use self::server::{Server, answering, server};
 use super::*;
-use crate::worker::fold;
+use crate::ending::fold;
 
 /// A dialect of servers that is always there.
 const DIALECT: &str = "varnish";
@@ -33,6 +35,14 @@ fn calls_settings() -> config::Calls {
             max: Duration::from_millis(20),
             factor: 2.0,
         },
+        circuit: config::Circuit {
+            failures: 100,
+            pause: BackoffSettings {
+                first: Duration::from_hours(1),
+                max: Duration::from_hours(1),
+                factor: 2.0,
+            },
+        },
         answer_limit: 65_536,
         load_limit: 1_048_576,
         idle_connections: 4,
@@ -41,13 +51,18 @@ fn calls_settings() -> config::Calls {
     }
 }
 
-fn caches(settings: &config::Calls) -> Caches {
-    let execution = config::Execution {
+fn execution() -> config::Execution {
+    config::Execution {
         concurrency: 1,
         servers_at_once: 4,
-    };
+        total_time: Duration::from_mins(1),
+        load_total_time: Duration::from_mins(1),
+    }
+}
+
+fn caches(settings: &config::Calls) -> Caches {
     let allowed = vec!["127.0.0.0/8".parse().unwrap()];
-    Caches::new(settings, execution, allowed).unwrap()
+    Caches::new(settings, execution(), allowed).unwrap()
 }
 
 fn order(
@@ -61,6 +76,8 @@ fn order(
         address: address.to_string().parse().unwrap(),
     });
     Order {
+        expires_at: None,
+        tracestate: None,
         execution: "01890a5d-ac96-774b-bcce-b302099a8057_b".parse().unwrap(),
         sequence: 1,
         configuration: "shop".parse().unwrap(),
@@ -191,6 +208,12 @@ async fn a_server_that_fails_once_is_tried_again() {
     let result = tell_one(&server).await;
     assert!(is_done(&result), "{result:?}");
     assert_eq!((result.attempts, server.calls()), (2, 2));
+    // What happened in between is told.
+    let [again] = result.tries.as_slice() else {
+        panic!("{result:?}")
+    };
+    assert_eq!(again.fault.code, FaultCode::NativeError);
+    assert!(again.pause_ms <= 5 && again.at > Timestamp::from_millis(0));
 }
 
 /// Tries end: a server that always fails costs as many calls as the operator said.
@@ -272,12 +295,8 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn an_address_that_is_not_allowed_is_not_called() {
     let server = answering(200).await;
-    let execution = config::Execution {
-        concurrency: 1,
-        servers_at_once: 4,
-    };
     let elsewhere = vec!["10.0.0.0/8".parse().unwrap()];
-    let caches = Caches::new(&calls_settings(), execution, elsewhere).unwrap();
+    let caches = Caches::new(&calls_settings(), execution(), elsewhere).unwrap();
     let order = order("purge", true, &[server.address], vec![purge()]);
     let results = caches
         .carry_out(&order, &TraceContext::new(), &|| true)
@@ -287,32 +306,6 @@ async fn an_address_that_is_not_allowed_is_not_called() {
         (fault_of(&results[0]).code, server.calls()),
         (FaultCode::AddressNotAllowed, 0)
     );
-}
-
-/// A purge's answer of a megabyte says no more than its first bytes; memory does not grow with it.
-#[tokio::test]
-async fn a_huge_answer_is_not_read_to_its_end() {
-    let server = server(|_, _| async { Body::from(vec![b'x'; 10_000_000]).into_response() }).await;
-    assert!(is_done(&tell_one(&server).await));
-}
-
-/// A load reads the whole object, so that the cache has it whole, up to the operator's limit.
-#[tokio::test]
-async fn a_load_reads_whole_objects_up_to_the_limit() {
-    for (length, done) in [(900_000, true), (2_000_000, false)] {
-        let server = server(move |_, _| async move {
-            (
-                [("x-cache", "MISS"), ("age", "0")],
-                Body::from(vec![b'x'; length]),
-            )
-                .into_response()
-        })
-        .await;
-        let order = order("load", true, &[server.address], vec![load()]);
-        let results = tell(&order).await;
-        let too_long = matches!(&results[0].outcome, Outcome::Failed(fault) if fault.message.contains("1048576"));
-        assert_eq!(too_long, !done, "{results:?}");
-    }
 }
 
 /// One URL that cannot be done does not keep the others from being done, and each finding is kept.

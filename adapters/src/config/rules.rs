@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use amqp::{QueueLimits, Topology};
-use service::configuration::{Check, Checked};
+use service::configuration::{Check, Checked, Secret};
 use url::Url;
 
-use super::{Amqp, Calls, Configuration, Execution, InvocationSystem, Journal, Kind, Report};
+use super::{
+    Amqp, Calls, Circuit, Configuration, Execution, InvocationSystem, Journal, Kind, Report,
+};
 
 impl Checked for Configuration {
     fn check(&self, check: &mut Check<'_>) {
@@ -67,6 +69,8 @@ impl Checked for Execution {
             within(self.servers_at_once),
             "must be 1 to 10000",
         );
+        positive(check, "total_time", self.total_time);
+        positive(check, "load_total_time", self.load_total_time);
     }
 }
 
@@ -85,6 +89,14 @@ impl Checked for Calls {
         check.require("attempts", self.attempts > 0, "must be more than 0");
         check.require("answer_limit", self.answer_limit > 0, "must be more than 0");
         check.require("load_limit", self.load_limit > 0, "must be more than 0");
+        check.within("pause", &self.pause);
+        check.within("circuit", &self.circuit);
+    }
+}
+
+impl Checked for Circuit {
+    fn check(&self, check: &mut Check<'_>) {
+        check.require("failures", self.failures > 0, "must be more than 0");
         check.within("pause", &self.pause);
     }
 }
@@ -110,24 +122,25 @@ impl Checked for Report {
             "must be 1024 to 8388608",
         );
         positive(check, "confirm_timeout", self.confirm_timeout);
+        positive(check, "progress_every", self.progress_every);
         check.within("pause", &self.pause);
     }
 }
 
 impl Checked for InvocationSystem {
     fn check(&self, check: &mut Check<'_>) {
-        let http = |url: &Url| matches!(url.scheme(), "http" | "https");
         check.require(
             "base_url",
-            self.base_url.as_ref().is_some_and(http),
-            "must be the invocation system's http or https URL",
+            self.base_url.as_ref().is_some_and(is_base),
+            "must be the invocation system's http or https URL, without user, query and fragment",
         );
         check.require(
             "token",
-            self.token.is_some(),
-            "must be there, best as `{ file = \"…\" }`",
+            self.token.as_ref().is_some_and(is_token),
+            "must be there, best as `{ file = \"…\" }`: visible ASCII characters without spaces",
         );
         positive(check, "poll_every", self.poll_every);
+        positive(check, "report_every", self.report_every);
         positive(check, "give_up_after", self.give_up_after);
         check.require(
             "polls_at_once",
@@ -142,10 +155,26 @@ impl Checked for InvocationSystem {
         );
         check.require(
             "callback_url",
-            self.callback_url.as_ref().is_none_or(http),
-            "must be an http or https URL",
+            self.callback_url.as_ref().is_none_or(is_base),
+            "must be an http or https URL, without user, query and fragment",
         );
     }
+}
+
+/// A URL that a path can follow. Who calls is said by the token, never by the URL, which is logged.
+fn is_base(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+}
+
+/// What can stand in a header behind `Bearer ` (RFC 6750, 2.1, and what others use besides).
+fn is_token(token: &Secret) -> bool {
+    let token = token.expose();
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn positive(check: &mut Check<'_>, key: &str, time: Duration) {

@@ -68,6 +68,43 @@ fn every_problem_is_listed() {
     }
 }
 
+/// What a header or a path cannot follow is refused at the start, and not with the first call.
+#[test]
+fn the_invocation_systems_url_and_token_can_be_used() {
+    let system = |url, token| {
+        with(&[
+            ("PARTICIPANT", "cdn-b"),
+            ("KIND", "invocation-system"),
+            ("INVOCATION_SYSTEM__BASE_URL", url),
+            ("INVOCATION_SYSTEM__TOKEN", token),
+        ])
+    };
+    assert!(system("https://purge.example/base/", "a.b-c_d~e+f/g=").is_ok());
+    for url in [
+        "ftp://purge.example",
+        "https://user@purge.example",
+        "https://:secret@purge.example",
+        "https://purge.example/?a=b",
+        "https://purge.example/#a",
+    ] {
+        let said = system(url, "token").unwrap_err().to_string();
+        assert!(
+            said.contains("invocation_system.base_url: "),
+            "{url}: {said}"
+        );
+    }
+    for token in ["two words", "line\nbreak", "ü"] {
+        let said = system("https://purge.example", token)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            said.contains("invocation_system.token: "),
+            "{token}: {said}"
+        );
+        assert!(!said.contains(token), "{said}");
+    }
+}
+
 /// The AMQP library logs whole messages; nobody should have to know that.
 #[test]
 fn the_default_log_silences_the_amqp_library() {

@@ -53,8 +53,10 @@ fn report(execution: &ExecutionId) -> Reportable {
         outcome,
         results: Vec::new(),
         reported_at: Timestamp::from_millis(7),
+        traceparent: None,
+        absorbed_by: None,
     };
-    Reportable::new(&report, None, None)
+    Reportable::new(&report, None)
 }
 
 fn job(execution: &ExecutionId) -> Arc<Job> {
@@ -66,6 +68,8 @@ fn job(execution: &ExecutionId) -> Arc<Job> {
         token: "t".to_owned(),
         submitted_at: Timestamp::from_millis(7),
         traceparent: None,
+        tracestate: None,
+        absorbed: Vec::new(),
     })
 }
 

@@ -31,7 +31,7 @@ enum Then {
     Tell(oneshot::Sender<()>),
     Report(Reportable),
     /// It can be read from the disk from now on.
-    Forget(u128, Reportable),
+    Forget(Vec<(u128, Reportable)>),
 }
 
 impl Writer {
@@ -85,9 +85,11 @@ impl Writer {
             Then::Report(report) => {
                 let _ = self.reports.blocking_send(report);
             }
-            Then::Forget(key, report) => {
-                self.known.lock().remove(&key);
-                let _ = self.reports.blocking_send(report);
+            Then::Forget(ends) => {
+                for (key, report) in ends {
+                    self.known.lock().remove(&key);
+                    let _ = self.reports.blocking_send(report);
+                }
             }
         }
     }
@@ -103,9 +105,11 @@ fn split(record: Record, changes: &mut Vec<Change>) -> Then {
             changes.push(Change::Run(key, job));
             Then::Report(then)
         }
-        Record::Finish { key, then } => {
-            changes.push(Change::Finish(key, Arc::clone(&then.report)));
-            Then::Forget(key, then)
+        Record::Finish(ends) => {
+            let finished = ends.iter();
+            changes
+                .extend(finished.map(|(key, then)| Change::Finish(*key, Arc::clone(&then.report))));
+            Then::Forget(ends)
         }
         Record::Answer(then) => Then::Report(then),
     }

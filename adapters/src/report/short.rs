@@ -1,7 +1,7 @@
 //! Keeping one execution's report to a size that RabbitMQ takes.
 //!
-//! Invariant: the outcome of the execution and of each server stays; findings go first, those that say the least before
-//! the others, and then the words of the servers' faults.
+//! Invariant: the outcome of the execution and of each server stays; findings of what went well go first, then the tries
+//! that were not the last, the other findings, and the words of the servers' faults.
 //! Not here: how many reports share a message (`fitting`).
 
 use amqp::envelope::ExecutionReport;
@@ -12,8 +12,9 @@ use serde_json::value::{RawValue, to_raw_value};
 pub(super) const EXECUTION_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// What to leave out, the least first.
-const STEPS: [fn(&mut ServerResult); 3] = [
+const STEPS: [fn(&mut ServerResult); 4] = [
     |result| result.findings.retain(|found| !found.finding.is_success()),
+    |result| result.tries.clear(),
     |result| result.findings.clear(),
     |result| {
         if let Outcome::Failed(fault) = &mut result.outcome {
@@ -47,7 +48,7 @@ fn json(report: &ExecutionReport) -> Box<RawValue> {
 mod tests {
     use amqp::envelope::ReportedOutcome;
     use domain::{
-        Fault, Finding, Timestamp,
+        Fault, Finding, Timestamp, Try,
         fault::{Again, FaultCode},
     };
 
@@ -56,12 +57,16 @@ mod tests {
     fn report() -> ExecutionReport {
         let fault = Fault::participant(FaultCode::Refused, Again::Never, &"no ".repeat(100));
         let mut result = ServerResult {
-            server: "b-1".parse().unwrap(),
-            outcome: Outcome::Failed(fault),
-            findings: Vec::new(),
-            attempts: 1,
-            took_ms: 1,
+            outcome: Outcome::Failed(fault.clone()),
+            ..ServerResult::unknown("b-1".parse().unwrap())
         };
+        for _ in 0..3 {
+            result.tried(Try {
+                at: Timestamp::from_millis(1),
+                fault: fault.clone(),
+                pause_ms: 1,
+            });
+        }
         result.found(&[0; 100], &Finding::Accepted);
         result.found(&[1; 10], &Finding::TooLarge);
         ExecutionReport {
@@ -69,6 +74,8 @@ mod tests {
             outcome: ReportedOutcome::Unknown,
             results: vec![result],
             reported_at: Timestamp::from_millis(1),
+            traceparent: None,
+            absorbed_by: None,
         }
     }
 
@@ -76,18 +83,23 @@ mod tests {
     #[test]
     fn a_report_keeps_what_fits_and_the_failures_longest() {
         let whole = json(&report()).get().len();
-        for (bytes, findings, words) in [
-            (EXECUTION_BYTES, 110, true),
-            (whole, 110, true),
-            (whole - 1, 10, true),
-            (700, 0, true),
-            (400, 0, false),
+        for (bytes, findings, tries, words) in [
+            (EXECUTION_BYTES, 110, 3, true),
+            (whole, 110, 3, true),
+            (whole - 1, 10, 3, true),
+            (1_200, 10, 0, true),
+            (700, 0, 0, true),
+            (400, 0, 0, false),
         ] {
             let written = written(&report(), bytes);
             assert!(written.get().len() <= bytes, "{}", written.get());
             let read: ExecutionReport = serde_json::from_str(written.get()).unwrap();
             let result = &read.results[0];
-            assert_eq!(result.findings.len(), findings, "{bytes}");
+            assert_eq!(
+                (result.findings.len(), result.tries.len()),
+                (findings, tries),
+                "{bytes}"
+            );
             assert!(
                 matches!(&result.outcome, Outcome::Failed(fault) if fault.message.is_empty() != words)
             );

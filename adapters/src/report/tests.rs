@@ -13,6 +13,7 @@ fn of_length(length: usize) -> Reportable {
         report,
         traceparent: None,
         receipt: None,
+        asked_by: None,
     }
 }
 
@@ -52,30 +53,67 @@ fn saying(word: &str) -> Reportable {
     }
 }
 
+fn configuration(progress_every: &str) -> config::Configuration {
+    let variables = [
+        ("PARTICIPANT", "b"),
+        ("ALLOWED_ADDRESSES", "[\"127.0.0.1\"]"),
+        ("REPORT__PROGRESS_EVERY", progress_every),
+    ];
+    let prefix = config::ENVIRONMENT_PREFIX;
+    let variables = variables.map(|(key, value)| (format!("{prefix}__{key}").into(), value.into()));
+    load_with(config::DEFAULT, None, prefix, variables).unwrap()
+}
+
 /// One report that RabbitMQ will never take must not silence the adapter.
 #[tokio::test]
 async fn a_report_that_nobody_takes_does_not_hold_up_the_others() {
-    let variables = [
-        ("ADAPTER__PARTICIPANT".into(), "b".into()),
-        (
-            "ADAPTER__ALLOWED_ADDRESSES".into(),
-            "[\"127.0.0.1\"]".into(),
-        ),
-    ];
-    let prefix = config::ENVIRONMENT_PREFIX;
-    let configuration = load_with(config::DEFAULT, None, prefix, variables).unwrap();
     let (sender, reports) = mpsc::channel(10);
     for word in ["first", "poison", "second"] {
         sender.send(saying(word)).await.unwrap();
     }
     drop(sender);
     let taken = Picky::default();
-    Reporter::new(&configuration, taken.clone(), reports)
+    let configuration = configuration("30s");
+    Reporter::new(&configuration, taken.clone(), reports, HowFar::default())
         .run()
         .await;
     let taken = taken.0.lock().unwrap().concat();
     assert!(
         taken.contains("first") && taken.contains("second"),
         "{taken}"
+    );
+}
+
+/// The broker sees who is behind: with each report, and without one from time to time, but not again and again.
+#[tokio::test]
+async fn how_far_we_are_is_said_with_reports_and_without() {
+    let (sender, reports) = mpsc::channel(10);
+    let (taken, how_far) = (Picky::default(), HowFar::default());
+    how_far.read(0, 7);
+    let configuration = configuration("10ms");
+    let reporter = Reporter::new(&configuration, taken.clone(), reports, how_far.clone());
+    let running = tokio::spawn(reporter.run());
+    let said = async |count: usize| {
+        while taken.0.lock().unwrap().len() < count {
+            tokio::task::yield_now().await;
+        }
+        let said: amqp::envelope::Report =
+            serde_json::from_str(taken.0.lock().unwrap().last().unwrap()).unwrap();
+        assert_eq!(said.executions, []);
+        said.progress
+    };
+    let first = said(1).await;
+    assert_eq!((first[0].shard, first[0].sequence), (0, 7));
+    how_far.read(3, 1);
+    assert_eq!(said(2).await.len(), 2);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    sender.send(saying("report")).await.unwrap();
+    drop(sender);
+    running.await.unwrap();
+    let taken = taken.0.lock().unwrap();
+    assert_eq!(taken.len(), 3, "{taken:?}");
+    assert!(
+        taken[2].contains("report") && taken[2].contains("\"sequence\":1"),
+        "{taken:?}"
     );
 }

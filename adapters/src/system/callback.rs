@@ -3,7 +3,9 @@
 //! Invariant: nothing in a call is believed. A call with the right token makes the poller ask at once, and every call gets
 //! the same answer, so that nobody learns which executions there are.
 
-use std::net::SocketAddr;
+mod guarded;
+
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -16,6 +18,7 @@ use thiserror::Error;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::guarded::Guarded;
 use super::News;
 
 /// Below it stand the execution and its token.
@@ -23,6 +26,12 @@ pub(super) const PATH: &str = "/v1/callbacks";
 
 /// Bytes of a body; none is read.
 const BODY_LIMIT: usize = 64 * 1024;
+
+/// Connections at a time; more wait. The HTTP library takes at most 100 headers of 400 KB in all.
+const CONNECTIONS_LIMIT: usize = 256;
+
+/// How long a connection may last.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(30);
 
 /// The address cannot be bound.
 #[derive(Debug, Error)]
@@ -55,7 +64,8 @@ impl Callbacks {
             .route(&format!("{PATH}/{{execution}}/{{token}}"), post(called))
             .layer(DefaultBodyLimit::max(BODY_LIMIT))
             .with_state(self.news);
-        axum::serve(self.listener, router)
+        let guarded = Guarded::new(self.listener, CONNECTIONS_LIMIT, CONNECTION_LIFETIME);
+        axum::serve(guarded, router)
             .with_graceful_shutdown(shutdown.cancelled_owned())
             .await
     }

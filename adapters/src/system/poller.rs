@@ -6,13 +6,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::Duration,
 };
 
 use amqp::envelope::{ExecutionReport, ReportedOutcome};
 use domain::{
-    ExecutionId, Fault, ParticipantId, ServerResult, Timestamp,
+    ExecutionId, Fault, ParticipantId, ServerResult,
     fault::{Again, FaultCode},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -21,15 +22,15 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
-use super::{Asked, News, System, all_failed, is_overdue};
+use super::{Asked, News, System, is_overdue, results::all_failed};
 use crate::{
     config,
-    journal::{Job, Journal, JournalError},
+    ending::{self, fold},
+    journal::{Job, Journal, JournalError, now},
     metrics,
     report::Reportable,
-    worker::fold,
 };
 
 /// How long the poller sleeps when nothing is due; news wakes it.
@@ -41,6 +42,7 @@ pub(crate) struct Poller {
     journal: Journal,
     participant: ParticipantId,
     every: Duration,
+    report_every: Duration,
     at_once: usize,
     give_up_after: Duration,
     news: mpsc::Receiver<News>,
@@ -67,6 +69,10 @@ struct Tracked {
     called: bool,
     /// Of the entry in the queue that counts.
     generation: u64,
+    /// Whether the last question had no answer that we understood.
+    silent: bool,
+    /// What was reported last of how far it is, as a hash, and when.
+    told: Option<(u64, Instant)>,
 }
 
 impl Poller {
@@ -82,6 +88,7 @@ impl Poller {
             journal,
             participant: configuration.participant.clone(),
             every: settings.poll_every,
+            report_every: settings.report_every,
             at_once: settings.polls_at_once,
             give_up_after: settings.give_up_after,
             news,
@@ -126,6 +133,8 @@ impl Poller {
                     asking: false,
                     called: false,
                     generation: 0,
+                    silent: false,
+                    told: None,
                 };
                 self.tracked.insert(execution.clone(), tracked);
                 self.queue(execution, false);
@@ -191,20 +200,55 @@ impl Poller {
     }
 
     async fn take(&mut self, job: &Arc<Job>, asked: Asked) -> Result<(), JournalError> {
-        let results = match asked {
-            Asked::Settled(results) => results,
-            Asked::Running | Asked::Silent(_) if !is_overdue(job, self.give_up_after) => {
-                if let Asked::Silent(fault) = asked {
-                    debug!(execution.id = %job.execution, fault.message = fault.message, "no state of a job");
-                }
-                self.again(&job.execution);
-                return Ok(());
+        match asked {
+            Asked::Settled(results) => return self.finish(job, results).await,
+            Asked::Running(_) | Asked::Silent(_) if is_overdue(job, self.give_up_after) => {
+                let results = all_failed(&job.servers, &overdue(self.give_up_after));
+                return self.finish(job, results).await;
             }
-            Asked::Running | Asked::Silent(_) => {
-                all_failed(&job.servers, &overdue(self.give_up_after), 1)
-            }
+            Asked::Running(results) => self.tell(job, results).await?,
+            Asked::Silent(fault) => self.miss(job, &fault),
+        }
+        self.again(&job.execution);
+        Ok(())
+    }
+
+    /// Reports which servers have ended while others have not, where that is news, and not too often.
+    async fn tell(
+        &mut self,
+        job: &Arc<Job>,
+        results: Vec<ServerResult>,
+    ) -> Result<(), JournalError> {
+        let Some(tracked) = self.tracked.get_mut(&job.execution) else {
+            return Ok(());
         };
-        self.finish(job, results).await
+        tracked.silent = false;
+        let hash = hash_of(&results);
+        let is_news = match tracked.told {
+            Some((told, at)) => told != hash && at.elapsed() >= self.report_every,
+            None => !results.is_empty(),
+        };
+        if !is_news {
+            return Ok(());
+        }
+        tracked.told = Some((hash, Instant::now()));
+        let outcome = ReportedOutcome::Running {
+            job: job.name.clone(),
+        };
+        let report = report(job, outcome, results);
+        self.journal.answer(Reportable::new(&report, None)).await
+    }
+
+    /// An operator hears once of a system that says nothing that we understand.
+    fn miss(&mut self, job: &Job, fault: &Fault) {
+        let Some(tracked) = self.tracked.get_mut(&job.execution) else {
+            return;
+        };
+        if std::mem::replace(&mut tracked.silent, true) {
+            debug!(execution.id = %job.execution, fault.message = fault.message, "still no state of a job");
+        } else {
+            warn!(execution.id = %job.execution, fault.message = fault.message, "no state of a job");
+        }
     }
 
     fn again(&mut self, execution: &ExecutionId) {
@@ -225,20 +269,12 @@ impl Poller {
         let outcome = fold(&results);
         self.log(job, &outcome);
         metrics::execution(&outcome);
-        let execution = job.execution.clone();
-        let reported_at = Timestamp::from(std::time::SystemTime::now());
-        let report = ExecutionReport {
-            execution,
-            outcome,
-            results,
-            reported_at,
-        };
-        let reportable = Reportable::new(&report, job.traceparent.clone(), None);
-        self.journal.finish(&job.execution, reportable).await
+        let report = report(job, outcome, results);
+        ending::finish(&self.journal, &report, &job.absorbed, (None, None)).await
     }
 
     fn log(&self, job: &Job, outcome: &ReportedOutcome) {
-        let took = Timestamp::from(std::time::SystemTime::now()).since(job.submitted_at);
+        let took = now().since(job.submitted_at);
         info!(
             execution.id = %job.execution,
             participant.id = %self.participant,
@@ -250,6 +286,25 @@ impl Poller {
             "carried out by the invocation system"
         );
     }
+}
+
+fn report(job: &Job, outcome: ReportedOutcome, results: Vec<ServerResult>) -> ExecutionReport {
+    ExecutionReport {
+        execution: job.execution.clone(),
+        outcome,
+        results,
+        reported_at: now(),
+        traceparent: job.traceparent.clone(),
+        absorbed_by: None,
+    }
+}
+
+/// Two lists with the same hash are taken for the same: nothing but an early report is lost by that.
+fn hash_of(results: &[ServerResult]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let text = serde_json::to_vec(results).expect("a result's maps have text for their keys");
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn overdue(give_up_after: Duration) -> Fault {

@@ -1,5 +1,6 @@
 //! The invocation system's side, played by a small server.
 
+mod long;
 mod lost;
 
 use std::sync::{
@@ -14,7 +15,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::put,
 };
-use domain::{Evidence, result::SelectorFinding};
+use domain::{Evidence, Timestamp, result::SelectorFinding};
 use serde_json::{Value, json};
 use service::{backoff::BackoffSettings, configuration::load_with};
 use tempfile::TempDir;
@@ -25,6 +26,7 @@ use super::*;
 use crate::{
     config::Configuration,
     journal::Journal,
+    ledger::Ledger,
     receipt::Receipt,
     report::Reportable,
     worker::{Carrier, Work, Worker},
@@ -103,6 +105,8 @@ pub(super) fn order() -> Order {
     }];
     let call = NativeCall::new("PUT", None, &format!("/v1/executions/{EXECUTION}"), vec![0]);
     Order {
+        expires_at: None,
+        tracestate: None,
         execution: EXECUTION.parse().unwrap(),
         sequence: 1,
         configuration: "shop".parse().unwrap(),
@@ -152,6 +156,7 @@ impl Stage {
         let worker = Worker {
             participant,
             journal,
+            ledger: Ledger::default(),
             carrier: Carrier::System(jobs),
         };
         Self {
@@ -164,15 +169,22 @@ impl Stage {
     }
 
     async fn carry_out(&mut self, redelivered: bool) -> ReportedOutcome {
-        let receipt = Receipt::of_test(redelivered);
-        self.worker
-            .carry_out(Work {
-                sent_before: false,
-                order: order(),
-                receipt,
-            })
-            .await
-            .unwrap();
+        self.carry_out_with(redelivered, Vec::new()).await
+    }
+
+    async fn carry_out_with(
+        &mut self,
+        redelivered: bool,
+        absorbed: Vec<ExecutionId>,
+    ) -> ReportedOutcome {
+        let work = Work {
+            sent_before: false,
+            order: order(),
+            receipt: Receipt::of_test(redelivered),
+            absorbed,
+            asked_by: None,
+        };
+        self.worker.carry_out(work, &|| false).await.unwrap();
         self.report().await.outcome
     }
 
@@ -199,6 +211,7 @@ pub(super) fn configuration(folder: &TempDir, url: &str, poll_every: &str) -> Co
         ("INVOCATION_SYSTEM__BASE_URL", url),
         ("INVOCATION_SYSTEM__TOKEN", "a-secret"),
         ("INVOCATION_SYSTEM__POLL_EVERY", poll_every),
+        ("INVOCATION_SYSTEM__REPORT_EVERY", "1ms"),
         ("INVOCATION_SYSTEM__CALLBACK_LISTEN", "127.0.0.1:1"),
         (
             "INVOCATION_SYSTEM__CALLBACK_URL",

@@ -8,7 +8,10 @@ use std::{
 
 use amqp::envelope::{NativeOrder, OrderedServer};
 use axum::{Router, http::StatusCode};
-use domain::{CommandId, Evidence, ExecutionId, NativeCall};
+use domain::{
+    CommandId, ExecutionId, Fault, NativeCall, Outcome, Timestamp,
+    fault::{Again, Side},
+};
 use service::configuration::load_with;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
@@ -50,6 +53,7 @@ impl Stage {
         let worker = Worker {
             participant,
             journal,
+            ledger: Ledger::default(),
             carrier: Carrier::Caches(Box::new(caches)),
         };
         Self {
@@ -73,6 +77,8 @@ impl Stage {
             vec![0],
         )];
         Order {
+            expires_at: None,
+            tracestate: None,
             execution: ExecutionId {
                 command,
                 participant: "b".parse().unwrap(),
@@ -93,21 +99,33 @@ impl Stage {
 
     /// Carries an order out and gives its report.
     async fn carry_out(&mut self, order: &Order, redelivered: bool) -> ExecutionReport {
-        let receipt = Receipt::of_test(redelivered);
-        self.worker
-            .carry_out(Work {
-                sent_before: false,
-                order: order.clone(),
-                receipt,
-            })
-            .await
-            .unwrap();
+        self.do_work(work(order, redelivered)).await
+    }
+
+    async fn do_work(&mut self, work: Work) -> ExecutionReport {
+        let execution = &work.order.execution;
+        self.worker.ledger.see(execution, work.comes_again());
+        self.worker.carry_out(work, &|| false).await.unwrap();
+        self.report().await
+    }
+
+    async fn report(&mut self) -> ExecutionReport {
         let report = timeout(LONG, self.reports.recv()).await.unwrap().unwrap();
         serde_json::from_str(report.report.get()).unwrap()
     }
 
     fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+}
+
+fn work(order: &Order, redelivered: bool) -> Work {
+    Work {
+        sent_before: false,
+        order: order.clone(),
+        receipt: Receipt::of_test(redelivered),
+        absorbed: Vec::new(),
+        asked_by: None,
     }
 }
 
@@ -172,38 +190,142 @@ async fn what_comes_again_and_is_not_known_may_have_been_begun_elsewhere() {
     assert_eq!(stage.calls(), 1);
 }
 
-fn result(outcome: Outcome) -> ServerResult {
-    let server = "b-1".parse().unwrap();
-    ServerResult {
-        server,
-        outcome,
-        findings: Vec::new(),
-        attempts: 1,
-        took_ms: 1,
-    }
+/// Long ago.
+const OVER: Option<Timestamp> = Some(Timestamp::from_millis(1));
+
+/// What the originator wanted by noon is of no use to him at one, and a load would only cost his origin.
+#[tokio::test]
+async fn an_order_whose_time_is_over_is_never_begun() {
+    let folder = TempDir::new().unwrap();
+    let mut stage = Stage::new(&folder).await;
+    let order = Order {
+        expires_at: OVER,
+        ..stage.order(true)
+    };
+    let report = stage.carry_out(&order, false).await;
+    assert_eq!(report.outcome, ReportedOutcome::Expired);
+    assert_eq!((report.results.len(), stage.calls()), (0, 0));
+    // The journal answers the redelivery, whatever the clock says by then.
+    let early = Order {
+        expires_at: Some(now().plus(Duration::from_hours(1))),
+        ..order
+    };
+    assert_eq!(stage.carry_out(&early, true).await, report);
+    assert_eq!(stage.calls(), 0);
 }
 
-/// The whole is as good as its worst server.
-#[test]
-fn an_execution_is_as_good_as_its_worst_server() {
-    let done = |evidence| result(Outcome::Done(evidence));
-    let fault = Fault::participant(FaultCode::Refused, Again::Never, "403");
-    let failed = || result(Outcome::Failed(fault.clone()));
-    let unknown = || result(Outcome::Unknown);
-    let fold = |results: &[ServerResult]| super::fold(results);
-    assert_eq!(
-        fold(&[done(Evidence::Verified), done(Evidence::Acknowledged)]),
-        ReportedOutcome::Done(Evidence::Acknowledged)
-    );
-    assert_eq!(
-        fold(&[done(Evidence::Reported), unknown()]),
-        ReportedOutcome::Unknown
-    );
-    assert_eq!(
-        fold(&[unknown(), failed(), done(Evidence::Reported)]),
-        ReportedOutcome::Failed(fault.clone())
-    );
+/// It was begun in time, and this process died in its midst: the next one goes on with it and does not call it expired.
+#[tokio::test]
+async fn what_was_begun_in_time_is_gone_on_with() {
+    let folder = TempDir::new().unwrap();
+    let mut stage = Stage::new(&folder).await;
+    let order = Order {
+        expires_at: OVER,
+        ..stage.order(true)
+    };
+    stage.worker.journal.begin(&order.execution).await.unwrap();
+    let report = stage.carry_out(&order, true).await;
+    assert!(matches!(report.outcome, ReportedOutcome::Done(_)));
+    assert_eq!(stage.calls(), 1);
+}
+
+/// A cancel that comes first holds, for its redelivery too; one that comes after the beginning does not.
+#[tokio::test]
+async fn a_cancel_holds_for_what_has_not_begun() {
+    let folder = TempDir::new().unwrap();
+    let mut stage = Stage::new(&folder).await;
+    let (early, late, waiting) = (stage.order(true), stage.order(true), stage.order(true));
+    stage
+        .worker
+        .ledger
+        .cancel(std::slice::from_ref(&early.execution));
+    let cancelled = stage.carry_out(&early, false).await;
+    assert_eq!(cancelled.outcome, ReportedOutcome::Cancelled);
+    assert_eq!(stage.carry_out(&early, true).await, cancelled);
+    let done = stage.carry_out(&late, false).await;
+    stage
+        .worker
+        .ledger
+        .cancel(std::slice::from_ref(&late.execution));
+    assert_eq!(stage.carry_out(&late, true).await, done);
+    // As intake does with what it took out of a lane.
+    stage.worker.cancel(work(&waiting, false)).await.unwrap();
+    assert_eq!(stage.report().await.outcome, ReportedOutcome::Cancelled);
+    stage.worker.cancel(work(&late, false)).await.unwrap();
+    assert_eq!(stage.report().await, done);
+    assert_eq!(stage.calls(), 1);
+}
+
+/// One purge does the work of two earlier ones: the cache is told once, three executions are reported, and again the same
+/// three when the dispatch comes twice.
+#[tokio::test]
+async fn what_was_absorbed_is_reported_with_its_absorber() {
+    let folder = TempDir::new().unwrap();
+    let mut stage = Stage::new(&folder).await;
+    let order = stage.order(true);
+    let absorbed: Vec<_> = [stage.order(true), stage.order(true)]
+        .map(|order| order.execution)
+        .into();
+    // A cancel for one that others rely on does not hold.
+    stage
+        .worker
+        .ledger
+        .cancel(std::slice::from_ref(&order.execution));
+    let mut heard = Vec::new();
+    for redelivered in [false, true] {
+        let work = Work {
+            absorbed: absorbed.clone(),
+            ..work(&order, redelivered)
+        };
+        let own = stage.do_work(work).await;
+        let others = [stage.report().await, stage.report().await];
+        assert!(matches!(own.outcome, ReportedOutcome::Done(_)), "{own:?}");
+        for (other, execution) in others.iter().zip(&absorbed) {
+            assert_eq!(other.execution, *execution);
+            assert_eq!(other.outcome, own.outcome);
+            assert_eq!(other.absorbed_by, Some(order.execution.command));
+            assert!(other.results.len() == 1 && other.results[0].findings.is_empty());
+        }
+        heard.push((own, others));
+    }
+    assert_eq!((heard.pop(), stage.calls()), (heard.pop(), 1));
+}
+
+/// The absorber expired: the work of the others was not done, and nobody says that it was.
+#[tokio::test]
+async fn what_was_absorbed_by_something_that_never_began_has_failed() {
+    let folder = TempDir::new().unwrap();
+    let mut stage = Stage::new(&folder).await;
+    let order = Order {
+        expires_at: OVER,
+        ..stage.order(true)
+    };
+    let absorbed = stage.order(true).execution;
+    let work = Work {
+        absorbed: vec![absorbed.clone()],
+        ..work(&order, false)
+    };
+    assert_eq!(stage.do_work(work).await.outcome, ReportedOutcome::Expired);
+    let report = stage.report().await;
+    assert_eq!(report.execution, absorbed);
     assert!(
-        matches!(fold(&[]), ReportedOutcome::Failed(fault) if fault.code == FaultCode::UnreadableOrder)
+        matches!(&report.outcome, ReportedOutcome::Failed(Fault { side, again, .. })
+            if *side == Side::Federation && *again == Again::Soon),
+        "{report:?}"
     );
+}
+
+/// The report stands in the same trace as the order, one step below it.
+#[tokio::test]
+async fn a_report_carries_the_adapters_own_span() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let folder = TempDir::new().unwrap();
+    let mut stage = Stage::new(&folder).await;
+    let parent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let order = Order {
+        traceparent: Some(parent.clone()),
+        ..stage.order(true)
+    };
+    let span = stage.carry_out(&order, false).await.traceparent.unwrap();
+    assert!(span.contains(TRACE) && span != parent, "{span}");
 }

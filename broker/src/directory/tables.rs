@@ -183,6 +183,7 @@ mod tests {
             display_name: String::new(),
             invocation_system: None,
             own_servers: OwnServers::Included,
+            capabilities: Vec::new(),
         })
     }
 

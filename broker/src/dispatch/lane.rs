@@ -5,19 +5,13 @@
 //! gathers, so a quiet lane sends one execution at once and a busy one packs hundreds.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use amqp::{
-    Message, PublishError,
-    envelope::{DISPATCH_TYPE, Dispatch},
-    header,
-};
+use amqp::{Message, PublishError};
 use domain::State;
 use metrics::{counter, gauge, histogram};
-use serde::Deserialize;
 use service::{
     backoff::{Backoff, BackoffSettings},
     exit::Chain,
@@ -27,11 +21,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::Shared;
+use super::{
+    Shared,
+    ahead::{self, Ahead},
+    message,
+};
 use crate::{
     metrics as names,
     pipeline::now,
-    store::{BatchLimits, Entry, Lane, Lease, Mark, StoreError},
+    store::{BatchLimits, Gone, Lane, Lease, Mark, Marking, StoreError},
 };
 
 /// How often an idle lane looks even when nobody woke it.
@@ -61,6 +59,7 @@ pub(super) struct Worker {
     backoff: Backoff,
     renewed: Instant,
     measured: Option<Instant>,
+    ahead: Ahead,
 }
 
 /// What a turn came to.
@@ -97,6 +96,7 @@ impl Worker {
             backoff: Backoff::new(PAUSES),
             renewed: Instant::now(),
             measured: None,
+            ahead: Ahead::default(),
         }
     }
 
@@ -125,7 +125,7 @@ impl Worker {
 
     /// Turn after turn until asked to stop, or until the lease is another's.
     async fn empty(&mut self, lease: &Lease, stop: &CancellationToken) {
-        let mut gone = Vec::new();
+        let mut gone = Gone::default();
         while !stop.is_cancelled() {
             self.measure().await;
             let turn = match self.keep_lease(lease).await {
@@ -157,46 +157,84 @@ impl Worker {
         }
     }
 
-    async fn turn(&mut self, lease: &Lease, gone: &mut Vec<u64>) -> Result<Turn, TurnError> {
+    async fn turn(&mut self, lease: &Lease, gone: &mut Gone) -> Result<Turn, TurnError> {
         let shared = Arc::clone(&self.shared);
         let limits = BatchLimits {
             entries: shared.outbox.batch,
             bytes: shared.outbox.batch_bytes.0,
             window: shared.outbox.window,
         };
-        let batch = shared.store.next_entries(&self.lane, gone, limits).await?;
-        gone.clear();
-        if batch.entries.is_empty() {
+        let within = self.ahead.window(limits);
+        let mut batch = shared.store.next_entries(&self.lane, gone, within).await?;
+        *gone = Gone::default();
+        if batch.entries.is_empty() && batch.cancels.is_empty() {
             return Ok(if batch.held_back {
                 Turn::WindowFull
             } else {
                 Turn::Idle
             });
         }
-        let entries = batch.entries;
+        let (store, lookahead) = (&shared.store, shared.outbox.lookahead);
+        let absorbed = self
+            .ahead
+            .compact(store, &self.lane, &mut batch, limits, lookahead)
+            .await?;
         let marked = now();
-        let deadline = marked.plus(shared.deadlines.report);
-        let marks = shared
-            .store
-            .mark_dispatched(&self.lane, lease, &entries, marked, deadline)
+        let marking = Marking {
+            now: marked,
+            deadline: marked.plus(shared.deadlines.report),
+            retention: shared.retention,
+        };
+        let marks = store
+            .mark_dispatched(&self.lane, lease, &batch, marking)
             .await?;
         let Some(marks) = marks else {
             return Ok(Turn::LostLease);
         };
-        let marked = entries
+        let sent = batch
+            .entries
             .iter()
-            .zip(&marks)
-            .filter(|(_, mark)| **mark != Mark::Drop)
+            .zip(&marks.entries)
+            .filter(|(_, mark)| matches!(mark, Mark::Send | Mark::SendAgain))
             .collect::<Vec<_>>();
-        if !marked.is_empty() {
-            let message = self.message(&marked)?;
-            self.publish(lease, &message, marked.len()).await?;
+        // Only what goes absorbs; what an absorber that has ended meanwhile would have done waits for the next turn.
+        let told = sent.iter().map(|(entry, _)| entry.sequence);
+        let absorbed = ahead::of_those_sent(absorbed, told);
+        let absorbed_marks = store
+            .mark_absorbed(&self.lane, lease, &absorbed, marking)
+            .await?;
+        let Some(absorbed_marks) = absorbed_marks else {
+            return Ok(Turn::LostLease);
+        };
+        let cancels = batch.cancels.iter().zip(&marks.cancels);
+        let cancels = cancels
+            .filter(|(_, matters)| **matters)
+            .map(|(command, _)| *command)
+            .collect::<Vec<_>>();
+        self.count(&marks.entries);
+        self.count(&absorbed_marks);
+        if !sent.is_empty() || !cancels.is_empty() {
+            let absorbed = ahead::marked(&absorbed, &absorbed_marks);
+            let message = message::of(&self.lane, &sent, &absorbed, &cancels, marked)?;
+            self.publish(lease, &message, sent.len()).await?;
+            names::count_absorbed(&self.lane.participant, absorbed.len());
         }
-        for _ in marks.iter().filter(|mark| **mark == Mark::Send) {
-            names::count_execution(&self.lane.participant, &State::Dispatched);
-        }
-        gone.extend(entries.iter().map(|entry| entry.sequence));
+        let entries = batch.entries.iter().map(|entry| entry.sequence);
+        let absorbed = absorbed.iter().map(|entry| entry.sequence);
+        gone.sequences = entries.chain(absorbed).collect();
+        gone.cancels = batch.cancels;
         Ok(Turn::Sent)
+    }
+
+    /// Counts what moved with the marks.
+    fn count(&self, marks: &[Mark]) {
+        for mark in marks {
+            match mark {
+                Mark::Send => names::count_execution(&self.lane.participant, &State::Dispatched),
+                Mark::Expired => names::count_execution(&self.lane.participant, &State::Expired),
+                Mark::SendAgain | Mark::Drop => {}
+            }
+        }
     }
 
     /// Publishes, and renews the lease while RabbitMQ takes its time.
@@ -226,44 +264,13 @@ impl Worker {
         let result = confirmed.as_ref().map_or_else(word, |()| "confirmed");
         counter!(names::DISPATCHES_TOTAL, "participant" => self.lane.participant.to_string(), "result" => result).increment(1);
         confirmed?;
+        if let Some(copies) = &shared.copies {
+            copies.leave(participant.as_str(), message);
+        }
         histogram!(names::PUBLISH_SECONDS).record(started.elapsed());
         #[expect(clippy::cast_precision_loss, reason = "a histogram of batch sizes")]
         histogram!(names::DISPATCH_EXECUTIONS).record(count as f64);
         Ok(())
-    }
-
-    fn message(&self, marked: &[(&Entry, &Mark)]) -> Result<Message, serde_json::Error> {
-        let sent = marked.iter().map(|(entry, _)| *entry).collect::<Vec<_>>();
-        let again = marked.iter().filter(|(_, mark)| **mark == Mark::SendAgain);
-        let sequence = |entry: Option<&&Entry>| entry.map_or(0, |entry| entry.sequence);
-        let (first, last) = (sequence(sent.first()), sequence(sent.last()));
-        let body = serde_json::to_vec(&Dispatch {
-            participant: self.lane.participant.clone(),
-            executions: sent.iter().map(|entry| &*entry.order).collect(),
-            sent_before: again.map(|(entry, _)| entry.sequence).collect(),
-        })?;
-        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX).into();
-        let mut headers = BTreeMap::from([
-            (header::COUNT.to_owned(), number(sent.len() as u64)),
-            (header::SEQUENCE_FIRST.to_owned(), number(first)),
-            (header::SEQUENCE_LAST.to_owned(), number(last)),
-        ]);
-        if let Some(traceparent) = sent.first().and_then(|entry| traceparent(entry)) {
-            headers.insert(header::TRACEPARENT.to_owned(), traceparent.into());
-        }
-        Ok(Message {
-            message_id: format!(
-                "{}-{}-{first}-{last}",
-                self.lane.participant,
-                self.lane.shard.number()
-            ),
-            kind: DISPATCH_TYPE.to_owned(),
-            app_id: "broker".to_owned(),
-            timestamp: now(),
-            correlation_id: None,
-            headers,
-            body,
-        })
     }
 
     fn renewal_interval(&self) -> Duration {
@@ -297,18 +304,8 @@ impl Worker {
     }
 
     /// Removes what was confirmed last, so that the next owner need not send it again.
-    async fn forget(&self, gone: &[u64]) {
-        let nothing = BatchLimits {
-            entries: 0,
-            bytes: 0,
-            window: 0,
-        };
-        if let Err(error) = self
-            .shared
-            .store
-            .next_entries(&self.lane, gone, nothing)
-            .await
-        {
+    async fn forget(&self, gone: &Gone) {
+        if let Err(error) = self.shared.store.forget_entries(&self.lane, gone).await {
             warn!(participant.id = %self.lane.participant, error = %Chain(&error), "confirmed executions will be sent again");
         }
     }
@@ -353,17 +350,6 @@ impl Worker {
         }
         gauge!(names::OUTBOX_AGE_SECONDS, &labels).set(age);
     }
-}
-
-/// The trace of an order, without reading the rest of it.
-fn traceparent(entry: &Entry) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Traced {
-        traceparent: Option<String>,
-    }
-    serde_json::from_str::<Traced>(entry.order.get())
-        .ok()?
-        .traceparent
 }
 
 fn word(error: &PublishError) -> &'static str {

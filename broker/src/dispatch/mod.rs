@@ -3,9 +3,12 @@
 //! Invariant: one lane (the outbox of one participant in one shard) has one owner at a time, by a lease in Redis; the
 //! replicas agree on whose turn it is without talking, by the list of those that live. A participant that is slow or gone
 //! has its own lane and delays nobody else.
-//! Not here: what a lane does (`lane`).
+//! Not here: what a lane does (`lane`), what it says (`message`).
 
+pub mod ahead;
+mod compact;
 mod lane;
+pub mod message;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use amqp::{Publisher, Topology};
+use amqp::{Copies, Publisher, Topology};
 use domain::ParticipantId;
 use metrics::gauge;
 use service::exit::Chain;
@@ -39,12 +42,16 @@ pub struct Shared {
     pub directory: Arc<Directory>,
     /// Where messages go.
     pub publisher: Publisher,
+    /// Where copies for people go, if they are kept.
+    pub copies: Option<Copies>,
     /// What the exchange is called.
     pub topology: Topology,
     /// Limits of the way out.
     pub outbox: OutboxSettings,
     /// When silence ends.
     pub deadlines: Deadlines,
+    /// How long a settled command is kept.
+    pub retention: Duration,
     /// This replica's name: new with every start.
     pub replica: String,
 }

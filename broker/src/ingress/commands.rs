@@ -19,9 +19,9 @@ use super::{
 };
 use crate::{
     error::Error,
-    metrics::count_execution,
+    metrics::{count_cancel_asked, count_execution},
     pipeline::{Pipeline, now},
-    store::StoredCommand,
+    store::{StoredCommand, Withdrawn},
     track::Watchers,
 };
 
@@ -56,9 +56,10 @@ impl Commands {
             });
         }
         let id = self.accept(draft, &trace).await?;
-        // It is accepted, whatever happens to the look at it.
+        // It is accepted, whatever happens to the look at it. Shown as it was then, so that a repeated call has the same
+        // answer.
         let command = match self.pipeline.store.command(id).await {
-            Ok(Some(stored)) => view::command(&stored, true),
+            Ok(Some(stored)) => view::command(&stored.as_accepted(), true),
             Ok(None) | Err(_) => v1::Command {
                 id: id.to_string(),
                 ..v1::Command::default()
@@ -138,25 +139,32 @@ impl Commands {
         id: &str,
     ) -> Result<v1::CancelCommandResponse, Error> {
         let before = self.visible(identity, id).await?;
-        let cancelled = self
-            .pipeline
-            .store
-            .cancel(&before, now(), self.retention)
-            .await?;
+        let store = &self.pipeline.store;
+        let withdrawn = store.cancel(&before, now(), self.retention).await?;
         let after = self.visible(identity, id).await?;
-        let sent = after
-            .executions
-            .iter()
-            .filter(|execution| !execution.state.is_settled());
-        for participant in &cancelled {
-            count_execution(participant, &State::Cancelled);
+        let of = |kinds: &[Withdrawn]| {
+            let those = withdrawn.iter().filter(|(_, kind)| kinds.contains(kind));
+            those.map(|(id, _)| id.to_string()).collect::<Vec<_>>()
+        };
+        for (participant, withdrawn) in &withdrawn {
+            match withdrawn {
+                Withdrawn::TakenBack => count_execution(participant, &State::Cancelled),
+                Withdrawn::Asked => count_cancel_asked(participant),
+                Withdrawn::AskedBefore | Withdrawn::Settled => {}
+            }
         }
-        info!(command.id = %before.command.id, executions = cancelled.len(), "cancelled a command");
+        let cancelled = of(&[Withdrawn::TakenBack]);
+        let sent = of(&[Withdrawn::Asked, Withdrawn::AskedBefore]);
+        info!(
+            command.id = %before.command.id,
+            executions = cancelled.len(),
+            asked = sent.len(),
+            "cancelled a command"
+        );
         Ok(v1::CancelCommandResponse {
-            sent_participant_ids: sent
-                .map(|execution| execution.id.participant.to_string())
-                .collect(),
-            cancelled_participant_ids: cancelled.iter().map(ToString::to_string).collect(),
+            cancelled_participant_ids: cancelled,
+            sent_participant_ids: sent,
+            settled_participant_ids: of(&[Withdrawn::Settled]),
             command: Some(view::command(&after, true)),
         })
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    Ceiling, Operation, ParticipantId, Place, PurgeMode, Scope, Selector, command::WhenImpossible,
-    fidelity::Breadth, limits, operation::CustomOperation, selector::HostRegex,
+    Ceiling, Operation, ParticipantId, Place, PurgeMode, Scope, Selector, Timestamp,
+    command::WhenImpossible, fidelity::Breadth, limits, operation::CustomOperation,
+    selector::HostRegex,
 };
 use proto::v1;
 use service::trace::TraceContext;
@@ -34,6 +35,12 @@ pub(super) fn read(
     let scope = scope(&mut problems, draft.scope);
     let ceiling = ceiling(&mut problems, draft.ceiling);
     let when_impossible = when_impossible(&mut problems, draft.when_impossible);
+    let not_before = moment(&mut problems, "draft.not_before", draft.not_before.as_ref());
+    let expires_at = moment(
+        &mut problems,
+        "draft.expire_time",
+        draft.expire_time.as_ref(),
+    );
     let Some(operation) = operation.filter(|_| problems.is_empty()) else {
         return Err(Error::Invalid(problems));
     };
@@ -45,12 +52,39 @@ pub(super) fn read(
         scope,
         ceiling,
         when_impossible,
+        not_before,
+        expires_at,
         request_id,
         traceparent: Some(trace.to_string()),
+        tracestate: trace.tracestate().map(ToOwned::to_owned),
     })
 }
 
 type Problems = Vec<Violation>;
+
+/// Whether it is a good one for now is asked later (`verify`): a request that is repeated was good when it came first.
+fn moment(
+    problems: &mut Problems,
+    field: &str,
+    moment: Option<&prost_types::Timestamp>,
+) -> Option<Timestamp> {
+    let moment = moment?;
+    let millis = u64::try_from(moment.seconds)
+        .ok()
+        .and_then(|seconds| seconds.checked_mul(1_000))
+        .zip(
+            u64::try_from(moment.nanos)
+                .ok()
+                .filter(|nanos| *nanos < 1_000_000_000),
+        );
+    let Some((millis, nanos)) = millis else {
+        problems.push(Violation::new(field, "must be a moment since 1970"));
+        return None;
+    };
+    Some(Timestamp::from_millis(
+        millis.saturating_add(nanos / 1_000_000),
+    ))
+}
 
 /// Text that may be empty, read where it is not.
 fn optional<T: std::str::FromStr<Err = domain::BrokenRule>>(

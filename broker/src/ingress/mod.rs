@@ -3,8 +3,10 @@
 //! Invariant: past this module nothing knows a message of gRPC, and every call has an identity.
 
 mod commands;
+mod dead_letters;
 mod draft;
 mod identity;
+mod progress;
 mod records;
 mod registry;
 mod server;

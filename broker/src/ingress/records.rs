@@ -1,8 +1,8 @@
 //! The registry's records, proto to domain and back, field by field.
 
 use domain::{
-    Configuration, Deployment, HostName, Participant, Place, Server, limits,
-    participant::OwnServers,
+    Capability, Configuration, Deployment, HostName, Participant, Place, SelectorKind, Server,
+    limits, participant::OwnServers,
 };
 use proto::v1;
 
@@ -95,11 +95,13 @@ impl Form for Participant {
             OwnServers::Included
         };
         let display_name = message.display_name;
+        let capabilities = capabilities(&mut fields, message.capabilities);
         fields.finish(id.map(|id| Self {
             id,
             display_name,
             invocation_system,
             own_servers,
+            capabilities,
         }))
     }
 
@@ -113,11 +115,50 @@ impl Form for Participant {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
             excludes_own_servers: self.own_servers == OwnServers::Excluded,
+            capabilities: self.capabilities.iter().map(capability).collect(),
         }
     }
 
     fn into_record(self) -> Record {
         Record::Participant(self)
+    }
+}
+
+fn capabilities(fields: &mut Fields, messages: Vec<v1::Capability>) -> Vec<Capability> {
+    if messages.len() > limits::CAPABILITIES_PER_PARTICIPANT {
+        fields.broken(
+            "capabilities",
+            "must be at most 100 (CAPABILITIES_PER_PARTICIPANT)",
+        );
+        return Vec::new();
+    }
+    let mut read = Vec::new();
+    for (index, message) in messages.iter().enumerate() {
+        let field = format!("capabilities[{index}]");
+        let operation = fields.parse(&format!("{field}.operation"), &message.operation);
+        let field = format!("{field}.selectors");
+        let kinds = 1..=SelectorKind::ALL.len();
+        if !kinds.contains(&message.selectors.len()) {
+            fields.broken(&field, "must be 1 to 7 kinds of selectors");
+            continue;
+        }
+        let selectors = fields.parse_all(&field, &message.selectors);
+        read.extend(operation.map(|operation| Capability {
+            operation,
+            selectors: selectors.into_iter().collect(),
+        }));
+    }
+    read
+}
+
+fn capability(capability: &Capability) -> v1::Capability {
+    v1::Capability {
+        operation: capability.operation.to_string(),
+        selectors: capability
+            .selectors
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     }
 }
 

@@ -54,13 +54,13 @@ impl Registry {
     }
 
     /// A page of what the caller may see and asked for, by id.
-    fn list<R: Form + Visible>(
+    pub(super) fn page<R: Visible>(
         &self,
         identity: &Identity,
         asked: i32,
         token: &str,
         wanted: impl Fn(&R) -> bool,
-    ) -> Result<(Vec<R::Message>, String), Error> {
+    ) -> Result<(Vec<Arc<R>>, String), Error> {
         let count = page_size(asked, PAGE_SIZE)?;
         let tables = self.registrar.directory().read();
         let mut found = after::<R>(R::table(&tables), token)?
@@ -71,7 +71,7 @@ impl Registry {
             && let Some(record) = found.next()
         {
             record.id_text().clone_into(&mut last);
-            page.push(record.show());
+            page.push(Arc::clone(record));
         }
         let next = if found.next().is_some() {
             last
@@ -136,8 +136,9 @@ macro_rules! resources {
                 let request = request.into_inner();
                 let wanted = |record: &$record| $filter(record, &request);
                 let (page, next_page_token) =
-                    self.list::<$record>(&identity, request.page_size, &request.page_token, wanted)?;
-                Ok(Response::new(v1::$list_response { $list_field: page, next_page_token }))
+                    self.page::<$record>(&identity, request.page_size, &request.page_token, wanted)?;
+                let $list_field = page.iter().map(|record| record.show()).collect();
+                Ok(Response::new(v1::$list_response { $list_field, next_page_token }))
             }
 
             async fn $update(&self, request: Request<v1::$update_request>) -> Result<Response<v1::$update_response>, Status> {
@@ -151,7 +152,15 @@ macro_rules! resources {
                 self.registrar.delete::<$record>(&identity, &request.get_ref().$id).await?;
                 Ok(Response::new(v1::$delete_response {}))
             }
-        )+}
+        )+
+            async fn list_participant_progress(
+                &self,
+                request: Request<v1::ListParticipantProgressRequest>,
+            ) -> Result<Response<v1::ListParticipantProgressResponse>, Status> {
+                let identity = self.identities.identify(&request)?;
+                Ok(Response::new(self.list_progress(&identity, request.get_ref()).await?))
+            }
+        }
     };
 }
 

@@ -6,6 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::v1::{
     FILE_DESCRIPTOR_SET, command_service_server::CommandServiceServer,
+    dead_letter_service_server::DeadLetterServiceServer,
     registry_service_server::RegistryServiceServer,
 };
 use thiserror::Error;
@@ -15,9 +16,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Identity as OwnIdentity, Server, ServerTlsConfig};
 use tracing::{info, warn};
 
-use super::{commands::Commands, identity::IdentitySource, registry::Registry};
+use super::{
+    commands::Commands, dead_letters::Service as DeadLetterBoxes, identity::IdentitySource,
+    registry::Registry,
+};
 use crate::{
     config::{Limits, Listen},
+    dead_letters::DeadLetters,
     pipeline::Pipeline,
     registry::Registrar,
     track::Watchers,
@@ -36,6 +41,7 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 pub struct Services {
     commands: Commands,
     registry: Registry,
+    dead_letters: DeadLetterBoxes,
 }
 
 impl Services {
@@ -45,9 +51,15 @@ impl Services {
         registrar: Registrar,
         identities: Arc<IdentitySource>,
         watchers: Arc<Watchers>,
+        dead_letters: DeadLetters,
         retention: Duration,
         stop: CancellationToken,
     ) -> Self {
+        let dead_letters = DeadLetterBoxes {
+            dead_letters,
+            directory: Arc::clone(&pipeline.directory),
+            identities: Arc::clone(&identities),
+        };
         let registry = Registry {
             registrar,
             identities: Arc::clone(&identities),
@@ -61,6 +73,7 @@ impl Services {
                 stop,
             },
             registry,
+            dead_letters,
         }
     }
 }
@@ -110,17 +123,23 @@ pub async fn serve(
     let most = limits.request_bytes.0;
     let commands = CommandServiceServer::new(services.commands).max_decoding_message_size(most);
     let registry = RegistryServiceServer::new(services.registry).max_decoding_message_size(most);
+    let dead_letters =
+        DeadLetterServiceServer::new(services.dead_letters).max_decoding_message_size(most);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<CommandServiceServer<Commands>>().await;
     health
         .set_serving::<RegistryServiceServer<Registry>>()
+        .await;
+    health
+        .set_serving::<DeadLetterServiceServer<DeadLetterBoxes>>()
         .await;
     let router = server
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(commands)
-        .add_service(registry);
+        .add_service(registry)
+        .add_service(dead_letters);
     info!(address = %listener.local_addr().unwrap_or(address), insecure = listen.insecure, "serving gRPC");
     let stopping = async move {
         stop.cancelled().await;

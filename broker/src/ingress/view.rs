@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use domain::{
     Command, Evidence, Execution, Fidelity, Finding, NativeCall, Operation, Outcome, PurgeMode,
-    Scope, Selector, ServerId, ServerResult, Standing, State, Timestamp, command::WhenImpossible,
-    fault::Again, fidelity::Breadth, standing::Overall,
+    Scope, Selector, ServerId, ServerResult, Standing, State, Timestamp, Try,
+    command::WhenImpossible, execution::Change, fault::Again, fidelity::Breadth, standing::Overall,
 };
 use proto::v1;
 
@@ -117,6 +117,32 @@ fn brief(execution: &Execution) -> v1::Execution {
         servers: Vec::new(),
         change_time: Some(timestamp(execution.changed_at)),
         sequence: execution.sequence,
+        history: execution.history.iter().map(change).collect(),
+        deadline: execution.deadline.map(timestamp),
+        cancel_request_time: execution.cancel_asked_at.map(timestamp),
+        absorbed_by_command_id: execution
+            .absorbed_by
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+    }
+}
+
+fn change(change: &Change) -> v1::StateChange {
+    // The words of both are one list, so the name of the value is the word in capitals.
+    let name = format!("EXECUTION_STATE_{}", change.state.to_uppercase());
+    v1::StateChange {
+        state: v1::ExecutionState::from_str_name(&name)
+            .unwrap_or_default()
+            .into(),
+        time: Some(timestamp(change.at)),
+    }
+}
+
+fn failed_try(failed: &Try) -> v1::FailedTry {
+    v1::FailedTry {
+        time: Some(timestamp(failed.at)),
+        fault: Some(fault(&failed.fault)),
+        pause_ms: failed.pause_ms,
     }
 }
 
@@ -153,6 +179,7 @@ fn server_result(result: &ServerResult) -> v1::ServerResult {
         findings: result.findings.iter().map(finding).collect(),
         attempts: result.attempts,
         took_ms: result.took_ms,
+        tries: result.tries.iter().map(failed_try).collect(),
     }
 }
 
@@ -218,7 +245,7 @@ fn overall(overall: Overall) -> v1::Overall {
     }
 }
 
-fn state(state: &State) -> v1::ExecutionState {
+pub(super) fn state(state: &State) -> v1::ExecutionState {
     match state {
         State::Accepted => v1::ExecutionState::Accepted,
         State::Dispatched => v1::ExecutionState::Dispatched,
@@ -297,6 +324,8 @@ fn draft(command: &Command) -> v1::CommandDraft {
             WhenImpossible::Refuse => v1::WhenImpossible::Refuse,
         }
         .into(),
+        not_before: command.not_before.map(timestamp),
+        expire_time: command.expires_at.map(timestamp),
     }
 }
 
@@ -353,7 +382,7 @@ fn scope(scope: &Scope) -> v1::scope::Kind {
     }
 }
 
-fn timestamp(moment: Timestamp) -> prost_types::Timestamp {
+pub(super) fn timestamp(moment: Timestamp) -> prost_types::Timestamp {
     let millis = moment.as_millis();
     prost_types::Timestamp {
         seconds: i64::try_from(millis / 1_000).unwrap_or(i64::MAX),

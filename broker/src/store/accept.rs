@@ -10,29 +10,55 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError, keys::stable_hash};
+use super::{
+    Store, StoreError,
+    request::{self, Requested},
+};
 use crate::translate::{Planned, PlannedExecution};
 
-/// KEYS: command, request, index, sequences, then an outbox for each execution that is sent.
-/// ARGV: id, digest (empty without a request id), body, now, outbox limit, wake channel, then for each execution:
-/// participant, plan, order without its first member (empty when it is not sent).
+/// KEYS: command, request, index, sequences, scheduled, scheduled-counts, expiring, then an outbox for each execution that is
+/// sent. ARGV: id, what is kept of the request (empty without a request id), body, now, limit, wake channel, the moment
+/// before which nobody is told, the one at which it expires (both empty without), then for each execution: participant,
+/// plan, order without its first member (empty when it is not sent).
 pub(super) const SCRIPT: &str = r#"
 if ARGV[2] ~= '' then
   local known = redis.call('GET', KEYS[2])
   if known then return {'known', known} end
 end
-for i = 5, #KEYS do
-  if redis.call('XLEN', KEYS[i]) >= tonumber(ARGV[5]) then return {'full', tostring(i - 5)} end
+local later, sent = ARGV[7] ~= '', 0
+for i = 9, #ARGV, 3 do
+  if ARGV[i + 2] ~= '' then
+    sent = sent + 1
+    local waiting
+    if later then
+      waiting = tonumber(redis.call('HGET', KEYS[6], ARGV[i]) or 0)
+    else
+      waiting = redis.call('XLEN', KEYS[7 + sent])
+    end
+    if waiting >= tonumber(ARGV[5]) then return {'full', tostring(sent - 1)} end
+  end
 end
-local fields, woken, outbox = {'body', ARGV[3], 'revision', 1, 'open', #KEYS - 4}, {}, 5
-for i = 7, #ARGV, 3 do
+local fields, woken, outbox = {'body', ARGV[3], 'revision', 1, 'open', sent}, {}, 8
+if ARGV[8] ~= '' then
+  fields[#fields + 1] = 'expires'
+  fields[#fields + 1] = ARGV[8]
+  redis.call('ZADD', KEYS[7], ARGV[8], ARGV[1])
+end
+if later then redis.call('ZADD', KEYS[5], ARGV[7], ARGV[1]) end
+for i = 9, #ARGV, 3 do
   local state, sequence = 'X', 0
   if ARGV[i + 2] ~= '' then
     state = 'A'
-    sequence = redis.call('HINCRBY', KEYS[4], ARGV[i], 1)
-    redis.call('XADD', KEYS[outbox], sequence .. '-1', 'c', ARGV[1], 'o', '{"sequence":' .. sequence .. ',' .. ARGV[i + 2])
-    outbox = outbox + 1
-    woken[#woken + 1] = ARGV[i]
+    if later then
+      redis.call('HINCRBY', KEYS[6], ARGV[i], 1)
+      fields[#fields + 1] = 'o:' .. ARGV[i]
+      fields[#fields + 1] = ARGV[i + 2]
+    else
+      sequence = redis.call('HINCRBY', KEYS[4], ARGV[i], 1)
+      redis.call('XADD', KEYS[outbox], sequence .. '-1', 'c', ARGV[1], 'o', '{"sequence":' .. sequence .. ',' .. ARGV[i + 2])
+      outbox = outbox + 1
+      woken[#woken + 1] = ARGV[i]
+    end
   end
   fields[#fields + 1] = 's:' .. ARGV[i]
   fields[#fields + 1] = state .. ' 1 ' .. ARGV[4] .. ' ' .. sequence
@@ -41,8 +67,8 @@ for i = 7, #ARGV, 3 do
 end
 redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('ZADD', KEYS[3], 0, ARGV[1])
-if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2] .. ' ' .. ARGV[1]) end
-redis.call('PUBLISH', ARGV[6], table.concat(woken, ' '))
+if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2]) end
+if #woken > 0 then redis.call('PUBLISH', ARGV[6], table.concat(woken, ' ')) end
 return {'accepted', ''}
 "#;
 
@@ -61,6 +87,15 @@ pub enum Accepted {
     Full(ParticipantId),
 }
 
+impl From<Requested> for Accepted {
+    fn from(requested: Requested) -> Self {
+        match requested {
+            Requested::Before(id) => Self::Before(id),
+            Requested::Conflict => Self::Conflict,
+        }
+    }
+}
+
 /// What is kept of an execution's plan.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PlanRecord {
@@ -77,12 +112,16 @@ struct OrderTail<'a> {
     repeatable: bool,
     accepted_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
     native: &'a [NativeOrder],
 }
 
 impl Store {
-    /// Accepts; `outbox_limit` bounds what may wait for one participant.
+    /// Accepts; `outbox_limit` bounds what may wait for one participant, and once more what may be scheduled for it.
     pub async fn accept(
         &self,
         planned: &Planned,
@@ -94,23 +133,29 @@ impl Store {
         let request = command
             .request_id
             .map(|id| self.keys.request(shard, &command.originator, id));
-        let digest = if request.is_some() {
-            digest(command)?
-        } else {
-            String::new()
-        };
+        let digest = request::digest(command)?;
         let body = serde_json::to_string(command)
             .map_err(|error| StoreError::unreadable("a command", error))?;
         let mut call = self.scripts.accept.prepare_invoke();
         call.key(&key)
             .key(request.as_ref().unwrap_or(&key))
-            .key(self.keys.commands(shard, &command.originator));
-        call.key(self.keys.sequences(shard));
+            .key(self.keys.commands(shard, &command.originator))
+            .key(self.keys.sequences(shard))
+            .key(self.keys.scheduled(shard))
+            .key(self.keys.scheduled_counts(shard))
+            .key(self.keys.expiring(shard));
+        let kept = request.map_or_else(String::new, |_| request::record(&digest, command));
         call.arg(command.id.to_string())
-            .arg(&digest)
+            .arg(kept)
             .arg(body)
             .arg(command.accepted_at.as_millis());
         call.arg(outbox_limit).arg(self.keys.wake(shard));
+        let later = is_scheduled(command)
+            .then_some(command.not_before)
+            .flatten();
+        for moment in [later, command.expires_at] {
+            call.arg(moment.map_or_else(String::new, |moment| moment.as_millis().to_string()));
+        }
         let mut sent = Vec::new();
         for execution in &planned.executions {
             let tail = match order_tail(command, execution)? {
@@ -127,48 +172,28 @@ impl Store {
                 .arg(tail);
         }
         let (answer, detail): (String, String) = self.redis.script(&call).await?;
-        read_answer(&answer, &detail, &digest, &sent)
-    }
-}
-
-fn read_answer(
-    answer: &str,
-    detail: &str,
-    digest: &str,
-    sent: &[&ParticipantId],
-) -> Result<Accepted, StoreError> {
-    match answer {
-        "accepted" => Ok(Accepted::New),
-        "known" => match detail.split_once(' ') {
-            Some((before, id)) if before == digest => id
-                .parse()
-                .map(Accepted::Before)
-                .map_err(|_| StoreError::lacking("a request's command id")),
-            _ => Ok(Accepted::Conflict),
-        },
-        _ => {
-            let full = detail
-                .parse::<usize>()
-                .ok()
-                .and_then(|index| sent.get(index));
-            full.map(|participant| Accepted::Full((*participant).clone()))
-                .ok_or_else(|| StoreError::lacking("the answer of accept"))
+        match answer.as_str() {
+            "accepted" => Ok(Accepted::New),
+            "known" => {
+                request::compare(&detail, &digest, Some(&command.configuration)).map(Into::into)
+            }
+            _ => {
+                let full = detail
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|index| sent.get(index));
+                full.map(|participant| Accepted::Full((*participant).clone()))
+                    .ok_or_else(|| StoreError::lacking("the answer of accept"))
+            }
         }
     }
 }
 
-/// What makes two requests the same: all but the command's id, its time and its trace.
-fn digest(command: &Command) -> Result<String, StoreError> {
-    let same = (
-        &command.configuration,
-        &command.operation,
-        &command.selectors,
-        &command.scope,
-    );
-    let more = (&command.ceiling, &command.when_impossible);
-    let text = serde_json::to_vec(&(same, more))
-        .map_err(|error| StoreError::unreadable("a command", error))?;
-    Ok(format!("{:016x}{:x}", stable_hash(&text), text.len()))
+/// Whether it waited for its time when it was accepted: a moment that had passed is no reason to wait.
+pub(super) fn is_scheduled(command: &Command) -> bool {
+    command
+        .not_before
+        .is_some_and(|moment| moment > command.accepted_at)
 }
 
 fn plan_record(execution: &PlannedExecution) -> Result<String, StoreError> {
@@ -206,7 +231,9 @@ fn order_tail(command: &Command, execution: &PlannedExecution) -> Result<Tail, S
         operation: command.operation.name(),
         repeatable: command.operation.is_repeatable(),
         accepted_at: command.accepted_at,
+        expires_at: command.expires_at,
         traceparent: command.traceparent.as_deref(),
+        tracestate: command.tracestate.as_deref(),
         native: &execution.native,
     };
     let text =

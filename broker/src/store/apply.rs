@@ -10,40 +10,35 @@ use serde::{Deserialize, Serialize};
 
 use super::{Shard, Store, StoreError, outbox::millis, transitions};
 
-/// KEYS: unreported, retire, then a command for each event. ARGV: participant, now, retention in ms, deadline of a running
-/// job, changes channel, then for each event: command id, event, report.
+/// KEYS: unreported, retire, expiring, then a command for each event. ARGV: participant, now, retention in ms, deadline of
+/// a running job, changes channel, then for each event: command id, event, report.
 /// Answers for each: `unknown`, `stayed`, `moved`, or `settled` when it moved and had not been settled before.
 pub(super) const SCRIPT: &str = r"
-local field, answers, changed = 's:' .. ARGV[1], {}, {}
-for i = 3, #KEYS do
-  local at = 6 + (i - 3) * 3
-  local id, event = ARGV[at], ARGV[at + 1]
-  local record = redis.call('HGET', KEYS[i], field)
-  if not record then
-    answers[i - 2] = 'unknown'
+local participant, now, answers, changed = ARGV[1], ARGV[2], {}, {}
+for n = 1, #KEYS - 3 do
+  local key, at = KEYS[n + 3], 3 + n * 3
+  local id, event, report = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local code = standing(key, participant)
+  if not code then
+    answers[n] = 'unknown'
     redis.call('ZREM', KEYS[1], id)
   else
-    local code, sequence = string.match(record, '^(%S+) %S+ %S+ (%S+)$')
-    local after = next_state[code .. ' ' .. event]
+    local after = move(key, participant, event, now)
     if after then
-      local revision = redis.call('HINCRBY', KEYS[i], 'revision', 1)
-      redis.call('HSET', KEYS[i], field, after .. ' ' .. revision .. ' ' .. ARGV[2] .. ' ' .. sequence)
-      if ARGV[at + 2] ~= '' then redis.call('HSET', KEYS[i], 'r:' .. ARGV[1], ARGV[at + 2]) end
+      if report ~= '' then redis.call('HSET', key, 'r:' .. participant, report) end
       changed[#changed + 1] = id
       if settled[after] and not settled[code] then
         redis.call('ZREM', KEYS[1], id)
-        if redis.call('HINCRBY', KEYS[i], 'open', -1) == 0 then
-          redis.call('ZADD', KEYS[2], ARGV[2] + ARGV[3], id)
-        end
+        ended(key, id, KEYS[2], KEYS[3], now + ARGV[3])
       elseif not settled[after] then
         redis.call('ZADD', KEYS[1], ARGV[4], id)
       end
-      answers[i - 2] = (settled[after] and not settled[code]) and 'settled' or 'moved'
+      answers[n] = (settled[after] and not settled[code]) and 'settled' or 'moved'
     else
       -- A running job that says so again has more time; what has settled waits for nothing.
       if code == 'R' and event == 'R' then redis.call('ZADD', KEYS[1], 'XX', ARGV[4], id) end
       if settled[code] then redis.call('ZREM', KEYS[1], id) end
-      answers[i - 2] = 'stayed'
+      answers[n] = 'stayed'
     end
   end
 end
@@ -105,7 +100,8 @@ impl Store {
     ) -> Result<Vec<Applied>, StoreError> {
         let mut call = self.scripts.apply.prepare_invoke();
         call.key(self.keys.unreported(shard, participant))
-            .key(self.keys.retire(shard));
+            .key(self.keys.retire(shard))
+            .key(self.keys.expiring(shard));
         call.arg(participant.as_str())
             .arg(now.as_millis())
             .arg(millis(terms.retention));

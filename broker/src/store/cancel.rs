@@ -1,73 +1,131 @@
-//! Taking back what is still in the outbox.
+//! Withdrawing executions: those that wait end for certain, those that are out are asked to be left.
 //!
-//! Invariant: an execution is cancelled here only while it is `accepted`, which means that it was never sent; its outbox
-//! entry goes in the same call.
+//! Invariant: an execution ends here only while it is `accepted`, which means that it was never sent; its order goes in the
+//! same call. Of one that is out the adapter decides, and its report says which won. It is asked once.
 
 use std::time::Duration;
 
-use domain::{ParticipantId, State, Timestamp};
+use domain::{CommandId, Event, ParticipantId, State, Timestamp};
 
-use super::{Store, StoreError, StoredCommand, outbox::millis};
+use super::{Shard, Store, StoreError, StoredCommand, outbox::millis, transitions};
 
-/// KEYS: command, retire, then the outbox of each execution. ARGV: command id, now, retention in ms, changes channel, then
-/// the participants. Answers for each 1 (taken back) or 0.
+/// KEYS: retire, expiring, scheduled, scheduled-counts, then for each execution: command, outbox, cancels. ARGV: event, now,
+/// retention in ms, changes channel, wake channel, then for each execution: command id, participant.
+/// Answers for each 0 (it had ended, or is not there), 1 (it has ended with this), 2 (it is out, and is not asked or was
+/// asked before) or 3 (it is asked now).
 pub(super) const SCRIPT: &str = r"
-local answers, revision = {}, nil
-for i = 3, #KEYS do
-  local field = 's:' .. ARGV[i + 2]
-  local record = redis.call('HGET', KEYS[1], field)
-  local code, sequence = string.match(record or '', '^(%S+) %S+ %S+ (%S+)$')
-  answers[i - 2] = 0
+local event, now, answers, changed, woken = ARGV[1], ARGV[2], {}, {}, {}
+for n = 1, (#ARGV - 5) / 2 do
+  local key, outbox, cancels = KEYS[2 + n * 3], KEYS[3 + n * 3], KEYS[4 + n * 3]
+  local id, participant = ARGV[4 + n * 2], ARGV[5 + n * 2]
+  local code, sequence = standing(key, participant)
+  answers[n] = 0
   if code == 'A' then
-    revision = revision or redis.call('HINCRBY', KEYS[1], 'revision', 1)
-    redis.call('HSET', KEYS[1], field, next_state['A C'] .. ' ' .. revision .. ' ' .. ARGV[2] .. ' ' .. sequence)
-    redis.call('XDEL', KEYS[i], sequence .. '-1')
-    if redis.call('HINCRBY', KEYS[1], 'open', -1) == 0 then
-      redis.call('ZADD', KEYS[2], ARGV[2] + ARGV[3], ARGV[1])
+    move(key, participant, event, now)
+    if redis.call('HDEL', key, 'o:' .. participant) == 1 then
+      redis.call('HINCRBY', KEYS[4], participant, -1)
+    else
+      redis.call('XDEL', outbox, sequence .. '-1')
     end
-    answers[i - 2] = 1
+    if ended(key, id, KEYS[1], KEYS[2], now + ARGV[3]) then redis.call('ZREM', KEYS[3], id) end
+    changed[#changed + 1] = id
+    answers[n] = 1
+  elseif code and not settled[code] then
+    answers[n] = 2
+    if event == 'C' and redis.call('HSETNX', key, 'c:' .. participant, now) == 1 then
+      local state, changed_at, order = string.match(redis.call('HGET', key, 's:' .. participant), '^(%S+) %S+ (%S+) (%S+)$')
+      local revision = redis.call('HINCRBY', key, 'revision', 1)
+      redis.call('HSET', key, 's:' .. participant, state .. ' ' .. revision .. ' ' .. changed_at .. ' ' .. order)
+      redis.call('ZADD', cancels, now, id)
+      changed[#changed + 1] = id
+      woken[#woken + 1] = participant
+      answers[n] = 3
+    end
   end
 end
-if revision then redis.call('PUBLISH', ARGV[4], ARGV[1]) end
+if #changed > 0 then redis.call('PUBLISH', ARGV[4], table.concat(changed, ' ')) end
+if #woken > 0 then redis.call('PUBLISH', ARGV[5], table.concat(woken, ' ')) end
 return answers
 ";
 
+/// What became of an execution that is withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// It waited, and has ended; nobody was told of it.
+    TakenBack,
+    /// It is out, and its adapter is asked now to leave it.
+    Asked,
+    /// It is out, and its adapter was asked before or is not asked at all.
+    AskedBefore,
+    /// It had ended.
+    Settled,
+}
+
 impl Store {
-    /// Takes back every execution that has not been sent; answers whose.
+    /// Withdraws a command: for each participant what became of it.
     pub async fn cancel(
         &self,
         stored: &StoredCommand,
         now: Timestamp,
         retention: Duration,
-    ) -> Result<Vec<ParticipantId>, StoreError> {
-        let id = stored.command.id;
+    ) -> Result<Vec<(ParticipantId, Withdrawn)>, StoreError> {
         let shard = self.keys.shard_of(&stored.command.configuration);
-        let waiting = stored
+        let sent = stored
             .executions
             .iter()
-            .filter(|execution| execution.state == State::Accepted);
-        let participants = waiting
-            .map(|execution| execution.id.participant.clone())
+            .filter(|execution| execution.state != State::Unsupported);
+        let ids = sent
+            .map(|execution| (stored.command.id, execution.id.participant.clone()))
             .collect::<Vec<_>>();
-        if participants.is_empty() {
-            return Ok(participants);
+        let flags = self
+            .withdraw(shard, &ids, &Event::Cancelled, now, retention)
+            .await?;
+        let flags = ids.into_iter().map(|(_, id)| id).zip(flags);
+        let mut withdrawn = flags.collect::<Vec<_>>();
+        for execution in &stored.executions {
+            if execution.state == State::Unsupported {
+                withdrawn.push((execution.id.participant.clone(), Withdrawn::Settled));
+            }
         }
-        let mut call = self.scripts.cancel.prepare_invoke();
-        call.key(self.keys.command(shard, id))
-            .key(self.keys.retire(shard));
-        call.arg(id.to_string())
+        withdrawn.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(withdrawn)
+    }
+
+    /// Lets `event` happen to those executions of one shard that have not been sent; only for a cancel the others are asked.
+    pub(super) async fn withdraw(
+        &self,
+        shard: Shard,
+        executions: &[(CommandId, ParticipantId)],
+        event: &Event,
+        now: Timestamp,
+        retention: Duration,
+    ) -> Result<Vec<Withdrawn>, StoreError> {
+        if executions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut call = self.scripts.withdraw.prepare_invoke();
+        call.key(self.keys.retire(shard))
+            .key(self.keys.expiring(shard))
+            .key(self.keys.scheduled(shard))
+            .key(self.keys.scheduled_counts(shard));
+        call.arg(transitions::event_code(event))
             .arg(now.as_millis())
             .arg(millis(retention))
-            .arg(self.keys.changes(shard));
-        for participant in &participants {
-            call.key(self.keys.outbox(shard, participant))
-                .arg(participant.as_str());
+            .arg(self.keys.changes(shard))
+            .arg(self.keys.wake(shard));
+        for (command, participant) in executions {
+            call.key(self.keys.command(shard, *command))
+                .key(self.keys.outbox(shard, participant))
+                .key(self.keys.cancels(shard, participant));
+            call.arg(command.to_string()).arg(participant.as_str());
         }
         let flags: Vec<u8> = self.redis.script(&call).await?;
-        let taken_back = participants
-            .into_iter()
-            .zip(flags)
-            .filter(|(_, flag)| *flag == 1);
-        Ok(taken_back.map(|(participant, _)| participant).collect())
+        let withdrawn = |flag: &u8| match flag {
+            1 => Withdrawn::TakenBack,
+            2 => Withdrawn::AskedBefore,
+            3 => Withdrawn::Asked,
+            _ => Withdrawn::Settled,
+        };
+        Ok(flags.iter().map(withdrawn).collect())
     }
 }

@@ -1,12 +1,19 @@
 //! Every key and channel of Redis, once.
 //!
 //! ```text
-//! {s0}:command:<command>              hash    body, revision, open; per participant s: state, x: plan, r: report
-//! {s0}:request:<originator>:<request> string  digest and command id of an earlier submit
+//! {s0}:command:<command>              hash    body, revision, open, expires; per participant s: state, x: plan, r: report,
+//!                                             h: moves, c: when its cancel was asked, b: what absorbed it, o: its order
+//!                                             while it is scheduled
+//! {s0}:request:<originator>:<request> string  digest, command id and configuration of an earlier submit
 //! {s0}:commands:<originator>          zset    command ids in order of acceptance (all scores 0)
 //! {s0}:sequences                      hash    participant → executions counted so far
 //! {s0}:outbox:<participant>           stream  orders that RabbitMQ has not confirmed yet, by sequence
 //! {s0}:unreported:<participant>       zset    command ids that are out, by their deadline
+//! {s0}:cancels:<participant>          zset    commands whose execution is to be left, until RabbitMQ has confirmed that
+//! {s0}:scheduled                      zset    commands that wait for their time, by it
+//! {s0}:scheduled-counts               hash    participant → executions that wait for their time
+//! {s0}:expiring                       zset    commands with executions that have not settled, by the time they expire
+//! {s0}:progress                       hash    r:<participant> → highest sequence read, h:<participant> → last heard
 //! {s0}:owner:<participant>            string  the replica that dispatches, and its fencing token
 //! {s0}:fences                         hash    participant → last fencing token
 //! {s0}:retire                         zset    settled command ids, by the time at which they are deleted
@@ -55,6 +62,11 @@ impl Keys {
     /// All shards.
     pub fn shards(&self) -> impl Iterator<Item = Shard> + use<> {
         (0..self.shards).map(Shard)
+    }
+
+    /// The shard with this number; `None` where there are fewer.
+    pub fn shard(&self, number: u16) -> Option<Shard> {
+        (number < self.shards).then_some(Shard(number))
     }
 
     /// The shard of a configuration: all its commands, and so their order, live there.
@@ -106,6 +118,26 @@ impl Keys {
 
     pub(super) fn unreported(&self, shard: Shard, participant: &ParticipantId) -> String {
         self.named(shard, &format!("unreported:{participant}"))
+    }
+
+    pub(super) fn cancels(&self, shard: Shard, participant: &ParticipantId) -> String {
+        self.named(shard, &format!("cancels:{participant}"))
+    }
+
+    pub(super) fn scheduled(&self, shard: Shard) -> String {
+        self.named(shard, "scheduled")
+    }
+
+    pub(super) fn scheduled_counts(&self, shard: Shard) -> String {
+        self.named(shard, "scheduled-counts")
+    }
+
+    pub(super) fn expiring(&self, shard: Shard) -> String {
+        self.named(shard, "expiring")
+    }
+
+    pub(super) fn progress(&self, shard: Shard) -> String {
+        self.named(shard, "progress")
     }
 
     pub(super) fn owner(&self, shard: Shard, participant: &ParticipantId) -> String {

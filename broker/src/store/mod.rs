@@ -5,30 +5,41 @@
 //! Not here: what a command means, who may see it, when something is sent.
 
 mod accept;
+mod ahead;
 mod apply;
 mod cancel;
 mod connection;
+mod due;
 mod keys;
 mod listen;
+mod mark;
 mod outbox;
+mod progress;
 mod read;
 mod records;
 mod registry;
 mod replicas;
+mod request;
 mod retire;
 mod transitions;
 
 use std::sync::Arc;
 
 pub use accept::Accepted;
+pub use ahead::{AbsorbedEntry, Plans, Waiting};
 pub use apply::{Applied, Outcome, Terms};
+pub use cancel::Withdrawn;
 pub use connection::StoreError;
+pub use due::{Expired, Released};
 pub use keys::{Keys, Shard, stable_hash};
 pub use listen::Heard;
-pub use outbox::{Batch, BatchLimits, Entry, Lane, Lease, Mark, OutboxState, accepted_at};
+pub use mark::{Mark, Marking, Marks};
+pub use outbox::{Batch, BatchLimits, Entry, Gone, Lane, Lease, OutboxState, accepted_at};
+pub use progress::Progress;
 pub use read::{CommandPage, StoredCommand};
 pub use records::{Record, RecordKind};
 pub use registry::{Change, Changes, Put};
+pub use request::Requested;
 
 use connection::Redis;
 use service::configuration::SecretUrl;
@@ -48,8 +59,13 @@ struct Scripts {
     release: redis::Script,
     mark: redis::Script,
     next: redis::Script,
+    look: redis::Script,
+    absorb: redis::Script,
     apply: redis::Script,
-    cancel: redis::Script,
+    withdraw: redis::Script,
+    release_due: redis::Script,
+    note_progress: redis::Script,
+    show_progress: redis::Script,
     put: redis::Script,
     beat: redis::Script,
 }
@@ -61,10 +77,15 @@ impl Store {
             accept: redis::Script::new(accept::SCRIPT),
             own: redis::Script::new(outbox::OWN),
             release: redis::Script::new(outbox::RELEASE),
-            mark: connection::with_transitions(outbox::MARK),
+            mark: connection::with_transitions(mark::SCRIPT),
             next: redis::Script::new(outbox::NEXT),
+            look: redis::Script::new(ahead::LOOK),
+            absorb: connection::with_transitions(ahead::ABSORB),
             apply: connection::with_transitions(apply::SCRIPT),
-            cancel: connection::with_transitions(cancel::SCRIPT),
+            withdraw: connection::with_transitions(cancel::SCRIPT),
+            release_due: redis::Script::new(due::RELEASE),
+            note_progress: redis::Script::new(progress::NOTE),
+            show_progress: redis::Script::new(progress::SHOW),
             put: redis::Script::new(registry::PUT),
             beat: redis::Script::new(replicas::BEAT),
         };

@@ -1,8 +1,8 @@
 //! The outbox of one participant in one shard: who may empty it, what is next, what has gone.
 //!
-//! Invariant: only the holder of the lease changes an execution to `dispatched`, and it does so before it sends: an
-//! execution that is still `accepted` has never been sent, so a cancel of it is certain. An entry stays until RabbitMQ
-//! has confirmed it.
+//! Invariant: an entry stays until RabbitMQ has confirmed it. What is asked to be left lies beside the stream and not in
+//! it: it overtakes the executions that the window holds back, and sequences have no gaps.
+//! Not here: how entries become `dispatched` (`mark`).
 
 use std::time::Duration;
 
@@ -31,14 +31,25 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0
 ";
 
-/// KEYS: outbox, unreported. ARGV: most entries, most bytes, window, then the sequences that are gone.
-/// Answers whether the window holds entries back, then sequence, command and order of each entry. An entry that was marked
-/// before counts as out already, so it needs no room.
+/// KEYS: outbox, unreported, cancels. ARGV: most entries, most bytes, window, how many of the following are sequences, then
+/// the sequences and the cancelled commands that are gone.
+/// Answers whether the window holds entries back, how many cancels there are, these, and then sequence, command and order
+/// of each entry. An entry that was marked before counts as out already, so it needs no room.
 pub(super) const NEXT: &str = r"
-for i = 4, #ARGV do redis.call('XDEL', KEYS[1], ARGV[i] .. '-1') end
-local room = tonumber(ARGV[3]) - redis.call('ZCARD', KEYS[2])
+local sequences = tonumber(ARGV[4])
+for i = 5, #ARGV do
+  if i - 4 <= sequences then
+    redis.call('XDEL', KEYS[1], ARGV[i] .. '-1')
+  else
+    redis.call('ZREM', KEYS[3], ARGV[i])
+  end
+end
 local most, bytes, from, count = tonumber(ARGV[1]), 0, '-', 0
-local answer = {'0'}
+local answer = {'0', '0'}
+if most == 0 then return answer end
+for _, id in ipairs(redis.call('ZRANGE', KEYS[3], 0, most - 1)) do answer[#answer + 1] = id end
+answer[2] = tostring(#answer - 2)
+local room = tonumber(ARGV[3]) - redis.call('ZCARD', KEYS[2])
 while count < most do
   local page = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', math.min(50, most - count))
   if #page == 0 then return answer end
@@ -62,32 +73,6 @@ end
 return answer
 ";
 
-/// KEYS: owner, unreported, then a command for each entry. ARGV: lease, participant, now, deadline, changes channel, then
-/// the command ids. Answers -1 when the lease is another's, else for each entry 0 (it is not to be sent), 1 (send it) or
-/// 2 (send it, but it may have been sent before).
-pub(super) const MARK: &str = r"
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {-1} end
-local field, flags, changed = 's:' .. ARGV[2], {}, {}
-for i = 3, #KEYS do
-  local id = ARGV[i + 3]
-  local code, sequence = nil, nil
-  local record = redis.call('HGET', KEYS[i], field)
-  if record then code, sequence = string.match(record, '^(%S+) %S+ %S+ (%S+)$') end
-  local after = code and next_state[code .. ' S']
-  if after then
-    local revision = redis.call('HINCRBY', KEYS[i], 'revision', 1)
-    redis.call('HSET', KEYS[i], field, after .. ' ' .. revision .. ' ' .. ARGV[3] .. ' ' .. sequence)
-    changed[#changed + 1] = id
-  end
-  -- The deadline counts from the first attempt: silence ends even while RabbitMQ is away. What is `unanswered` by then is
-  -- sent all the same, and a late report replaces silence.
-  if after or code == 'S' then redis.call('ZADD', KEYS[2], 'NX', ARGV[4], id) end
-  flags[i - 2] = after and 1 or ((code == 'S' or code == 'N') and 2 or 0)
-end
-if #changed > 0 then redis.call('PUBLISH', ARGV[5], table.concat(changed, ' ')) end
-return flags
-";
-
 /// What one replica owns at a time: the outbox of one participant in one shard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane {
@@ -99,7 +84,7 @@ pub struct Lane {
 
 /// The right to empty a lane: its holder's name and a fencing token that only grows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease(String);
+pub struct Lease(pub(super) String);
 
 /// One order that waits.
 #[derive(Debug)]
@@ -128,19 +113,26 @@ pub struct BatchLimits {
 pub struct Batch {
     /// Oldest first.
     pub entries: Vec<Entry>,
+    /// Commands whose execution was sent and is to be left; as many as a batch may have entries.
+    pub cancels: Vec<CommandId>,
     /// Whether more would be there if less were out.
     pub held_back: bool,
 }
 
-/// What to do with an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// Send it.
-    Send,
-    /// Send it, and say that it may have been sent before.
-    SendAgain,
-    /// It has ended meanwhile.
-    Drop,
+/// What need not be sent any more: it was confirmed, or has ended.
+#[derive(Debug, Default)]
+pub struct Gone {
+    /// The sequences of entries.
+    pub sequences: Vec<u64>,
+    /// The commands of [`Batch::cancels`].
+    pub cancels: Vec<CommandId>,
+}
+
+impl Gone {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.sequences.is_empty() && self.cancels.is_empty()
+    }
 }
 
 /// How full a lane is.
@@ -179,62 +171,36 @@ impl Store {
         self.redis.script(&call).await
     }
 
-    /// Removes what was sent or dropped, and reads what may be sent next, oldest first.
+    /// Removes what is gone, and reads what may be sent next, oldest first.
     pub async fn next_entries(
         &self,
         lane: &Lane,
-        gone: &[u64],
+        gone: &Gone,
         limits: BatchLimits,
     ) -> Result<Batch, StoreError> {
         let mut call = self.scripts.next.prepare_invoke();
-        call.key(self.keys.outbox(lane.shard, &lane.participant));
-        call.key(self.keys.unreported(lane.shard, &lane.participant));
+        call.key(self.keys.outbox(lane.shard, &lane.participant))
+            .key(self.keys.unreported(lane.shard, &lane.participant))
+            .key(self.keys.cancels(lane.shard, &lane.participant));
         call.arg(limits.entries)
             .arg(limits.bytes)
             .arg(limits.window)
-            .arg(gone);
-        let answer: Vec<String> = self.redis.script(&call).await?;
-        let (held_back, entries) = answer
-            .split_first()
-            .ok_or_else(|| StoreError::lacking("the answer of an outbox"))?;
-        let entries = entries
-            .chunks_exact(3)
-            .map(|entry| read_entry(&entry[0], &entry[1], &entry[2]));
-        Ok(Batch {
-            entries: entries.collect::<Result<_, _>>()?,
-            held_back: held_back == "1",
-        })
+            .arg(gone.sequences.len())
+            .arg(&gone.sequences);
+        for command in &gone.cancels {
+            call.arg(command.to_string());
+        }
+        read_batch(&self.redis.script::<Vec<String>>(&call).await?)
     }
 
-    /// Marks entries as dispatched, before they are sent. For each the answer says what to do; `None` when the lease is
-    /// another's.
-    pub async fn mark_dispatched(
-        &self,
-        lane: &Lane,
-        lease: &Lease,
-        entries: &[Entry],
-        now: Timestamp,
-        deadline: Timestamp,
-    ) -> Result<Option<Vec<Mark>>, StoreError> {
-        let mut call = self.scripts.mark.prepare_invoke();
-        call.key(self.keys.owner(lane.shard, &lane.participant));
-        call.key(self.keys.unreported(lane.shard, &lane.participant));
-        call.arg(&lease.0)
-            .arg(lane.participant.as_str())
-            .arg(now.as_millis())
-            .arg(deadline.as_millis());
-        call.arg(self.keys.changes(lane.shard));
-        for entry in entries {
-            call.key(self.keys.command(lane.shard, entry.command))
-                .arg(entry.command.to_string());
-        }
-        let flags: Vec<i64> = self.redis.script(&call).await?;
-        let mark = |flag: &i64| match flag {
-            1 => Mark::Send,
-            2 => Mark::SendAgain,
-            _ => Mark::Drop,
+    /// Removes what is gone, and reads nothing.
+    pub async fn forget_entries(&self, lane: &Lane, gone: &Gone) -> Result<(), StoreError> {
+        let nothing = BatchLimits {
+            entries: 0,
+            bytes: 0,
+            window: 0,
         };
-        Ok((flags != [-1]).then(|| flags.iter().map(mark).collect()))
+        self.next_entries(lane, gone, nothing).await.map(|_| ())
     }
 
     /// How full a lane is.
@@ -270,7 +236,25 @@ pub fn accepted_at(id: CommandId) -> Timestamp {
     )
 }
 
-fn read_entry(sequence: &str, command: &str, order: &str) -> Result<Entry, StoreError> {
+fn read_batch(answer: &[String]) -> Result<Batch, StoreError> {
+    let lacking = || StoreError::lacking("the answer of an outbox");
+    let [held_back, cancels, rest @ ..] = answer else {
+        return Err(lacking());
+    };
+    let count = cancels.parse().map_err(|_| lacking())?;
+    let (cancels, entries) = rest.split_at_checked(count).ok_or_else(lacking)?;
+    let cancels = cancels.iter().map(|id| id.parse().map_err(|_| lacking()));
+    let entries = entries
+        .chunks_exact(3)
+        .map(|entry| read_entry(&entry[0], &entry[1], &entry[2]));
+    Ok(Batch {
+        entries: entries.collect::<Result<_, _>>()?,
+        cancels: cancels.collect::<Result<_, _>>()?,
+        held_back: held_back == "1",
+    })
+}
+
+pub(super) fn read_entry(sequence: &str, command: &str, order: &str) -> Result<Entry, StoreError> {
     let lacking = || StoreError::lacking("an outbox entry");
     let sequence = sequence.parse().map_err(|_| lacking())?;
     let command = command.parse().map_err(|_| lacking())?;

@@ -2,9 +2,20 @@
 
 use std::collections::HashMap;
 
-use domain::{Command, CommandId, Execution, ExecutionId, ParticipantId, Standing, Timestamp};
+use domain::{
+    Command, CommandId, Execution, ExecutionId, ParticipantId, Standing, State, Timestamp,
+    execution::Change,
+};
 
-use super::{Shard, Store, StoreError, accept::PlanRecord, apply::ReportRecord, transitions};
+use super::{
+    Shard, Store, StoreError,
+    accept::{PlanRecord, is_scheduled},
+    apply::ReportRecord,
+    transitions,
+};
+
+/// A command's revision when it is accepted, as the script writes it.
+const FIRST_REVISION: u64 = 1;
 
 /// A command as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +29,31 @@ pub struct StoredCommand {
 }
 
 impl StoredCommand {
+    /// The command as it was when it was accepted, the same at any time and from any replica.
+    #[must_use]
+    pub fn as_accepted(mut self) -> Self {
+        let scheduled = is_scheduled(&self.command);
+        self.revision = FIRST_REVISION;
+        for execution in &mut self.executions {
+            if execution.state != State::Unsupported {
+                execution.state = State::Accepted;
+            }
+            if scheduled {
+                execution.sequence = 0;
+            }
+            execution.history.truncate(1);
+            execution.results.clear();
+            execution.changed_at = self.command.accepted_at;
+            execution.revision = FIRST_REVISION;
+            (
+                execution.deadline,
+                execution.cancel_asked_at,
+                execution.absorbed_by,
+            ) = (None, None, None);
+        }
+        self
+    }
+
     /// All executions in one answer.
     pub fn standing(&self) -> Standing {
         Standing::fold(self.executions.iter().map(|execution| &execution.state))
@@ -43,7 +79,9 @@ impl Store {
             .redis
             .command(&redis::Cmd::hgetall(self.keys.command(shard, id)))
             .await?;
-        read_command(id, &fields)
+        let mut read = read_command(id, &fields)?;
+        self.add_deadlines(read.as_mut_slice()).await?;
+        Ok(read)
     }
 
     /// The commands of an originator that are older than `before`, newest first, of all shards together.
@@ -66,7 +104,33 @@ impl Store {
             // A command may have passed its retention between the two reads.
             commands.extend(read_command(*fields.1, &fields.0)?);
         }
+        self.add_deadlines(&mut commands).await?;
         Ok(CommandPage { commands, next })
+    }
+
+    /// Reads until when those that are out may be silent. What has not been sent or has settled costs nothing.
+    async fn add_deadlines(&self, commands: &mut [StoredCommand]) -> Result<(), StoreError> {
+        let (mut out, mut pipeline) = (Vec::new(), redis::pipe());
+        for execution in commands
+            .iter_mut()
+            .flat_map(|stored| &mut stored.executions)
+        {
+            if matches!(execution.state, State::Dispatched | State::Running)
+                && let Some(shard) = self.keys.shard_of_command(execution.id.command)
+            {
+                let key = self.keys.unreported(shard, &execution.id.participant);
+                pipeline.zscore(key, execution.id.command.to_string());
+                out.push(execution);
+            }
+        }
+        if out.is_empty() {
+            return Ok(());
+        }
+        let scores: Vec<Option<f64>> = self.redis.pipeline(&pipeline).await?;
+        for (execution, score) in out.into_iter().zip(scores) {
+            execution.deadline = score.map(moment);
+        }
+        Ok(())
     }
 
     async fn ids_before(
@@ -114,6 +178,16 @@ impl Store {
     }
 }
 
+/// A score of a sorted set that we wrote as a moment.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a moment is not negative, and the cast saturates"
+)]
+pub(super) fn moment(score: f64) -> Timestamp {
+    Timestamp::from_millis(score as u64)
+}
+
 fn read_command(
     id: CommandId,
     fields: &HashMap<String, String>,
@@ -121,7 +195,7 @@ fn read_command(
     let Some(body) = fields.get("body") else {
         return Ok(None);
     };
-    let command = serde_json::from_str(body)
+    let command: Command = serde_json::from_str(body)
         .map_err(|error| StoreError::unreadable(format!("command {id}"), error))?;
     let lacking = |what: &str| StoreError::lacking(format!("{what} of command {id}"));
     let revision = fields
@@ -133,7 +207,7 @@ fn read_command(
         if let Some(participant) = field.strip_prefix("s:") {
             let participant: ParticipantId =
                 participant.parse().map_err(|_| lacking("a participant"))?;
-            executions.push(read_execution(id, &participant, record, fields)?);
+            executions.push(read_execution(&command, participant, record, fields)?);
         }
     }
     executions.sort_unstable_by(|one, other| one.id.participant.cmp(&other.id.participant));
@@ -145,43 +219,54 @@ fn read_command(
 }
 
 fn read_execution(
-    command: CommandId,
-    participant: &ParticipantId,
+    command: &Command,
+    participant: ParticipantId,
     record: &str,
     fields: &HashMap<String, String>,
 ) -> Result<Execution, StoreError> {
-    let unreadable =
-        |error| StoreError::unreadable(format!("execution {command}_{participant}"), error);
-    let lacking = || StoreError::lacking(format!("the state of execution {command}_{participant}"));
-    let plan = fields
-        .get(&format!("x:{participant}"))
-        .ok_or_else(lacking)?;
-    let plan: PlanRecord = serde_json::from_str(plan).map_err(unreadable)?;
-    let report = fields
-        .get(&format!("r:{participant}"))
+    let id = ExecutionId {
+        command: command.id,
+        participant,
+    };
+    let field = |kind: char| fields.get(&format!("{kind}:{}", id.participant));
+    let unreadable = |error| StoreError::unreadable(format!("execution {id}"), error);
+    let lacking = || StoreError::lacking(format!("the state of execution {id}"));
+    let plan: PlanRecord =
+        serde_json::from_str(field('x').ok_or_else(lacking)?).map_err(unreadable)?;
+    let report = field('r')
         .map(|text| serde_json::from_str(text))
         .transpose();
     let report: ReportRecord = report.map_err(unreadable)?.unwrap_or_default();
     let mut words = record.split(' ');
     let code = words.next().ok_or_else(lacking)?;
     let mut number = || {
-        words
-            .next()
-            .and_then(|word| word.parse::<u64>().ok())
-            .ok_or_else(lacking)
+        let number = words.next().and_then(|word| word.parse::<u64>().ok());
+        number.ok_or_else(lacking)
     };
     let (revision, changed_at, sequence) = (number()?, number()?, number()?);
+    let state = transitions::state(code, report.fault).ok_or_else(lacking)?;
+    let began = match &state {
+        State::Unsupported => &state,
+        _ => &State::Accepted,
+    };
+    let began = Change {
+        state: began.as_str().to_owned(),
+        at: command.accepted_at,
+    };
+    let asked = field('c').map(|text| text.parse().map(Timestamp::from_millis));
+    let absorbed_by = field('b').map(|text| text.parse());
     Ok(Execution {
-        id: ExecutionId {
-            command,
-            participant: participant.clone(),
-        },
         sequence,
-        state: transitions::state(code, report.fault).ok_or_else(lacking)?,
         fidelity: plan.fidelity,
         servers: plan.servers,
         results: report.results,
         changed_at: Timestamp::from_millis(changed_at),
         revision,
+        history: transitions::history(began, field('h').map(String::as_str)).ok_or_else(lacking)?,
+        deadline: None,
+        cancel_asked_at: asked.transpose().map_err(|_| lacking())?,
+        absorbed_by: absorbed_by.transpose().map_err(|_| lacking())?,
+        state,
+        id,
     })
 }

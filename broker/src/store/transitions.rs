@@ -1,12 +1,44 @@
 //! The domain's state machine as a table that a Redis script can look into.
 //!
 //! Invariant: the table is made from [`domain::State::next`] and nothing else, so there is one state machine; the
-//! script only looks up. A state is one or two letters: `A`, `S`, `R`, `D0` to `D3` (by evidence), `F`, ….
+//! script only looks up. A state is one or two letters: `A`, `S`, `R`, `D0` to `D3` (by evidence), `F`, …. Every script
+//! moves an execution by `move`, so every move is in its history, and ends it by `ended`.
 
 use domain::{
-    Event, Evidence, Fault, State,
+    Event, Evidence, Fault, State, Timestamp,
+    execution::Change,
     fault::{Again, FaultCode},
+    limits,
 };
+
+/// What all scripts use that move executions. An execution's record is `state revision changed_at sequence`; its history
+/// has each move as `state:moment`, without the beginning, which is the command's acceptance.
+const HELPERS: &str = r"
+-- The state and the sequence of an execution, nothing where there is none.
+local function standing(key, participant)
+  return string.match(redis.call('HGET', key, 's:' .. participant) or '', '^(%S+) %S+ %S+ (%S+)$')
+end
+-- Lets an event happen to an execution; answers its new state, nothing where it stays.
+local function move(key, participant, event, now)
+  local code, sequence = standing(key, participant)
+  local after = code and next_state[code .. ' ' .. event]
+  if not after then return nil end
+  local revision = redis.call('HINCRBY', key, 'revision', 1)
+  local history = redis.call('HGET', key, 'h:' .. participant)
+  history = (history and history .. ' ' or '') .. after .. ':' .. now
+  local _, moves = string.gsub(history, '%S+', '')
+  if moves > most_moves then history = string.match(history, ' (.*)$') end
+  redis.call('HSET', key, 's:' .. participant, after .. ' ' .. revision .. ' ' .. now .. ' ' .. sequence, 'h:' .. participant, history)
+  return after
+end
+-- One execution of the command has settled; with the last of them the command is noted for deletion.
+local function ended(key, id, retire, expiring, deleted_at)
+  if redis.call('HINCRBY', key, 'open', -1) > 0 then return false end
+  redis.call('ZADD', retire, deleted_at, id)
+  redis.call('ZREM', expiring, id)
+  return true
+end
+";
 
 /// A state as the store writes it; what a fault says stands in the report beside it.
 pub(super) fn code(state: &State) -> &'static str {
@@ -52,7 +84,21 @@ pub(super) fn event_code(event: &Event) -> &'static str {
     code(&State::Accepted.next(event.clone()))
 }
 
-/// The Lua tables `next_state[state .. ' ' .. event]` (only where the state moves) and `settled[state]`.
+/// A history as it is kept, with its beginning: `began` is the state at acceptance.
+pub(super) fn history(began: Change, moves: Option<&str>) -> Option<Vec<Change>> {
+    let mut history = vec![began];
+    for word in moves.unwrap_or_default().split_ascii_whitespace() {
+        let (code, moment) = word.split_once(':')?;
+        history.push(Change {
+            state: state(code, None)?.as_str().to_owned(),
+            at: Timestamp::from_millis(moment.parse().ok()?),
+        });
+    }
+    Some(history)
+}
+
+/// The Lua tables `next_state[state .. ' ' .. event]` (only where the state moves) and `settled[state]`, and the functions
+/// that every script moves executions by.
 pub(super) fn lua() -> String {
     let states = states();
     let mut moves = Vec::new();
@@ -74,8 +120,9 @@ pub(super) fn lua() -> String {
         .map(|state| format!("{}=1", code(state)));
     let settled = settled.collect::<Vec<_>>().join(",");
     format!(
-        "local next_state={{{}}}\nlocal settled={{{settled}}}\n",
-        moves.join(",")
+        "local next_state={{{}}}\nlocal settled={{{settled}}}\nlocal most_moves={}{HELPERS}",
+        moves.join(","),
+        limits::HISTORY_ENTRIES - 1
     )
 }
 
@@ -123,6 +170,27 @@ mod tests {
         for before in states() {
             assert_eq!(state(code(&before), Some(no_words())), Some(before));
         }
+    }
+
+    /// The beginning is not written down: it is the command's acceptance.
+    #[test]
+    fn a_history_begins_with_its_acceptance() {
+        let at = Timestamp::from_millis;
+        let began = Change {
+            state: "accepted".to_owned(),
+            at: at(1),
+        };
+        let read = history(began.clone(), Some("S:2 D0:3 D2:4")).unwrap();
+        let words = read
+            .iter()
+            .map(|change| (change.state.as_str(), change.at.as_millis()))
+            .collect::<Vec<_>>();
+        assert_eq!(
+            words,
+            [("accepted", 1), ("dispatched", 2), ("done", 3), ("done", 4)]
+        );
+        assert_eq!(history(began.clone(), None), Some(vec![began.clone()]));
+        assert_eq!(history(began, Some("S")), None);
     }
 
     /// The table says what the state machine says: a few rows by hand, and none for what stays.

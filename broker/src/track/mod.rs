@@ -3,6 +3,8 @@
 //! Invariant: any replica may take any report; the state machine in the store decides, so it does not matter which
 //! replica, in which order, or how often.
 
+mod due;
+mod heard;
 mod hearing;
 mod reports;
 mod sweep;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use amqp::{
     Consumer, Delivery, Topology,
-    envelope::{ExecutionReport, Report},
+    envelope::{ExecutionReport, Progress, Report},
 };
 use domain::{Event, Evidence, Fault, Outcome as ServerOutcome, ParticipantId, limits};
 use metrics::counter;
@@ -20,9 +20,10 @@ use thiserror::Error;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use super::Tracker;
+use super::{Tracker, heard::Heard};
 use crate::{
     metrics as names,
+    pipeline::now,
     store::{Applied, Outcome, Shard},
 };
 
@@ -42,6 +43,7 @@ pub struct Reports {
 struct Readable {
     participant: ParticipantId,
     batches: BTreeMap<Shard, Vec<Outcome>>,
+    progress: Vec<Progress>,
     /// Executions that no broker of this store named.
     unknown: usize,
 }
@@ -72,22 +74,27 @@ impl Refusal {
 impl Reports {
     /// Takes reports until asked to stop; what is being written then is finished.
     pub async fn run(self, mut consumer: Consumer, stop: CancellationToken) {
-        let tasks = TaskTracker::new();
+        let (tasks, heard) = (TaskTracker::new(), Heard::default());
+        tasks.spawn(heard.clone().run(self.tracker.store.clone(), stop.clone()));
         // As many at a time as the prefetch lets through.
         while let Some(delivery) = consumer.next().await {
-            tasks.spawn(self.clone().take(delivery, stop.clone()));
+            tasks.spawn(self.clone().take(delivery, heard.clone(), stop.clone()));
         }
         tasks.close();
         tasks.wait().await;
         consumer.close().await;
     }
 
-    async fn take(self, delivery: Delivery, stop: CancellationToken) {
+    async fn take(self, delivery: Delivery, heard: Heard, stop: CancellationToken) {
         if delivery.redelivered {
             counter!(names::REDELIVERIES_TOTAL).increment(1);
         }
         let settled = match self.read(&delivery) {
-            Ok(readable) => self.write(delivery, readable, &stop).await,
+            Ok(readable) => {
+                let store = &self.tracker.store;
+                heard.note(store, &readable.participant, &readable.progress, now());
+                self.write(delivery, readable, &stop).await
+            }
             Err(refusal) => self.refuse(delivery, &refusal).await,
         };
         if let Err(error) = settled {
@@ -109,6 +116,7 @@ impl Reports {
         let mut readable = Readable {
             participant,
             batches: BTreeMap::new(),
+            progress: report.progress,
             unknown: 0,
         };
         for entry in report.executions {

@@ -1,4 +1,4 @@
-//! Ending silence, and deleting what has had its time.
+//! Ending silence, and deleting what has had its time; and what waits for a moment of its own (`due`).
 //!
 //! Invariant: every replica may sweep at any time: an execution is declared `unanswered` by the same state machine that
 //! takes reports, so a report that came first wins, and one that comes late replaces the silence.
@@ -12,7 +12,7 @@ use service::exit::Chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Tracker;
+use super::{Tracker, due};
 use crate::{
     directory::Directory,
     metrics as names,
@@ -38,6 +38,13 @@ pub struct Sweeper {
 impl Sweeper {
     /// Sweeps until asked to stop.
     pub async fn run(self, stop: CancellationToken) {
+        tokio::join!(
+            self.sweep_regularly(&stop),
+            due::watch_the_clock(&self.tracker, &stop)
+        );
+    }
+
+    async fn sweep_regularly(&self, stop: &CancellationToken) {
         loop {
             // Replicas that were started together do not sweep together.
             let pause = self.every.mul_f64(rand::rng().random_range(0.5..1.5));

@@ -136,8 +136,12 @@ impl Selection {
     pub(crate) fn is_wide(&self) -> bool {
         let is_whole_host =
             |prefix: &String| !without_scheme(prefix).trim_end_matches('/').contains('/');
-        let has_wide_prefix = self.prefix.iter().any(is_whole_host);
-        self.everything || !self.host.is_empty() || !self.wildcard.is_empty() || has_wide_prefix
+        let patterns = self.regex.chunks_exact(2).map(|pair| pair[1].as_str());
+        self.everything
+            || !self.host.is_empty()
+            || !self.wildcard.is_empty()
+            || self.prefix.iter().any(is_whole_host)
+            || patterns.into_iter().any(is_unbound)
     }
 }
 
@@ -163,6 +167,38 @@ impl Selected {
         }
         Ok(())
     }
+}
+
+/// Whether a regular expression may match anything of its host: all but those that plainly begin with a path.
+fn is_unbound(pattern: &str) -> bool {
+    let Some(rest) = pattern.strip_prefix("^/").or(pattern.strip_prefix(r"^\/")) else {
+        return true;
+    };
+    let mut rest = rest.chars();
+    let is_literal = |next: char| next.is_alphanumeric() || matches!(next, '_' | '-' | '~' | '%');
+    let begins = rest.next().is_some_and(is_literal);
+    // A letter that may be missing binds nothing, and neither does one of several ways.
+    let may_be_missing = matches!(rest.next(), Some('?' | '*' | '{'));
+    !begins || may_be_missing || has_other_way(pattern)
+}
+
+/// Whether there is a `|` outside of groups and classes.
+fn has_other_way(pattern: &str) -> bool {
+    let (mut depth, mut in_class) = (0_u32, false);
+    let mut chars = pattern.chars();
+    while let Some(next) = chars.next() {
+        match next {
+            '\\' => drop(chars.next()),
+            '[' => in_class = true,
+            ']' => in_class = false,
+            _ if in_class => {}
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '|' if depth == 0 => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 fn selector(kind: Kind) -> Selector {
@@ -318,6 +354,31 @@ mod tests {
         assert!(!is_wide("--prefix a.example/images"));
         assert!(is_wide("--wildcard a.example/*"));
         assert!(!is_wide("https://a.example/ --tag red"));
+    }
+
+    /// An expression that matches everything of its host is confirmed like the host.
+    #[test]
+    fn a_regex_that_is_not_bound_to_a_path_is_as_wide_as_its_host() {
+        for wide in [
+            ".*",
+            "",
+            "^",
+            "/",
+            "^/",
+            "^/.*",
+            r"\.jpg$",
+            "^/a?",
+            "^/a[(]|.*",
+            "^/a|.*",
+            "^/(a|b)?",
+            "^.*$",
+            "(?s)^/a",
+        ] {
+            assert!(is_unbound(wide), "{wide}");
+        }
+        for bound in ["^/p/[0-9]+$", r"^\/images/", "^/a/(x|y)", r"^/a\|b"] {
+            assert!(!is_unbound(bound), "{bound}");
+        }
     }
 
     /// A list of URLs may have comments and empty lines.

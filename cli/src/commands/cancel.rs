@@ -1,10 +1,18 @@
 //! `fedctl cancel`.
+//!
+//! Invariant: what is certain and what was only asked for are never mixed up, neither in words nor in the exit code.
 
 use clap::Args;
 use proto::v1::CancelCommandRequest;
 
-use super::Context;
-use crate::{exit::Exit, failure::Failure, table, view::CancelView};
+use super::{Context, wait};
+use crate::{
+    arguments::waiting::Limit,
+    exit::Exit,
+    failure::{Failure, resume},
+    table,
+    view::{CancelView, CommandView, ExecutionView},
+};
 
 /// Takes a command back.
 #[derive(Debug, Args)]
@@ -12,10 +20,15 @@ pub(crate) struct Cancel {
     /// The command's id
     #[arg(value_name = "COMMAND")]
     command_id: String,
+    /// Wait for the participants that had been told already and were asked to leave it, and show which won
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 impl Cancel {
-    /// Takes back what has not been sent, and says what has.
+    /// Takes back what has not been sent, asks where it has, and says which is which.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let request = CancelCommandRequest {
             command_id: self.command_id,
@@ -23,19 +36,58 @@ impl Cancel {
         let answer = context
             .broker
             .commands(async |mut client| client.cancel_command(request.clone()).await);
-        let view = CancelView::from(answer.await?);
-        context.output.show(&view, table::cancelled)?;
-        Ok(exit(&view))
+        let answer = answer.await?;
+        let command = answer.command.clone().unwrap_or_default();
+        let view = CancelView::from(answer);
+        if !is_open(&view.command) {
+            context.output.show(&view, table::cancelled)?;
+            return Ok(exit(&view.command));
+        }
+        if !self.watch {
+            context.output.show(&view, table::cancelled)?;
+            for line in resume(&view.command.command_id) {
+                context.output.note(&line);
+            }
+            return Ok(Exit::StillRunning);
+        }
+        show_first(context, &view)?;
+        let timeout = self.limit.timeout;
+        let watch = wait::Watch {
+            shown: true,
+            timeout,
+            resume_token: String::new(),
+        };
+        let waited = wait::until_left(context, command, watch).await?;
+        if !context.output.json {
+            let text = table::raced(&view.sent_participant_ids, &waited.command);
+            context.output.text(&text)?;
+        }
+        let ended = exit(&waited.command);
+        Ok(waited.leave(context, timeout).unwrap_or(ended))
     }
 }
 
-/// Done when it was taken back everywhere, partly when somewhere, failed when it was too late for all.
-fn exit(view: &CancelView) -> Exit {
-    let taken_back = !view.cancelled_participant_ids.is_empty();
-    match (taken_back, view.sent_participant_ids.is_empty()) {
-        (true, true) => Exit::Done,
-        (true, false) => Exit::Partly,
-        (false, _) if view.command.standing.overall == "cancelled" => Exit::Done,
-        (false, _) => Exit::Failed,
+/// Scripts read one document on each line.
+fn show_first(context: &Context, view: &CancelView) -> Result<(), Failure> {
+    if context.output.json {
+        return context.output.document_line(view);
+    }
+    context.output.text(&(table::cancelled(view) + "\n"))
+}
+
+fn is_open(command: &CommandView) -> bool {
+    let mut executions = command.executions.iter();
+    executions.any(ExecutionView::is_under_way)
+}
+
+/// Done when it began nowhere, partly when somewhere, failed when it was too late for all.
+fn exit(command: &CommandView) -> Exit {
+    let executions = command.executions.iter();
+    let undone = executions.filter(|execution| execution.is_undone()).count();
+    match undone {
+        _ if is_open(command) => Exit::StillRunning,
+        undone if undone == command.executions.len() => Exit::Done,
+        0 => Exit::Failed,
+        _ => Exit::Partly,
     }
 }

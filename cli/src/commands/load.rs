@@ -6,7 +6,12 @@ use super::{
     Context, plan,
     submit::{self, Attempt},
 };
-use crate::{arguments::waiting::Waiting, draft::LoadRequest, exit::Exit, failure::Failure};
+use crate::{
+    arguments::waiting::Waiting,
+    draft::{Asked as _, LoadRequest},
+    exit::Exit,
+    failure::Failure,
+};
 
 /// Fetches content into the caches.
 #[derive(Debug, Args)]

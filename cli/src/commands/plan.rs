@@ -5,7 +5,7 @@ use proto::v1::CommandDraft;
 
 use super::{Context, submit};
 use crate::{
-    draft::{LoadRequest, PurgeRequest},
+    draft::{Asked as _, CustomRequest, LoadRequest, PurgeRequest},
     exit::Exit,
     failure::Failure,
     table,
@@ -25,6 +25,8 @@ enum Planned {
     Purge(PurgeRequest),
     /// Plan a load
     Load(LoadRequest),
+    /// Plan a registered operation
+    Run(CustomRequest),
 }
 
 impl Plan {
@@ -33,6 +35,7 @@ impl Plan {
         let draft = match self.of {
             Planned::Purge(request) => request.draft()?,
             Planned::Load(request) => request.draft()?,
+            Planned::Run(request) => request.draft()?,
         };
         show(context, draft).await
     }

@@ -18,6 +18,9 @@ pub(crate) struct Status {
     /// The command's id
     #[arg(value_name = "COMMAND")]
     command_id: String,
+    /// Show also which states each participant's part went through, and when; --json always has them
+    #[arg(long)]
+    history: bool,
 }
 
 impl Status {
@@ -26,7 +29,10 @@ impl Status {
         let command = get(context, &self.command_id).await?;
         let standing = command.standing.clone().unwrap_or_default();
         let view = CommandView::from(command);
-        context.output.show(&view, table::details)?;
+        context.output.show(&view, |view| {
+            let history = self.history.then(|| table::history(view));
+            table::details(view) + &history.unwrap_or_default()
+        })?;
         Ok(Exit::of(Answer::Standing(&standing)))
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: all tries of one submission carry the same request id, so the broker sees one command.
 
 use clap::Args;
+use prost_types::Timestamp;
 use proto::v1::{CommandDraft, Plan, SubmitCommandRequest, SubmitCommandResponse};
 use tonic::Status;
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, resume},
     view::{CommandView, DraftView, SelectorView},
+    words,
 };
 
 /// How a submission is repeated.
@@ -68,11 +70,11 @@ async fn send(
         let status = Box::new(status);
         let selectors = selectors(&request);
         // A plan leaves nothing behind, so there is no attempt to come back to.
-        let request_id = (!validate_only).then(|| request.request_id.clone());
+        let retry = (!validate_only).then(|| retry(&request));
         Failure::Submit {
             status,
             selectors,
-            request_id,
+            retry,
         }
     };
     answer.await.map_err(refused)
@@ -81,6 +83,27 @@ async fn send(
 fn selectors(request: &SubmitCommandRequest) -> Vec<SelectorView> {
     let draft = request.draft.clone().unwrap_or_default();
     DraftView::from(draft).selectors
+}
+
+/// The flags that make another try the same one: times that were typed as durations are moments by now.
+fn retry(request: &SubmitCommandRequest) -> String {
+    let draft = request.draft.as_ref();
+    let flag = |name: &str, time: Option<&Timestamp>| {
+        let time = time.and_then(words::rfc3339);
+        time.map_or(String::new(), |time| format!(" {name} {time}"))
+    };
+    format!(
+        "--request-id {}{}{}",
+        request.request_id,
+        flag(
+            "--not-before",
+            draft.and_then(|draft| draft.not_before.as_ref())
+        ),
+        flag(
+            "--expire-at",
+            draft.and_then(|draft| draft.expire_time.as_ref())
+        ),
+    )
 }
 
 fn accepted(context: &Context, command: &CommandView) -> Result<Exit, Failure> {

@@ -28,6 +28,15 @@ pub(super) struct Watch {
     pub(super) resume_token: String,
 }
 
+/// What is known when nobody waits any more.
+pub(super) struct Waited {
+    /// The command as it stood last.
+    pub(super) command: CommandView,
+    standing: Standing,
+    told: Told,
+    left: Left,
+}
+
 /// The command as it stands now.
 struct Current {
     view: CommandView,
@@ -41,12 +50,25 @@ enum Left {
     Interrupted,
 }
 
-/// Waits, shows, and says how it ended.
+/// Waits, shows the command, and says how it ended.
 pub(super) async fn wait(
     context: &Context,
     command: Command,
     watch: Watch,
 ) -> Result<Exit, Failure> {
+    let timeout = watch.timeout;
+    let waited = until_left(context, command, watch).await?;
+    tell(context, &waited)?;
+    let ended = Exit::of(Answer::Standing(&waited.standing));
+    Ok(waited.leave(context, timeout).unwrap_or(ended))
+}
+
+/// Waits and shows what happens, but not how it ended.
+pub(super) async fn until_left(
+    context: &Context,
+    command: Command,
+    watch: Watch,
+) -> Result<Waited, Failure> {
     let mut follow = Follow::new(&context.broker, &command.id, &watch.resume_token);
     let mut current = Current {
         standing: command.standing.clone().unwrap_or_default(),
@@ -59,24 +81,30 @@ pub(super) async fn wait(
         _ = signal::ctrl_c() => Ok(Left::Interrupted),
     };
     progress.finish();
-    let left = left?;
-    tell(context, &current, progress.told())?;
-    match left {
-        Left::Settled => return Ok(Exit::of(Answer::Standing(&current.standing))),
-        Left::TimedOut => {
-            let limit = words::duration(watch.timeout);
-            context.output.note(&format!(
-                "fedctl: not settled in {limit}; the command goes on"
-            ));
-        }
-        Left::Interrupted => context
+    Ok(Waited {
+        command: current.view,
+        standing: current.standing,
+        told: progress.told(),
+        left: left?,
+    })
+}
+
+impl Waited {
+    /// Where it has not settled: says so, how to come back, and that it is still running.
+    pub(super) fn leave(&self, context: &Context, timeout: Duration) -> Option<Exit> {
+        let why = match self.left {
+            Left::Settled => return None,
+            Left::TimedOut => format!("not settled in {}", words::duration(timeout)),
+            Left::Interrupted => "interrupted".to_owned(),
+        };
+        context
             .output
-            .note("fedctl: interrupted; the command goes on"),
+            .note(&format!("fedctl: {why}; the command goes on"));
+        for line in resume(&self.command.command_id) {
+            context.output.note(&format!("  {line}"));
+        }
+        Some(Exit::StillRunning)
     }
-    for line in resume(&current.view.command_id) {
-        context.output.note(&format!("  {line}"));
-    }
-    Ok(Exit::StillRunning)
 }
 
 async fn until_settled(
@@ -102,14 +130,14 @@ async fn until_settled(
     }
 }
 
-fn tell(context: &Context, current: &Current, told: Told) -> Result<(), Failure> {
-    match told {
+fn tell(context: &Context, waited: &Waited) -> Result<(), Failure> {
+    match waited.told {
         Told::Everything => Ok(()),
         Told::Details => {
-            let headline = table::headline(&current.view.standing);
+            let headline = table::headline(&waited.command.standing);
             context.output.text(&format!("{headline}\n"))
         }
-        Told::Nothing => context.output.show(&current.view, table::details),
+        Told::Nothing => context.output.show(&waited.command, table::details),
     }
 }
 

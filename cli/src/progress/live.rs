@@ -11,7 +11,7 @@ use super::{Progress, Told};
 use crate::{
     failure::Failure,
     table::{execution_result, operation, paint, server_result, server_state, tone_of},
-    view::{ChangeView, CommandView, ExecutionView, ServerResultView},
+    view::{ChangeView, CommandView, ExecutionView, ServerResultView, is_under_way},
     words,
 };
 
@@ -108,11 +108,7 @@ impl Progress for Live {
                 self.show(&key, server_words(server, state), !is_under_way(state));
             }
             let message = execution_words(execution);
-            self.show(
-                &(id.clone(), None),
-                message,
-                !is_under_way(&execution.state),
-            );
+            self.show(&(id.clone(), None), message, !execution.is_under_way());
         }
         Ok(())
     }
@@ -132,10 +128,6 @@ impl Progress for Live {
     fn told(&self) -> Told {
         Told::Nothing
     }
-}
-
-fn is_under_way(state: &str) -> bool {
-    matches!(state, "accepted" | "dispatched" | "running")
 }
 
 fn execution_words(execution: &ExecutionView) -> String {

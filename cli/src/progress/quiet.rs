@@ -16,15 +16,6 @@ use crate::{
 };
 
 const TICK: Duration = Duration::from_millis(100);
-const SETTLED: [&str; 7] = [
-    "done",
-    "failed",
-    "unsupported",
-    "cancelled",
-    "expired",
-    "unanswered",
-    "unknown",
-];
 
 /// One line with a spinner on stderr, gone at the end.
 pub(super) struct Quiet {
@@ -48,10 +39,9 @@ impl Progress for Quiet {
     fn change(&mut self, _: &ChangeView, command: &CommandView) -> Result<(), Failure> {
         if let Some(spinner) = &self.spinner {
             let executions = &command.executions;
-            let is_settled = |state: &str| SETTLED.contains(&state);
             let settled = executions
                 .iter()
-                .filter(|execution| is_settled(&execution.state));
+                .filter(|execution| !execution.is_under_way());
             let all = words::count(executions.len(), "participant");
             spinner.set_message(format!("{} of {all} settled", settled.count()));
         }

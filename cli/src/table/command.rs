@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 
 use comfy_table::Cell;
 
-use super::{Tone, paint, plain, result, tone_of, toned};
+use super::{Tone, history, paint, plain, result, tone_of, toned};
 use crate::{
     view::{
-        CancelView, CommandView, DraftView, ExecutionView, OperationView, ScopeView,
-        ServerResultView, StandingView, text_of,
+        CommandView, DraftView, ExecutionView, OperationView, ScopeView, ServerResultView,
+        StandingView, text_of,
     },
     words,
 };
 
 /// A person reads so many selectors and failed findings; the rest is in `--json`.
-const LINES_MAXIMUM: usize = 20;
+pub(super) const LINES_MAXIMUM: usize = 20;
 /// As states are told, best first.
 const STATES: [&str; 10] = [
     "done",
@@ -40,7 +40,7 @@ pub(crate) fn details(command: &CommandView) -> String {
     let accepted = command
         .accept_time
         .as_deref()
-        .map(readable)
+        .map(words::readable)
         .unwrap_or_default();
     line(
         "Accepted",
@@ -50,12 +50,26 @@ pub(crate) fn details(command: &CommandView) -> String {
     for selector in shown_selectors(&command.draft) {
         line("", &selector);
     }
+    if let Some(time) = &command.draft.not_before {
+        line(
+            "Begins",
+            &format!("not before {} UTC", words::readable(time)),
+        );
+    }
+    if let Some(time) = &command.draft.expire_time {
+        let time = words::readable(time);
+        line(
+            "Expires",
+            &format!("{time} UTC, where it has not begun by then"),
+        );
+    }
     line("Standing", &headline(&command.standing));
     if !command.executions.is_empty() {
         text.push('\n');
         text.push_str(&executions(&command.executions));
     }
     text.push_str(&unsuccessful(command));
+    text.push_str(&history::tries(command));
     text
 }
 
@@ -108,7 +122,7 @@ pub(crate) fn commands(commands: &[CommandView]) -> String {
                 command
                     .accept_time
                     .as_deref()
-                    .map(readable)
+                    .map(words::readable)
                     .unwrap_or_default(),
             ),
             toned(
@@ -129,26 +143,6 @@ pub(crate) fn commands(commands: &[CommandView]) -> String {
         ],
         rows,
     )
-}
-
-/// What became of a cancel.
-pub(crate) fn cancelled(answer: &CancelView) -> String {
-    let mut text = String::new();
-    let mut line = |what: &str, ids: &[String]| {
-        if !ids.is_empty() {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{what:<22}{}", ids.join(", "));
-        }
-    };
-    line("Taken back at", &answer.cancelled_participant_ids);
-    line("Sent already, goes on", &answer.sent_participant_ids);
-    let _ = writeln!(
-        text,
-        "{:<22}{}",
-        "Standing",
-        headline(&answer.command.standing)
-    );
-    text
 }
 
 fn executions(executions: &[ExecutionView]) -> String {
@@ -180,7 +174,7 @@ fn execution_row(execution: &ExecutionView) -> [Cell; 6] {
         toned(&execution.state, tone_of(&execution.state)),
         Cell::new(execution.evidence.as_deref().unwrap_or_default()),
         Cell::new(took.map_or(String::new(), words::milliseconds)),
-        Cell::new(result::execution_result(execution)),
+        Cell::new(result::execution_remarks(execution)),
     ]
 }
 
@@ -275,9 +269,4 @@ fn counts(standing: &StandingView) -> String {
         .map(|(state, count)| format!("{count} {state}"))
         .collect();
     words.join(", ")
-}
-
-/// `2025-11-22 16:03:11`, from RFC 3339.
-fn readable(time: &str) -> String {
-    time.get(..19).unwrap_or(time).replacen('T', " ", 1)
 }

@@ -1,6 +1,6 @@
 //! A plan for people: who is told what, who cannot say it and why, and the calls themselves.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use comfy_table::Cell;
 
@@ -12,7 +12,9 @@ use crate::{
 
 /// A person reads so many calls of one dialect and so many lines of a body; the rest is in `--json`.
 const CALLS_MAXIMUM: usize = 10;
-const BODY_LINES_MAXIMUM: usize = 10;
+const BODY_LINES_MAXIMUM: usize = 30;
+/// So wide is a line before it is cut.
+const WIDTH_MAXIMUM: usize = 120;
 
 /// The plan; `asked` says of what.
 pub(crate) fn plan(plan: &PlanView, asked: &str) -> String {
@@ -65,17 +67,45 @@ fn native_call(call: &NativeCallView) -> String {
     let headers = call
         .headers
         .iter()
-        .map(|header| format!("    {}: {}\n", header.name, header.value));
-    let body = call
-        .body
-        .iter()
-        .flat_map(|body| body.lines())
-        .take(BODY_LINES_MAXIMUM);
-    let body = body.map(|line| format!("    | {line}\n"));
-    let lines = host.chain(headers).chain(body);
-    std::iter::once(format!("  {} {}\n", call.method, call.path))
-        .chain(lines)
-        .collect()
+        .map(|header| format!("    {}: {}\n", header.name, shortened(&header.value)));
+    let first = format!("  {} {}\n", call.method, shortened(&call.path));
+    let mut text: String = std::iter::once(first).chain(host).chain(headers).collect();
+    if let Some(body) = &call.body {
+        text.push_str(&native_body(body));
+    }
+    text
+}
+
+/// The body in lines that fit a screen; what is JSON on one line is laid out first.
+fn native_body(body: &str) -> String {
+    let laid_out = serde_json::from_str::<serde_json::Value>(body)
+        .ok()
+        .and_then(|value| serde_json::to_string_pretty(&value).ok())
+        .filter(|_| body.chars().count() > WIDTH_MAXIMUM);
+    let body = laid_out.as_deref().unwrap_or(body);
+    let lines = body.lines();
+    let hidden = lines.clone().count().saturating_sub(BODY_LINES_MAXIMUM);
+    let shown = lines.take(BODY_LINES_MAXIMUM);
+    let mut text = String::new();
+    for line in shown {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "    | {}", shortened(line));
+    }
+    if hidden > 0 {
+        let _ = writeln!(text, "    | and {hidden} more lines; --json shows all");
+    }
+    text
+}
+
+/// The beginning, and how much follows.
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(WIDTH_MAXIMUM) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => {
+            let hidden = text[end..].chars().count();
+            Cow::Owned(format!("{}… and {hidden} more characters", &text[..end]))
+        }
+    }
 }
 
 fn summary(plan: &PlanView) -> String {
@@ -93,4 +123,35 @@ fn summary(plan: &PlanView) -> String {
     let names = paint(&unable.join(", "), Tone::Bad);
     let able = plan.executions.len() - unable.len();
     format!("{able} of {all} would be told; {names} cannot say it. Nothing was sent.\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The federation's own format is one long line of JSON: a person reads it laid out, and not all of it.
+    #[test]
+    fn a_long_body_is_laid_out_and_cut() {
+        assert_eq!(native_body("<uri>/a</uri>\n"), "    | <uri>/a</uri>\n");
+        assert_eq!(native_body(r#"{"a": 1}"#), "    | {\"a\": 1}\n");
+        let urls: Vec<_> = (0..50)
+            .map(|n| format!("https://www.example.com/{n}"))
+            .collect();
+        let text = native_body(&serde_json::json!({ "urls": urls }).to_string());
+        assert_eq!(text.lines().count(), BODY_LINES_MAXIMUM + 1, "{text}");
+        assert!(text.starts_with("    | {\n    |   \"urls\": [\n"), "{text}");
+        assert!(
+            text.ends_with("and 24 more lines; --json shows all\n"),
+            "{text}"
+        );
+    }
+
+    /// A long path or header is cut between characters, and says how much is hidden.
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let long = "ä".repeat(WIDTH_MAXIMUM + 5);
+        let short = shortened(&long);
+        assert!(short.ends_with("ä… and 5 more characters"), "{short}");
+        assert_eq!(shortened("/a"), "/a");
+    }
 }

@@ -1,6 +1,11 @@
 //! The directory for people.
 
-use crate::view::{ConfigurationView, DeploymentView, ParticipantView, ServerView};
+use std::time::Duration;
+
+use crate::{
+    view::{ConfigurationView, DeploymentView, ParticipantView, ProgressView, ServerView},
+    words,
+};
 
 /// A record as a row of a list.
 pub(crate) trait Row {
@@ -12,8 +17,13 @@ pub(crate) trait Row {
 }
 
 impl Row for ParticipantView {
-    const HEADER: &'static [&'static str] =
-        &["PARTICIPANT", "NAME", "IS TOLD THROUGH", "OWN COMMANDS"];
+    const HEADER: &'static [&'static str] = &[
+        "PARTICIPANT",
+        "NAME",
+        "IS TOLD THROUGH",
+        "OWN COMMANDS",
+        "BEHIND",
+    ];
 
     fn cells(&self) -> Vec<String> {
         let system = self.invocation_system.as_ref();
@@ -26,11 +36,62 @@ impl Row for ParticipantView {
             self.participant_id.clone(),
             self.display_name.clone(),
             system.map_or("its servers".to_owned(), |dialect| {
-                format!("its own system ({dialect})")
+                format!("its own system ({dialect}){}", abilities(self))
             }),
             own.to_owned(),
+            self.progress.as_ref().map(behind).unwrap_or_default(),
         ]
     }
+}
+
+impl Row for ProgressView {
+    const HEADER: &'static [&'static str] = &[
+        "PARTICIPANT",
+        "BEHIND",
+        "WAITING",
+        "UNREPORTED",
+        "ACCEPTED",
+        "READ",
+        "HEARD",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let heard = self.heard_seconds.map(seconds);
+        vec![
+            self.participant_id.clone(),
+            behind(self),
+            self.waiting.to_string(),
+            self.unreported.to_string(),
+            self.accepted_sequence.to_string(),
+            self.read_sequence.to_string(),
+            heard.map_or("never".to_owned(), |time| format!("{time} ago")),
+        ]
+    }
+}
+
+/// `: purge url tag, load url`.
+fn abilities(participant: &ParticipantView) -> String {
+    let said = participant.capabilities.iter();
+    let said: Vec<_> = said
+        .map(|one| format!("{} {}", one.operation, one.selectors.join(" ")))
+        .collect();
+    if said.is_empty() {
+        return String::new();
+    }
+    format!(": {}", said.join(", "))
+}
+
+/// `15, for 2 min 3 s`; `no`.
+fn behind(progress: &ProgressView) -> String {
+    match (progress.behind, progress.behind_seconds) {
+        (0, _) => "no".to_owned(),
+        (count, None) => count.to_string(),
+        (count, Some(since)) => format!("{count}, for {}", seconds(since)),
+    }
+}
+
+fn seconds(seconds: u64) -> String {
+    words::duration(Duration::from_secs(seconds))
 }
 
 impl Row for ServerView {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::view::{ExecutionView, FaultView, FidelityView, FindingView, ServerResultView};
+use crate::{
+    view::{ExecutionView, FaultView, FidelityView, FindingView, ServerResultView},
+    words,
+};
 
 /// Stands for the state of a server of which nothing will be heard.
 const NO_REPORT: &str = "-";
@@ -39,8 +42,27 @@ pub(crate) fn execution_result(execution: &ExecutionView) -> String {
         .any(|server| server.fault.is_some());
     let fault = execution.fault.as_ref().filter(|_| !told_by_a_server);
     let fidelity = execution.fidelity.as_ref().and_then(fidelity_words);
-    let words: Vec<String> = fault.map(fault_words).into_iter().chain(fidelity).collect();
+    let absorbed = execution.absorbed_by_command_id.as_ref();
+    let absorbed = absorbed.map(|id| format!("done by {id}, which covers it"));
+    let asked = execution.cancel_request_time.as_ref();
+    let asked = asked.map(|time| format!("asked at {} UTC to leave it", words::readable(time)));
+    let all = fault.map(fault_words).into_iter();
+    let words: Vec<String> = all.chain(fidelity).chain(absorbed).chain(asked).collect();
     words.join("; ")
+}
+
+/// The same, and until when a report is awaited.
+pub(super) fn execution_remarks(execution: &ExecutionView) -> String {
+    let result = execution_result(execution);
+    let deadline = execution.deadline.as_ref();
+    let Some(time) = deadline.filter(|_| execution.is_under_way()) else {
+        return result;
+    };
+    let deadline = format!("to be reported by {} UTC", words::readable(time));
+    if result.is_empty() {
+        return deadline;
+    }
+    format!("{result}; {deadline}")
 }
 
 /// `widened to host: why`, or nothing when the command is said exactly.
@@ -113,7 +135,7 @@ impl Tally {
 }
 
 /// `timed out (participant's side, may be tried again): no answer in 5 s`.
-fn fault_words(fault: &FaultView) -> String {
+pub(super) fn fault_words(fault: &FaultView) -> String {
     let mut remarks = Vec::new();
     if !fault.side.is_empty() {
         remarks.push(format!("{}'s side", fault.side));

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use proto::v1::{
-    CancelCommandResponse, Command, Evidence, Execution, ExecutionState, Fault, Overall,
-    SelectorFinding, ServerResult, Standing, WatchCommandResponse,
+    Command, Evidence, Execution, ExecutionState, FailedTry, Fault, Overall, SelectorFinding,
+    ServerResult, Standing, StateChange, WatchCommandResponse,
 };
 use serde::Serialize;
 
@@ -50,6 +50,19 @@ pub(crate) struct ExecutionView {
     pub(crate) servers: Vec<ServerResultView>,
     pub(crate) change_time: Option<String>,
     pub(crate) sequence: u64,
+    /// Oldest first.
+    pub(crate) history: Vec<StateChangeView>,
+    /// Without a report by then it is `unanswered`.
+    pub(crate) deadline: Option<String>,
+    pub(crate) cancel_request_time: Option<String>,
+    pub(crate) absorbed_by_command_id: Option<String>,
+}
+
+/// A state and when it began.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StateChangeView {
+    pub(crate) state: String,
+    pub(crate) time: Option<String>,
 }
 
 /// One server's part.
@@ -62,6 +75,16 @@ pub(crate) struct ServerResultView {
     pub(crate) findings: Vec<FindingView>,
     pub(crate) attempts: u32,
     pub(crate) took_ms: u64,
+    /// The latest ones that were followed by another.
+    pub(crate) tries: Vec<FailedTryView>,
+}
+
+/// A try that was followed by another one.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FailedTryView {
+    pub(crate) time: Option<String>,
+    pub(crate) fault: Option<FaultView>,
+    pub(crate) pause_ms: u64,
 }
 
 /// Why something did not happen.
@@ -99,14 +122,6 @@ pub(crate) struct CommandListView {
     pub(crate) commands: Vec<CommandView>,
     /// Whether there are older ones.
     pub(crate) more: bool,
-}
-
-/// What became of a cancel.
-#[derive(Debug, Serialize)]
-pub(crate) struct CancelView {
-    pub(crate) cancelled_participant_ids: Vec<String>,
-    pub(crate) sent_participant_ids: Vec<String>,
-    pub(crate) command: CommandView,
 }
 
 impl From<Command> for CommandView {
@@ -155,6 +170,17 @@ impl From<Execution> for ExecutionView {
                 .collect(),
             change_time: execution.change_time.as_ref().and_then(words::rfc3339),
             sequence: execution.sequence,
+            history: execution
+                .history
+                .into_iter()
+                .map(StateChangeView::from)
+                .collect(),
+            deadline: execution.deadline.as_ref().and_then(words::rfc3339),
+            cancel_request_time: execution
+                .cancel_request_time
+                .as_ref()
+                .and_then(words::rfc3339),
+            absorbed_by_command_id: text(execution.absorbed_by_command_id),
         }
     }
 }
@@ -169,6 +195,26 @@ impl From<ServerResult> for ServerResultView {
             findings: result.findings.into_iter().map(FindingView::from).collect(),
             attempts: result.attempts,
             took_ms: result.took_ms,
+            tries: result.tries.into_iter().map(FailedTryView::from).collect(),
+        }
+    }
+}
+
+impl From<StateChange> for StateChangeView {
+    fn from(change: StateChange) -> Self {
+        Self {
+            state: word::<ExecutionState>(change.state),
+            time: change.time.as_ref().and_then(words::rfc3339),
+        }
+    }
+}
+
+impl From<FailedTry> for FailedTryView {
+    fn from(failed: FailedTry) -> Self {
+        Self {
+            time: failed.time.as_ref().and_then(words::rfc3339),
+            fault: failed.fault.map(FaultView::from),
+            pause_ms: failed.pause_ms,
         }
     }
 }
@@ -212,12 +258,19 @@ impl ChangeView {
     }
 }
 
-impl From<CancelCommandResponse> for CancelView {
-    fn from(answer: CancelCommandResponse) -> Self {
-        Self {
-            cancelled_participant_ids: answer.cancelled_participant_ids,
-            sent_participant_ids: answer.sent_participant_ids,
-            command: answer.command.unwrap_or_default().into(),
-        }
+impl ExecutionView {
+    /// Whether more is to come.
+    pub(crate) fn is_under_way(&self) -> bool {
+        is_under_way(&self.state)
     }
+
+    /// Whether it ended without having begun.
+    pub(crate) fn is_undone(&self) -> bool {
+        matches!(self.state.as_str(), "cancelled" | "expired" | "unsupported")
+    }
+}
+
+/// Whether more is to come after this state.
+pub(crate) fn is_under_way(state: &str) -> bool {
+    matches!(state, "accepted" | "dispatched" | "running")
 }

@@ -11,6 +11,7 @@ use super::{
     registry::PlaceView,
     word::{text, word},
 };
+use crate::words;
 
 /// A draft.
 #[derive(Debug, Clone, Serialize)]
@@ -21,6 +22,8 @@ pub(crate) struct DraftView {
     pub(crate) scope: ScopeView,
     pub(crate) ceiling: Option<CeilingView>,
     pub(crate) when_impossible: String,
+    pub(crate) not_before: Option<String>,
+    pub(crate) expire_time: Option<String>,
 }
 
 /// What is to be done.
@@ -87,6 +90,8 @@ impl From<CommandDraft> for DraftView {
             scope: ScopeView::from(draft.scope.and_then(|scope| scope.kind)),
             ceiling,
             when_impossible: word::<WhenImpossible>(draft.when_impossible),
+            not_before: draft.not_before.as_ref().and_then(words::rfc3339),
+            expire_time: draft.expire_time.as_ref().and_then(words::rfc3339),
         }
     }
 }

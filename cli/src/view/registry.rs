@@ -1,23 +1,56 @@
 //! The federation's directory.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
-use proto::v1::{Configuration, Deployment, Participant, Place, Server};
+use prost_types::Timestamp;
+use proto::v1::{
+    Capability, Configuration, Deployment, Participant, ParticipantProgress, Place, Server,
+};
 use serde::Serialize;
 
 use super::word::text;
+use crate::words;
 
 /// A participant.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct ParticipantView {
     pub(crate) participant_id: String,
     pub(crate) display_name: String,
     pub(crate) invocation_system: Option<String>,
     pub(crate) excludes_own_servers: bool,
+    /// What its invocation system can do; empty when that is not said.
+    pub(crate) capabilities: Vec<CapabilityView>,
+    /// Only in lists, and where the caller may see it.
+    pub(crate) progress: Option<ProgressView>,
+}
+
+/// One operation of an invocation system, and with which selectors.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct CapabilityView {
+    pub(crate) operation: String,
+    pub(crate) selectors: Vec<String>,
+}
+
+/// How far a participant has come.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ProgressView {
+    pub(crate) participant_id: String,
+    /// By how many executions it is behind: `waiting` and `unreported`.
+    pub(crate) behind: u64,
+    /// Since the oldest of them was accepted, in whole seconds by this machine's clock.
+    pub(crate) behind_seconds: Option<u64>,
+    pub(crate) waiting: u64,
+    pub(crate) unreported: u64,
+    pub(crate) accepted_sequence: u64,
+    pub(crate) read_sequence: u64,
+    pub(crate) oldest_time: Option<String>,
+    pub(crate) heard_time: Option<String>,
+    /// Since its adapter was heard, in whole seconds by this machine's clock.
+    pub(crate) heard_seconds: Option<u64>,
 }
 
 /// A server.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct ServerView {
     pub(crate) server_id: String,
     pub(crate) participant_id: String,
@@ -27,7 +60,7 @@ pub(crate) struct ServerView {
 }
 
 /// A place.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct PlaceView {
     pub(crate) region: Option<String>,
     pub(crate) country: Option<String>,
@@ -35,7 +68,7 @@ pub(crate) struct PlaceView {
 }
 
 /// A configuration.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct ConfigurationView {
     pub(crate) configuration_id: String,
     pub(crate) customer_id: String,
@@ -44,7 +77,7 @@ pub(crate) struct ConfigurationView {
 }
 
 /// A deployment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct DeploymentView {
     pub(crate) deployment_id: String,
     pub(crate) configuration_id: String,
@@ -60,6 +93,43 @@ impl From<Participant> for ParticipantView {
             display_name: participant.display_name,
             invocation_system: text(participant.invocation_system),
             excludes_own_servers: participant.excludes_own_servers,
+            capabilities: participant
+                .capabilities
+                .into_iter()
+                .map(CapabilityView::from)
+                .collect(),
+            progress: None,
+        }
+    }
+}
+
+impl From<Capability> for CapabilityView {
+    fn from(capability: Capability) -> Self {
+        Self {
+            operation: capability.operation,
+            selectors: capability.selectors,
+        }
+    }
+}
+
+impl ProgressView {
+    /// As it was at `now`.
+    pub(crate) fn new(progress: ParticipantProgress, now: SystemTime) -> Self {
+        let seconds = |time: Option<&Timestamp>| {
+            let since = time.map(|time| words::since(time, now).unwrap_or_default());
+            since.map(|since| since.as_secs())
+        };
+        Self {
+            behind: progress.waiting.saturating_add(progress.unreported),
+            behind_seconds: seconds(progress.oldest_time.as_ref()),
+            waiting: progress.waiting,
+            unreported: progress.unreported,
+            accepted_sequence: progress.accepted_sequence,
+            read_sequence: progress.read_sequence,
+            oldest_time: progress.oldest_time.as_ref().and_then(words::rfc3339),
+            heard_time: progress.heard_time.as_ref().and_then(words::rfc3339),
+            heard_seconds: seconds(progress.heard_time.as_ref()),
+            participant_id: progress.participant_id,
         }
     }
 }

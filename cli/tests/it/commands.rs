@@ -1,8 +1,6 @@
 //! Submitting, planning, listing and cancelling: what is printed, and the exit code.
 
-use proto::v1::{
-    CancelCommandResponse, ListCommandsResponse, Overall, SubmitCommandResponse, selector,
-};
+use proto::v1::{ListCommandsResponse, Overall, SubmitCommandResponse, operation, selector};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -173,6 +171,7 @@ async fn a_wide_purge_needs_a_person_or_a_yes() {
         "shop --everything",
         "--host www.example.com",
         "--wildcard www.example.com/*",
+        "--regex www.example.com .*",
     ] {
         let run = run(&broker, &format!("purge {wide}")).await;
         assert_eq!(run.code, Some(2), "{}", run.transcript());
@@ -210,17 +209,6 @@ async fn urls_are_read_from_a_file() {
     );
 }
 
-/// Looking at a settled command tells its standing by the exit code too.
-#[tokio::test]
-async fn status_shows_the_command_and_tells_its_standing() {
-    let peer = Peer::default().shows(settled()).shows(accepted());
-    let (_peer, broker) = peer.listen().await;
-    let words = format!("status {}", examples::COMMAND);
-    assert_eq!(run(&broker, &words).await.code, Some(3));
-    let running = run(&broker, &words).await;
-    insta::assert_snapshot!(running.transcript());
-}
-
 /// A list goes over pages up to its limit, and says when there is more.
 #[tokio::test]
 async fn a_list_goes_over_pages() {
@@ -242,30 +230,37 @@ async fn a_list_goes_over_pages() {
     );
 }
 
-/// A cancel says who had been told already; then it is exit code 3.
+/// What the operator of the federation registered is asked for by name, with its parameters, of any selectors.
 #[tokio::test]
-async fn a_cancel_says_what_was_too_late() {
-    let peer = Peer::default();
-    let answer = CancelCommandResponse {
-        command: Some(proto::v1::Command {
-            standing: Some(standing(
-                Overall::Active,
-                false,
-                &[("cancelled", 2), ("running", 1)],
-            )),
-            ..accepted()
-        }),
-        cancelled_participant_ids: vec!["south".to_owned(), "west".to_owned()],
-        sent_participant_ids: vec!["north".to_owned()],
+async fn a_registered_operation_carries_its_parameters() {
+    let (peer, broker) = Peer::default().accepts(accepted()).listen().await;
+    let words = "run reindex shop --tag red --param depth=2 --param note=a=b --no-wait";
+    assert_eq!(run(&broker, words).await.code, Some(0));
+    let submitted = peer.submitted.lock().expect("nobody panicked");
+    let operation = submitted[0].draft.clone().and_then(|draft| draft.operation);
+    let Some(operation::Kind::Custom(custom)) = operation.and_then(|operation| operation.kind)
+    else {
+        panic!("not a registered operation");
     };
-    peer.cancels
-        .lock()
-        .expect("nobody panicked")
-        .push_back(Ok(answer));
-    let (_peer, broker) = peer.listen().await;
-    insta::assert_snapshot!(
-        run(&broker, &format!("cancel {}", examples::COMMAND))
-            .await
-            .transcript()
-    );
+    assert_eq!(custom.name, "reindex");
+    let parameters: Vec<_> = ["depth", "note"]
+        .map(|name| custom.parameters[name].clone())
+        .into();
+    assert_eq!(parameters, ["2", "a=b"]);
+}
+
+/// A parameter without its name, one that is given twice, everything without a yes: nothing reaches the broker.
+#[tokio::test]
+async fn a_registered_operation_is_checked_like_a_purge() {
+    let (peer, broker) = Peer::default().listen().await;
+    for wrong in [
+        "run reindex shop --tag red --param =2",
+        "run reindex shop --tag red --param a=1 --param a=2",
+        "run reindex shop --everything",
+        "run reindex shop",
+    ] {
+        let run = run(&broker, wrong).await;
+        assert_eq!(run.code, Some(2), "{wrong}: {}", run.transcript());
+    }
+    assert!(peer.submitted.lock().expect("nobody panicked").is_empty());
 }

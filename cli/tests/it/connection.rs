@@ -1,6 +1,6 @@
 //! How the broker is reached, and as whom.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::net::TcpListener;
@@ -8,7 +8,7 @@ use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use crate::{
     examples::accepted,
-    fedctl::{fedctl, run, run_with},
+    fedctl::{Run, fedctl, run, run_with},
     peer::Peer,
 };
 
@@ -63,43 +63,70 @@ async fn the_caller_is_named_in_the_metadata() {
     );
 }
 
+/// An authority, and the certificates that it gave.
+struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().expect("can be made");
+        let mut ca = CertificateParams::new(Vec::new()).expect("is well formed");
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = ca.self_signed(&key).expect("can be signed").pem();
+        Self {
+            pem,
+            issuer: Issuer::new(ca, key),
+        }
+    }
+
+    /// A certificate and its key.
+    fn issue(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().expect("can be made");
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("is well formed");
+        let certificate = params.signed_by(&key, &self.issuer).expect("can be signed");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// A broker that takes only callers with a certificate of this authority.
+    fn strict(&self) -> ServerTlsConfig {
+        let (certificate, key) = self.issue("localhost");
+        ServerTlsConfig::new()
+            .identity(Identity::from_pem(certificate, key))
+            .client_ca_root(Certificate::from_pem(&self.pem))
+    }
+}
+
+/// Calls a broker behind TLS, with a certificate or without.
+async fn call(port: u16, ca: &Authority, client: Option<(String, String)>) -> Run {
+    let folder = tempfile::tempdir().expect("there is room");
+    let file = |name: &str| folder.path().join(name);
+    let write = |name: &str, text: &str| fs::write(file(name), text).expect("there is room");
+    write("ca.pem", &ca.pem);
+    let mut command = fedctl(&format!("https://localhost:{port}"));
+    command
+        .args(PURGE.split(' '))
+        .arg("--ca")
+        .arg(file("ca.pem"));
+    if let Some((certificate, key)) = client {
+        write("client.pem", &certificate);
+        write("client.key", &key);
+        command
+            .arg("--certificate")
+            .arg(file("client.pem"))
+            .env("FEDCTL_KEY", file("client.key"));
+    }
+    run_with(&mut command).await
+}
+
 /// With TLS both sides show a certificate of the federation's authority.
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
-    let folder = tempfile::tempdir().expect("there is room");
-    let ca_key = KeyPair::generate().expect("can be made");
-    let mut ca = CertificateParams::new(Vec::new()).expect("is well formed");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_pem = ca.self_signed(&ca_key).expect("can be signed").pem();
-    let issuer = Issuer::new(ca, ca_key);
-    let issue = |name: &str| {
-        let key = KeyPair::generate().expect("can be made");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("is well formed");
-        (
-            params
-                .signed_by(&key, &issuer)
-                .expect("can be signed")
-                .pem(),
-            key.serialize_pem(),
-        )
-    };
-    let (broker, client) = (issue("localhost"), issue("north"));
-    write(folder.path(), &ca_pem, &client);
-
-    let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(broker.0, broker.1))
-        .client_ca_root(Certificate::from_pem(&ca_pem));
-    let (peer, port) = Peer::default().accepts(accepted()).listen_tls(tls).await;
-    let mut with_certificate = fedctl(&format!("https://localhost:{port}"));
-    let file = |name: &str| folder.path().join(name);
-    with_certificate
-        .args(PURGE.split(' '))
-        .arg("--ca")
-        .arg(file("ca.pem"))
-        .arg("--certificate")
-        .arg(file("client.pem"))
-        .env("FEDCTL_KEY", file("client.key"));
-    let run = run_with(&mut with_certificate).await;
+    let authority = Authority::new();
+    let peer = Peer::default().accepts(accepted());
+    let (peer, port) = peer.listen_tls(authority.strict()).await;
+    let run = call(port, &authority, Some(authority.issue("north"))).await;
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert_eq!(
         *peer.callers.lock().expect("nobody panicked"),
@@ -107,14 +134,25 @@ async fn both_sides_show_their_certificates() {
     );
 }
 
-fn write(folder: &Path, ca: &str, (certificate, key): &(String, String)) {
-    for (name, text) in [
-        ("ca.pem", ca),
-        ("client.pem", certificate),
-        ("client.key", key),
-    ] {
-        fs::write(folder.join(name), text).expect("there is room");
-    }
+/// A caller without a certificate, or with one of a strange authority, is not known: exit code 4, and why.
+#[tokio::test]
+async fn a_caller_whom_the_broker_does_not_know_is_not_allowed() {
+    let (authority, strange) = (Authority::new(), Authority::new());
+    let (_peer, port) = Peer::default().listen_tls(authority.strict()).await;
+    let nameless = call(port, &authority, None).await;
+    assert_eq!(nameless.code, Some(4), "{}", nameless.stderr);
+    assert!(
+        nameless.stderr.contains("asks for a certificate"),
+        "{}",
+        nameless.stderr
+    );
+    let stranger = call(port, &authority, Some(strange.issue("north"))).await;
+    assert_eq!(stranger.code, Some(4), "{}", stranger.stderr);
+    assert!(
+        stranger.stderr.contains("certificate"),
+        "{}",
+        stranger.stderr
+    );
 }
 
 /// Half an identity is a slip that is told at once.

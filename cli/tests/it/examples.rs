@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use prost_types::Timestamp;
 use proto::v1::{
-    Breadth, Command, CommandDraft, Evidence, Execution, ExecutionState, Fault, Fidelity,
-    FidelityReport, NativeCall, NativeHeader, NativeOrder, Operation, Overall, Plan,
-    PlannedExecution, Purge, Selector, SelectorFinding, ServerResult, Standing,
+    Breadth, Command, CommandDraft, Evidence, Execution, ExecutionState, FailedTry, Fault,
+    Fidelity, FidelityReport, NativeCall, NativeHeader, NativeOrder, Operation, Overall, Plan,
+    PlannedExecution, Purge, Selector, SelectorFinding, ServerResult, Standing, StateChange,
     WatchCommandResponse, operation, selector,
 };
 
@@ -174,6 +174,47 @@ pub(crate) fn north_done() -> Execution {
     execution
 }
 
+/// A moment of 2025-11-22, so many milliseconds after the command was accepted.
+pub(crate) fn after(millis: u32) -> Timestamp {
+    let millis = millis + 250;
+    Timestamp {
+        seconds: 1_763_827_391 + i64::from(millis / 1_000),
+        nanos: i32::try_from(millis % 1_000 * 1_000_000).expect("is below a second"),
+    }
+}
+
+/// The same, through these states.
+pub(crate) fn through(execution: Execution, states: &[(ExecutionState, u32)]) -> Execution {
+    let history = states.iter().map(|(state, millis)| StateChange {
+        state: (*state).into(),
+        time: Some(after(*millis)),
+    });
+    Execution {
+        history: history.collect(),
+        ..execution
+    }
+}
+
+/// South's Squid was tried three times.
+pub(crate) fn south_tried() -> Execution {
+    let mut execution = south_failed();
+    let failed = |millis, code: &str, message: &str, pause_ms| FailedTry {
+        time: Some(after(millis)),
+        fault: Some(Fault {
+            code: code.to_owned(),
+            side: "participant".to_owned(),
+            retryable: true,
+            message: message.to_owned(),
+        }),
+        pause_ms,
+    };
+    execution.servers[1].tries = vec![
+        failed(5_010, "timed_out", "no answer in 5 s", 200),
+        failed(10_215, "unreachable", "connection refused", 1_400),
+    ];
+    execution
+}
+
 /// South's Squid does not answer.
 pub(crate) fn south_failed() -> Execution {
     let fault = Fault {
@@ -287,6 +328,7 @@ fn done<const N: usize>(
         attempts: 1,
         took_ms,
         fault: None,
+        tries: Vec::new(),
     }
 }
 

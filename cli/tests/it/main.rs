@@ -2,11 +2,15 @@
 //!
 //! Invariant: what a person or a script sees is tested here; the real broker is met in the workspace's own tests.
 
+mod cancelling;
 mod commands;
 mod connection;
+mod directory;
 mod examples;
 mod fedctl;
 mod peer;
 mod registry;
+mod status;
 mod terminal;
 mod watching;
+mod when;

@@ -22,7 +22,7 @@ use tonic::{
     transport::{Server, ServerTlsConfig},
 };
 
-use crate::registry::Directory;
+use crate::directory::Directory;
 
 type Answers<T> = Mutex<VecDeque<Result<T, Status>>>;
 
@@ -49,6 +49,8 @@ pub(crate) struct Peer {
     pub(crate) cancels: Answers<CancelCommandResponse>,
     /// Answers to WatchCommand, in order.
     pub(crate) watches: Mutex<VecDeque<Watched>>,
+    /// The registry.
+    pub(crate) directory: Arc<Directory>,
     /// What SubmitCommand was asked.
     pub(crate) submitted: Mutex<Vec<SubmitCommandRequest>>,
     /// What ListCommands was asked.
@@ -118,7 +120,7 @@ impl Peer {
         let port = listener.local_addr().expect("is bound").port();
         let router = server
             .add_service(CommandServiceServer::from_arc(Arc::clone(&peer)))
-            .add_service(RegistryServiceServer::new(Directory::default()));
+            .add_service(RegistryServiceServer::from_arc(Arc::clone(&peer.directory)));
         tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
         (peer, port)
     }

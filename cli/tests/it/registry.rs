@@ -1,300 +1,10 @@
 //! The registry's commands, against a directory in memory.
 
-use std::{collections::BTreeMap, sync::Mutex};
-
-use proto::v1::{registry_service_server::RegistryService, *};
-use tonic::{Request, Response, Status};
+use prost_types::Timestamp;
+use proto::v1::ParticipantProgress;
+use tonic::Status;
 
 use crate::{fedctl::run, peer::Peer};
-
-/// Two records on each page, so that every list turns pages.
-const PAGE_SIZE: usize = 2;
-
-type Records<T> = Mutex<BTreeMap<String, T>>;
-
-/// Records in memory, without any rule.
-#[derive(Default)]
-pub(crate) struct Directory {
-    participants: Records<Participant>,
-    servers: Records<Server>,
-    configurations: Records<Configuration>,
-    deployments: Records<Deployment>,
-}
-
-fn page<T: Clone>(
-    records: &Records<T>,
-    token: &str,
-    wanted: impl Fn(&T) -> bool,
-) -> (Vec<T>, String) {
-    let records = records.lock().expect("nobody panicked");
-    let rest = records
-        .iter()
-        .filter(|(id, record)| id.as_str() > token && wanted(record));
-    let page: Vec<_> = rest.take(PAGE_SIZE).collect();
-    let next = match page.last() {
-        Some((id, _)) if page.len() == PAGE_SIZE => (*id).clone(),
-        _ => String::new(),
-    };
-    (
-        page.into_iter().map(|(_, record)| record.clone()).collect(),
-        next,
-    )
-}
-
-fn get<T: Clone>(records: &Records<T>, id: &str) -> Result<T, Status> {
-    let found = records.lock().expect("nobody panicked").get(id).cloned();
-    found.ok_or_else(|| Status::not_found(format!("there is no {id}")))
-}
-
-fn put<T: Clone>(records: &Records<T>, id: &str, record: &T) {
-    records
-        .lock()
-        .expect("nobody panicked")
-        .insert(id.to_owned(), record.clone());
-}
-
-fn is(value: &str, wanted: &str) -> bool {
-    wanted.is_empty() || value == wanted
-}
-
-#[tonic::async_trait]
-impl RegistryService for Directory {
-    async fn create_participant(
-        &self,
-        request: Request<CreateParticipantRequest>,
-    ) -> Result<Response<CreateParticipantResponse>, Status> {
-        let participant = request.into_inner().participant.unwrap_or_default();
-        put(&self.participants, &participant.id, &participant);
-        Ok(Response::new(CreateParticipantResponse {
-            participant: Some(participant),
-        }))
-    }
-
-    async fn get_participant(
-        &self,
-        request: Request<GetParticipantRequest>,
-    ) -> Result<Response<GetParticipantResponse>, Status> {
-        let participant = get(&self.participants, &request.into_inner().participant_id)?;
-        Ok(Response::new(GetParticipantResponse {
-            participant: Some(participant),
-        }))
-    }
-
-    async fn list_participants(
-        &self,
-        request: Request<ListParticipantsRequest>,
-    ) -> Result<Response<ListParticipantsResponse>, Status> {
-        let filter = request.into_inner();
-        let (participants, next_page_token) =
-            page(&self.participants, &filter.page_token, |_| true);
-        Ok(Response::new(ListParticipantsResponse {
-            participants,
-            next_page_token,
-        }))
-    }
-
-    async fn update_participant(
-        &self,
-        request: Request<UpdateParticipantRequest>,
-    ) -> Result<Response<UpdateParticipantResponse>, Status> {
-        let participant = request.into_inner().participant.unwrap_or_default();
-        put(&self.participants, &participant.id, &participant);
-        Ok(Response::new(UpdateParticipantResponse {
-            participant: Some(participant),
-        }))
-    }
-
-    async fn delete_participant(
-        &self,
-        request: Request<DeleteParticipantRequest>,
-    ) -> Result<Response<DeleteParticipantResponse>, Status> {
-        let id = request.into_inner().participant_id;
-        get(&self.participants, &id)?;
-        self.participants
-            .lock()
-            .expect("nobody panicked")
-            .remove(&id);
-        Ok(Response::new(DeleteParticipantResponse {}))
-    }
-
-    async fn create_server(
-        &self,
-        request: Request<CreateServerRequest>,
-    ) -> Result<Response<CreateServerResponse>, Status> {
-        let server = request.into_inner().server.unwrap_or_default();
-        put(&self.servers, &server.id, &server);
-        Ok(Response::new(CreateServerResponse {
-            server: Some(server),
-        }))
-    }
-
-    async fn get_server(
-        &self,
-        request: Request<GetServerRequest>,
-    ) -> Result<Response<GetServerResponse>, Status> {
-        let server = get(&self.servers, &request.into_inner().server_id)?;
-        Ok(Response::new(GetServerResponse {
-            server: Some(server),
-        }))
-    }
-
-    async fn list_servers(
-        &self,
-        request: Request<ListServersRequest>,
-    ) -> Result<Response<ListServersResponse>, Status> {
-        let filter = request.into_inner();
-        let (servers, next_page_token) = page(&self.servers, &filter.page_token, |record| {
-            is(&record.participant_id, &filter.participant_id)
-        });
-        Ok(Response::new(ListServersResponse {
-            servers,
-            next_page_token,
-        }))
-    }
-
-    async fn update_server(
-        &self,
-        request: Request<UpdateServerRequest>,
-    ) -> Result<Response<UpdateServerResponse>, Status> {
-        let server = request.into_inner().server.unwrap_or_default();
-        put(&self.servers, &server.id, &server);
-        Ok(Response::new(UpdateServerResponse {
-            server: Some(server),
-        }))
-    }
-
-    async fn delete_server(
-        &self,
-        request: Request<DeleteServerRequest>,
-    ) -> Result<Response<DeleteServerResponse>, Status> {
-        let id = request.into_inner().server_id;
-        get(&self.servers, &id)?;
-        self.servers.lock().expect("nobody panicked").remove(&id);
-        Ok(Response::new(DeleteServerResponse {}))
-    }
-
-    async fn create_configuration(
-        &self,
-        request: Request<CreateConfigurationRequest>,
-    ) -> Result<Response<CreateConfigurationResponse>, Status> {
-        let configuration = request.into_inner().configuration.unwrap_or_default();
-        put(&self.configurations, &configuration.id, &configuration);
-        Ok(Response::new(CreateConfigurationResponse {
-            configuration: Some(configuration),
-        }))
-    }
-
-    async fn get_configuration(
-        &self,
-        request: Request<GetConfigurationRequest>,
-    ) -> Result<Response<GetConfigurationResponse>, Status> {
-        let configuration = get(&self.configurations, &request.into_inner().configuration_id)?;
-        Ok(Response::new(GetConfigurationResponse {
-            configuration: Some(configuration),
-        }))
-    }
-
-    async fn list_configurations(
-        &self,
-        request: Request<ListConfigurationsRequest>,
-    ) -> Result<Response<ListConfigurationsResponse>, Status> {
-        let filter = request.into_inner();
-        let (configurations, next_page_token) =
-            page(&self.configurations, &filter.page_token, |record| {
-                is(&record.owner_id, &filter.owner_id)
-                    && (filter.host.is_empty() || record.hosts.contains(&filter.host))
-            });
-        Ok(Response::new(ListConfigurationsResponse {
-            configurations,
-            next_page_token,
-        }))
-    }
-
-    async fn update_configuration(
-        &self,
-        request: Request<UpdateConfigurationRequest>,
-    ) -> Result<Response<UpdateConfigurationResponse>, Status> {
-        let configuration = request.into_inner().configuration.unwrap_or_default();
-        put(&self.configurations, &configuration.id, &configuration);
-        Ok(Response::new(UpdateConfigurationResponse {
-            configuration: Some(configuration),
-        }))
-    }
-
-    async fn delete_configuration(
-        &self,
-        request: Request<DeleteConfigurationRequest>,
-    ) -> Result<Response<DeleteConfigurationResponse>, Status> {
-        let id = request.into_inner().configuration_id;
-        get(&self.configurations, &id)?;
-        self.configurations
-            .lock()
-            .expect("nobody panicked")
-            .remove(&id);
-        Ok(Response::new(DeleteConfigurationResponse {}))
-    }
-
-    async fn create_deployment(
-        &self,
-        request: Request<CreateDeploymentRequest>,
-    ) -> Result<Response<CreateDeploymentResponse>, Status> {
-        let deployment = request.into_inner().deployment.unwrap_or_default();
-        put(&self.deployments, &deployment.id, &deployment);
-        Ok(Response::new(CreateDeploymentResponse {
-            deployment: Some(deployment),
-        }))
-    }
-
-    async fn get_deployment(
-        &self,
-        request: Request<GetDeploymentRequest>,
-    ) -> Result<Response<GetDeploymentResponse>, Status> {
-        let deployment = get(&self.deployments, &request.into_inner().deployment_id)?;
-        Ok(Response::new(GetDeploymentResponse {
-            deployment: Some(deployment),
-        }))
-    }
-
-    async fn list_deployments(
-        &self,
-        request: Request<ListDeploymentsRequest>,
-    ) -> Result<Response<ListDeploymentsResponse>, Status> {
-        let filter = request.into_inner();
-        let (deployments, next_page_token) =
-            page(&self.deployments, &filter.page_token, |record| {
-                is(&record.configuration_id, &filter.configuration_id)
-                    && is(&record.participant_id, &filter.participant_id)
-            });
-        Ok(Response::new(ListDeploymentsResponse {
-            deployments,
-            next_page_token,
-        }))
-    }
-
-    async fn update_deployment(
-        &self,
-        request: Request<UpdateDeploymentRequest>,
-    ) -> Result<Response<UpdateDeploymentResponse>, Status> {
-        let deployment = request.into_inner().deployment.unwrap_or_default();
-        put(&self.deployments, &deployment.id, &deployment);
-        Ok(Response::new(UpdateDeploymentResponse {
-            deployment: Some(deployment),
-        }))
-    }
-
-    async fn delete_deployment(
-        &self,
-        request: Request<DeleteDeploymentRequest>,
-    ) -> Result<Response<DeleteDeploymentResponse>, Status> {
-        let id = request.into_inner().deployment_id;
-        get(&self.deployments, &id)?;
-        self.deployments
-            .lock()
-            .expect("nobody panicked")
-            .remove(&id);
-        Ok(Response::new(DeleteDeploymentResponse {}))
-    }
-}
 
 /// Runs one line after the other and keeps all that was said.
 async fn session(lines: &[&str]) -> String {
@@ -330,6 +40,10 @@ async fn records_are_created_and_listed() {
         "configurations",
         "deployments",
         "deployments list --participant south --json",
+        "participants update west --can purge:url,purge:tag,load:url",
+        "participants get west --json",
+        "participants update west --can-everything",
+        "participants create east --invocation-system canonical --can purge",
     ])
     .await;
     insta::assert_snapshot!(text);
@@ -350,4 +64,130 @@ async fn an_update_keeps_what_was_not_typed() {
     ])
     .await;
     insta::assert_snapshot!(text);
+}
+
+/// The answers to a create and to a delete get lost: both were carried out, and the tries that follow say so.
+#[tokio::test]
+async fn a_lost_answer_is_no_failure_of_what_was_done() {
+    let (peer, broker) = Peer::default().listen().await;
+    let create =
+        "servers create varnish-1 --participant north --dialect varnish --address 10.0.0.7:80";
+    peer.directory
+        .lose_answer(Status::unavailable("going down"));
+    let created = run(&broker, create).await;
+    assert_eq!(created.code, Some(0), "{}", created.transcript());
+    assert!(
+        created.stdout.contains("10.0.0.7:80"),
+        "{}",
+        created.transcript()
+    );
+    assert!(
+        created.stderr.contains("an answer was lost"),
+        "{}",
+        created.transcript()
+    );
+
+    peer.directory
+        .lose_answer(Status::unavailable("going down"));
+    let deleted = run(&broker, "servers delete varnish-1").await;
+    assert_eq!(deleted.code, Some(0), "{}", deleted.transcript());
+    assert!(
+        deleted.stderr.contains("an answer was lost"),
+        "{}",
+        deleted.transcript()
+    );
+}
+
+/// What is there already and different, or was not there in the first place, is an error as ever.
+#[tokio::test]
+async fn what_was_there_before_is_not_taken_for_ones_own() {
+    let (peer, broker) = Peer::default().listen().await;
+    let create = |address: &str| {
+        format!(
+            "servers create varnish-1 --participant north --dialect varnish --address {address}"
+        )
+    };
+    assert_eq!(run(&broker, &create("10.0.0.7:80")).await.code, Some(0));
+    let again = run(&broker, &create("10.0.0.7:80")).await;
+    assert_eq!(again.code, Some(1), "{}", again.transcript());
+    assert!(!again.stderr.contains("lost"), "{}", again.transcript());
+    assert_eq!(run(&broker, "servers delete nobody").await.code, Some(2));
+
+    // The first try is refused before the directory is asked, so the record of somebody else is met by the second.
+    peer.directory.refuse(Status::unavailable("starting"));
+    let other = run(&broker, &create("10.0.0.8:80")).await;
+    assert_eq!(other.code, Some(1), "{}", other.transcript());
+    assert!(
+        other.stderr.contains("see: fedctl servers get varnish-1"),
+        "{}",
+        other.transcript()
+    );
+}
+
+/// An operator sees at a glance who is behind, by how many commands and since when; scripts get the figures.
+#[tokio::test]
+async fn who_is_behind_is_shown_with_how_many_and_how_long() {
+    let (peer, broker) = Peer::default().listen().await;
+    let now = std::time::SystemTime::now();
+    let ago = |seconds| {
+        Some(Timestamp::from(
+            now - std::time::Duration::from_secs(seconds),
+        ))
+    };
+    let progress = |id: &str, waiting, unreported| ParticipantProgress {
+        participant_id: id.to_owned(),
+        accepted_sequence: 40,
+        read_sequence: 25,
+        waiting,
+        unreported,
+        ..ParticipantProgress::default()
+    };
+    peer.directory.set_progress(&ParticipantProgress {
+        read_sequence: 40,
+        heard_time: ago(0),
+        ..progress("north", 0, 0)
+    });
+    // Two days and three hours, and some room for a slow machine.
+    peer.directory.set_progress(&ParticipantProgress {
+        oldest_time: ago(183_700),
+        heard_time: ago(183_700),
+        ..progress("south", 12, 3)
+    });
+    peer.directory.set_progress(&progress("west", 40, 0));
+    for id in ["north", "south", "west", "east"] {
+        run(&broker, &format!("participants create {id}")).await;
+    }
+    let listed = run(&broker, "participants").await;
+    let shown = run(&broker, "participants progress").await;
+    insta::assert_snapshot!(listed.transcript() + &without_seconds(&shown.transcript()));
+    let document = run(&broker, "participants progress --json").await.stdout;
+    let document: serde_json::Value = serde_json::from_str(&document).expect("is a document");
+    let south = &document["progress"][1];
+    assert_eq!(
+        (south["behind"].as_u64(), south["unreported"].as_u64()),
+        (Some(15), Some(3))
+    );
+    assert!(south["behind_seconds"].as_u64() >= Some(183_700), "{south}");
+}
+
+/// A slow machine takes a second or two between the two calls.
+fn without_seconds(text: &str) -> String {
+    text.replace(" 1 s ago", " 0 s ago")
+        .replace(" 2 s ago", " 0 s ago")
+}
+
+/// A participant asks, and may not see how far others are; or the broker is older: the records are shown all the same.
+#[tokio::test]
+async fn records_are_listed_where_the_progress_is_withheld() {
+    for status in [
+        Status::permission_denied("no"),
+        Status::unimplemented("what"),
+    ] {
+        let (peer, broker) = Peer::default().listen().await;
+        run(&broker, "participants create north").await;
+        peer.directory.withhold(status);
+        let listed = run(&broker, "participants").await;
+        assert_eq!(listed.code, Some(0), "{}", listed.transcript());
+        assert!(listed.stdout.contains("north"), "{}", listed.transcript());
+    }
 }

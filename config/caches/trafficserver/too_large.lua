@@ -11,3 +11,11 @@ function do_global_read_response()
     end
     return 0
 end
+
+-- So an adapter knows that it was this cache that answered a purge.
+function do_global_send_response()
+    if ts.client_request.get_method() == 'PURGE' then
+        ts.client_response.header['X-Federation-Purge'] = '1'
+    end
+    return 0
+end

@@ -1,39 +1,14 @@
 //! What the canonical dialect says, letter by letter, and what it makes of answers.
 
-use domain::{
-    CommandId, PurgeMode, Server, ServerId, command::WhenImpossible, operation::CustomOperation,
-};
+use domain::{PurgeMode, Server, ServerId, operation::CustomOperation};
 use serde_json::json;
 
 use super::*;
+use crate::fixture::{self, command, translate_for};
 
 const EXECUTION: &str = "01890a5d-ac96-774b-bcce-b302099a8057_cdn-b";
 
-fn command(operation: Operation, selectors: Vec<Selector>) -> Command {
-    Command {
-        id: "01890a5d-ac96-774b-bcce-b302099a8057"
-            .parse::<CommandId>()
-            .unwrap(),
-        originator: "cdn-a".parse().unwrap(),
-        configuration: "shop".parse().unwrap(),
-        operation,
-        selectors,
-        scope: domain::Scope::default(),
-        ceiling: Ceiling::default(),
-        when_impossible: WhenImpossible::default(),
-        request_id: None,
-        accepted_at: Timestamp::from_millis(1_700_000_000_000),
-        traceparent: None,
-    }
-}
-
 fn translate(command: &Command) -> NativeCall {
-    let configuration = Configuration {
-        id: "shop".parse().unwrap(),
-        customer: "acme".parse().unwrap(),
-        owner: "cdn-a".parse().unwrap(),
-        hosts: vec!["www.example.com".parse().unwrap()],
-    };
     let servers = ["b-1", "b-2"].map(|id| Server {
         id: id.parse().unwrap(),
         participant: "cdn-b".parse().unwrap(),
@@ -41,25 +16,15 @@ fn translate(command: &Command) -> NativeCall {
         address: "127.0.0.1:8080".parse().unwrap(),
         place: domain::Place::default(),
     });
-    let execution: ExecutionId = EXECUTION.parse().unwrap();
-    let site = Site {
-        execution: &execution,
-        configuration: &configuration,
-        servers: &servers,
-    };
-    let calls = Canonical.translate(command, &site).unwrap();
+    let calls = translate_for(&Canonical, command, &servers).unwrap();
     assert_eq!(calls.len(), 1);
     calls.into_iter().next().unwrap()
 }
 
-fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
-    let headers = headers
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+fn answer(status: u16, body: &str) -> Answer {
     Answer {
-        status,
-        headers: headers.collect(),
         body: body.to_owned(),
+        ..fixture::answer(status, &[("retry-after", "7")])
     }
 }
 
@@ -101,7 +66,7 @@ fn a_purge_is_said_in_one_put() {
         "operation": { "purge": "delete" },
         "selectors": [{ "url": "https://www.example.com/a" }, { "tag": "red" }],
         "ceiling": { "widest": "configuration", "narrowed": false },
-        "configuration": { "id": "shop", "customer": "acme", "owner": "cdn-a", "hosts": ["www.example.com"] },
+        "configuration": { "id": "shop", "customer": "acme", "owner": "cdn-a", "hosts": ["www.example.com", "img.example.com"] },
         "servers": ["b-1", "b-2"],
     });
     assert_eq!(body, said);
@@ -131,14 +96,14 @@ fn a_custom_operation_is_said_exactly() {
 fn what_was_accepted_runs_under_the_executions_id() {
     for status in [201, 202] {
         assert_eq!(
-            judge(&answer(status, &[], "")),
+            judge(&answer(status, "")),
             Verdict::Running {
                 job: EXECUTION.to_owned()
             }
         );
     }
     let running = json!({ "execution": EXECUTION, "state": "running", "servers": [] });
-    let verdict = judge(&answer(200, &[], &running.to_string()));
+    let verdict = judge(&answer(200, &running.to_string()));
     assert_eq!(
         verdict,
         Verdict::Running {
@@ -157,7 +122,7 @@ fn a_settled_execution_is_as_good_as_its_worst_server() {
     let done = settled(json!({ "server": "b-2", "state": "done" }));
     let evidence = Evidence::Reported;
     assert_eq!(
-        judge(&answer(200, &[], &done)),
+        judge(&answer(200, &done)),
         Verdict::Done {
             evidence,
             finding: Finding::Accepted
@@ -166,7 +131,7 @@ fn a_settled_execution_is_as_good_as_its_worst_server() {
     let failed = settled(json!({
         "server": "b-2", "state": "failed", "fault": { "code": "unreachable", "message": "no route" }
     }));
-    let (code, again, message) = fault_of(&answer(200, &[], &failed));
+    let (code, again, message) = fault_of(&answer(200, &failed));
     assert_eq!(
         (code, again, message.as_str()),
         (FaultCode::Unreachable, Again::Never, "no route")
@@ -196,42 +161,21 @@ fn a_server_without_a_word_has_failed() {
 #[test]
 fn a_refusal_decides_about_the_retry() {
     let problem = r#"{"title":"Bad Request","status":400,"detail":"no such server: b-7"}"#;
-    let (code, again, message) = fault_of(&answer(400, &[], problem));
+    let (code, again, message) = fault_of(&answer(400, problem));
     assert_eq!((code, again), (FaultCode::Refused, Again::Never));
-    assert_eq!(message, "status 400: no such server: b-7");
-    for (status, headers, code, again) in [
-        (401, &[][..], FaultCode::Unauthorized, Again::Never),
-        (403, &[], FaultCode::Refused, Again::Never),
-        (
-            429,
-            &[("retry-after", "7")],
-            FaultCode::Throttled,
-            Again::AfterSeconds(7),
-        ),
-        (
-            503,
-            &[("retry-after", "2")],
-            FaultCode::NativeError,
-            Again::AfterSeconds(2),
-        ),
-        (
-            503,
-            &[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")],
-            FaultCode::NativeError,
-            Again::Soon,
-        ),
-        (500, &[], FaultCode::NativeError, Again::Soon),
-        (
-            302,
-            &[("location", "/")],
-            FaultCode::UnreadableAnswer,
-            Again::Never,
-        ),
+    assert_eq!(
+        message,
+        "the invocation system answered 400: no such server: b-7"
+    );
+    for (status, code, again) in [
+        (409, FaultCode::Refused, Again::Never),
+        (429, FaultCode::Throttled, Again::AfterSeconds(7)),
+        (500, FaultCode::NativeError, Again::Soon),
     ] {
-        let (found, retry, _) = fault_of(&answer(status, headers, "no"));
+        let (found, retry, _) = fault_of(&answer(status, "no"));
         assert_eq!((found, retry), (code, again), "{status}");
     }
-    let (code, again, _) = fault_of(&answer(200, &[], "<html>"));
+    let (code, again, _) = fault_of(&answer(200, "<html>"));
     assert_eq!((code, again), (FaultCode::UnreadableAnswer, Again::Never));
 }
 

@@ -10,16 +10,10 @@ use domain::{
 };
 
 use super::freshness::explicit_freshness;
-use crate::{Answer, Verdict};
-
-/// What a purge by exact key means: 2xx removed, 404 nothing held (412 in the cache-purge module from 2.5 on).
-pub(crate) fn judge_purge_by_key(answer: &Answer) -> Verdict {
-    match answer.status {
-        200..=299 => done(Finding::Removed(None)),
-        404 | 412 => done(Finding::NothingHeld),
-        _ => refused(answer),
-    }
-}
+use crate::{
+    Answer, Verdict,
+    problem::{refusal, retry_after},
+};
 
 /// What a cache says of a load that the origin answered well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,21 +103,9 @@ pub(crate) fn acknowledged(finding: Finding) -> Verdict {
     }
 }
 
-/// What an answer means that is neither success nor "nothing held". The cache's own rules said 401, 403 or 405, and
-/// will say it again; 5xx may pass.
+/// What an answer means that is neither success nor "nothing held".
 pub(crate) fn refused(answer: &Answer) -> Verdict {
-    let (code, again) = match answer.status {
-        401 => (FaultCode::Unauthorized, Again::Never),
-        429 => (FaultCode::Throttled, retry_after(answer)),
-        400..=499 => (FaultCode::Refused, Again::Never),
-        503 => (FaultCode::NativeError, retry_after(answer)),
-        500..=599 => (FaultCode::NativeError, Again::Soon),
-        _ => (FaultCode::UnreadableAnswer, Again::Never),
-    };
-    Verdict::Failed {
-        fault: Fault::participant(code, again, &words(answer)),
-        finding: None,
-    }
+    Verdict::failed(refusal("the cache", answer))
 }
 
 fn origin_failed(answer: &Answer) -> Verdict {
@@ -136,24 +118,6 @@ fn origin_failed(answer: &Answer) -> Verdict {
     Verdict::Failed {
         fault: Fault::new(FaultCode::OriginError, Side::Origin, again, &message),
         finding: Some(Finding::OriginStatus(answer.status)),
-    }
-}
-
-/// Only the form in seconds: a date would need a clock (RFC 9110, 10.2.3).
-fn retry_after(answer: &Answer) -> Again {
-    let seconds = answer
-        .header("retry-after")
-        .and_then(|value| value.trim().parse().ok());
-    seconds.map_or(Again::Soon, Again::AfterSeconds)
-}
-
-/// The status, and the body's first line where it is text for people and not a page.
-fn words(answer: &Answer) -> String {
-    let line = answer.body.lines().next().unwrap_or_default().trim();
-    if line.is_empty() || line.starts_with('<') {
-        format!("the cache answered {}", answer.status)
-    } else {
-        format!("the cache answered {}: {line}", answer.status)
     }
 }
 
@@ -192,28 +156,5 @@ mod tests {
                 .iter()
                 .any(|headers| may_be_stored(&answer(headers)))
         );
-    }
-
-    /// An overloaded cache says when it wants to be asked again; a rule of its own will not change by asking.
-    #[test]
-    fn a_refusal_says_whether_to_try_again() {
-        let again =
-            |status, headers: &[(&str, &str)]| match refused(&fixture::answer(status, headers)) {
-                Verdict::Failed { fault, .. } => (fault.code, fault.again),
-                other => panic!("{other:?}"),
-            };
-        assert_eq!(again(403, &[]), (FaultCode::Refused, Again::Never));
-        assert_eq!(again(405, &[]), (FaultCode::Refused, Again::Never));
-        assert_eq!(again(401, &[]), (FaultCode::Unauthorized, Again::Never));
-        assert_eq!(again(500, &[]), (FaultCode::NativeError, Again::Soon));
-        assert_eq!(
-            again(503, &[("retry-after", "7")]),
-            (FaultCode::NativeError, Again::AfterSeconds(7))
-        );
-        assert_eq!(
-            again(429, &[("retry-after", "soon")]),
-            (FaultCode::Throttled, Again::Soon)
-        );
-        assert_eq!(again(302, &[]), (FaultCode::UnreadableAnswer, Again::Never));
     }
 }

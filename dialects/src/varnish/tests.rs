@@ -114,13 +114,16 @@ fn answers_to_a_purge_are_understood() {
     assert_eq!(counted(&hard, "3"), done(Finding::Removed(Some(3))));
     assert_eq!(counted(&soft, "3"), done(Finding::Invalidated(Some(3))));
     assert_eq!(counted(&hard, "0"), done(Finding::NothingHeld));
-    assert_eq!(judged(&hard, 404, &[]), done(Finding::NothingHeld));
-    assert_eq!(judged(&ban, 200, &[]), done(Finding::Banned));
+    let marked = [("x-federation-purge", "1")];
+    assert_eq!(judged(&hard, 404, &marked), done(Finding::NothingHeld));
+    assert_eq!(judged(&ban, 200, &marked), done(Finding::Banned));
     let silent = Verdict::Done {
         evidence: Evidence::Acknowledged,
         finding: Finding::Accepted,
     };
-    assert_eq!(judged(&hard, 200, &[]), silent);
+    for (call, status) in [(&hard, 200), (&hard, 404), (&ban, 200)] {
+        assert_eq!(judged(call, status, &[]), silent);
+    }
     for (call, status, code) in [
         (&hard, 403, FaultCode::Refused),
         (&ban, 404, FaultCode::Refused),
@@ -142,7 +145,7 @@ fn answers_to_a_load_are_understood() {
     let loaded = |status, headers: &[(&str, &str)]| match judged(&call, status, headers) {
         Verdict::Done { finding, .. } => (None, finding),
         Verdict::Failed { fault, finding } => (Some(fault.side), finding.unwrap()),
-        Verdict::Running { job } => panic!("{job}"),
+        other @ (Verdict::Each { .. } | Verdict::Running { .. }) => panic!("{other:?}"),
     };
     let miss = ("x-cache", "MISS");
     let store = |word| loaded(200, &[miss, ("x-store", word)]);

@@ -63,11 +63,16 @@ pub(super) struct Server {
 /// Says who takes part, with which servers, and whose content runs on all of them.
 pub(super) async fn register(mut operator: Client, servers: &[Server]) -> Result<()> {
     for (id, name, has_system) in PARTICIPANTS {
-        let system = if has_system { "canonical" } else { "" };
+        let (system, capabilities) = if has_system {
+            ("canonical", urls_only())
+        } else {
+            ("", Vec::new())
+        };
         let participant = v1::Participant {
             id: id.to_owned(),
             display_name: name.to_owned(),
             invocation_system: system.to_owned(),
+            capabilities,
             ..v1::Participant::default()
         };
         operator.put_participant(participant).await?;
@@ -85,6 +90,15 @@ pub(super) async fn register(mut operator: Client, servers: &[Server]) -> Result
         operator.deploy(CONFIGURATION, id).await?;
     }
     Ok(())
+}
+
+/// What a system whose caches know exact URLs only says of itself.
+fn urls_only() -> Vec<v1::Capability> {
+    let of = |operation: &str| v1::Capability {
+        operation: operation.to_owned(),
+        selectors: vec!["url".to_owned()],
+    };
+    ["purge", "load"].map(of).into()
 }
 
 fn record(server: &Server) -> v1::Server {

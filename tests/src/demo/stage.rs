@@ -19,6 +19,9 @@ use crate::{
     redis::Redis,
 };
 
+/// The latest dispatches can be read in the console.
+const CONSOLE: &str = "[amqp]\nconsole_copies = 100";
+
 /// A running federation with its caches and its origin.
 #[derive(Debug)]
 pub struct Stage {
@@ -52,7 +55,7 @@ impl Stage {
             management: rabbitmq.management_url(),
             redis: redis.url(),
         };
-        let federation = Federation::start(shared).await?;
+        let federation = Federation::with_settings(shared, CONSOLE).await?;
         let broker = told(began, federation.broker("broker"), address_of).await?;
         register(federation.client(&broker, "operator/demo")?, &servers).await?;
         let adapters = start_adapters(began, &federation, &servers).await?;

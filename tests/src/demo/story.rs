@@ -74,7 +74,7 @@ pub(super) async fn purge_prefix(stage: &Stage) -> Result<()> {
         "The origin changes {PREFIX}, and alder purges the prefix: not every cache can"
     ));
     screen::line(
-        "cedar's own system takes every command; whether its server can do it shows when it is told.\n",
+        "cedar has a system of its own before its server, and has declared what that can do: URLs.\n",
     );
     let prefix = format!("{HOST}{PREFIX}");
     let purge = ["purge", "--prefix", &prefix];

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::Result;
 use proto::v1::{
     self, command_service_client::CommandServiceClient,
+    dead_letter_service_client::DeadLetterServiceClient,
     registry_service_client::RegistryServiceClient,
 };
 use tonic::{
@@ -27,6 +28,8 @@ pub struct Client {
     pub commands: CommandServiceClient<InterceptedService<Channel, Caller>>,
     /// The registry.
     pub registry: RegistryServiceClient<InterceptedService<Channel, Caller>>,
+    /// Dead letters.
+    pub dead_letters: DeadLetterServiceClient<InterceptedService<Channel, Caller>>,
 }
 
 /// Puts the caller's name on each call.
@@ -49,7 +52,8 @@ pub fn client(address: SocketAddr, identity: &str) -> Result<Client> {
     let caller = Caller(identity.parse()?);
     Ok(Client {
         commands: CommandServiceClient::with_interceptor(channel.clone(), caller.clone()),
-        registry: RegistryServiceClient::with_interceptor(channel, caller),
+        registry: RegistryServiceClient::with_interceptor(channel.clone(), caller.clone()),
+        dead_letters: DeadLetterServiceClient::with_interceptor(channel, caller),
     })
 }
 

@@ -3,6 +3,7 @@
 mod carrying_out;
 mod interrupted;
 mod invocation_system;
+mod not_begun;
 mod unreadable;
 
 use std::{
@@ -120,7 +121,15 @@ impl Stage {
 
     /// Publishes one dispatch, as the broker does.
     async fn dispatch(&self, orders: &[Value]) -> Result<()> {
-        let body = json!({ "participant": self.participant, "executions": orders });
+        self.dispatch_with(orders, json!({})).await
+    }
+
+    /// The same, with these members besides.
+    async fn dispatch_with(&self, orders: &[Value], members: Value) -> Result<()> {
+        let mut body = json!({ "participant": self.participant, "executions": orders });
+        if let (Value::Object(body), Value::Object(members)) = (&mut body, members) {
+            body.extend(members);
+        }
         self.publish(DISPATCH_TYPE, serde_json::to_vec(&body)?)
             .await
     }
@@ -146,15 +155,9 @@ impl Stage {
     async fn reports(&mut self, count: usize) -> Result<Vec<ExecutionReport>> {
         let mut reports = Vec::new();
         while reports.len() < count {
-            let waiting = timeout(LIMIT, self.replies.next()).await;
-            let waiting =
-                waiting.with_context(|| format!("only {} reports came", reports.len()))?;
-            let delivery = waiting.context("the consumer ended")?;
-            ensure!(delivery.exchange == self.topology.entry_exchange(&self.participant));
-            let report: Report = serde_json::from_slice(&delivery.message.body)?;
-            ensure!(report.participant == self.participant);
+            let report = self.report_message().await;
+            let report = report.with_context(|| format!("{} reports came", reports.len()))?;
             reports.extend(report.executions);
-            delivery.ack().await?;
         }
         ensure!(
             reports.len() == count,
@@ -162,6 +165,19 @@ impl Stage {
             reports.len()
         );
         Ok(reports)
+    }
+
+    /// The next message with reports.
+    async fn report_message(&mut self) -> Result<Report> {
+        let waiting = timeout(LIMIT, self.replies.next()).await;
+        let delivery = waiting
+            .context("no message came")?
+            .context("the consumer ended")?;
+        ensure!(delivery.exchange == self.topology.entry_exchange(&self.participant));
+        let report: Report = serde_json::from_slice(&delivery.message.body)?;
+        ensure!(report.participant == self.participant);
+        delivery.ack().await?;
+        Ok(report)
     }
 
     /// Waits until every dispatch is acknowledged.
@@ -266,6 +282,8 @@ fn order(
         address: address.to_string().parse()?,
     }];
     Ok(Order {
+        expires_at: None,
+        tracestate: None,
         execution: ExecutionId {
             command,
             participant: "b".parse()?,

@@ -234,6 +234,7 @@ fn users_of_rabbitmq_reach_what_is_theirs_and_nothing_else() -> Result<()> {
     let neighbours = ["north-2", "a-north"].map(|id| id.parse::<ParticipantId>().unwrap());
     let mut names = vec![
         topology.commands_exchange(),
+        topology.copies_exchange(),
         topology.dead_letters_exchange(),
         topology.replies_exchange(),
         topology.replies_queue(),
@@ -243,6 +244,7 @@ fn users_of_rabbitmq_reach_what_is_theirs_and_nothing_else() -> Result<()> {
         names.push(topology.commands_queue(participant));
         names.push(topology.entry_exchange(participant));
         names.push(topology.dead_letters_queue(participant));
+        names.push(topology.copies_queue(participant));
     }
     names.sort();
     names.dedup();
@@ -250,14 +252,13 @@ fn users_of_rabbitmq_reach_what_is_theirs_and_nothing_else() -> Result<()> {
     let rights = |user: &str| generated.rights(user, &names);
     let everything = names.clone();
     assert_eq!(rights("provision")?, [&everything[..]; 3]);
-    assert_eq!(
-        rights("broker")?,
-        [
-            vec![],
-            vec![topology.commands_exchange()],
-            vec![topology.replies_queue()]
-        ]
-    );
+    let dead_letters = names
+        .iter()
+        .filter(|name| name.starts_with("dead-letters."));
+    let mut read: Vec<_> = dead_letters.cloned().collect();
+    read.push(topology.replies_queue());
+    let written = vec![topology.commands_exchange(), topology.copies_exchange()];
+    assert_eq!(rights("broker")?, [vec![], written, read]);
     for participant in &participants {
         let user = format!("participant-{participant}");
         let own = [

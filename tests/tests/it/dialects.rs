@@ -35,6 +35,9 @@ fn command(operation: Operation, selectors: Vec<Selector>) -> Result<Command> {
         when_impossible: WhenImpossible::default(),
         request_id: None,
         accepted_at: Timestamp::from_millis(1_700_000_000_000),
+        not_before: None,
+        tracestate: None,
+        expires_at: None,
         traceparent: None,
     })
 }
@@ -85,7 +88,7 @@ fn findings(verdicts: &[Verdict]) -> Vec<Finding> {
     let finding = |verdict: &Verdict| match verdict {
         Verdict::Done { finding, .. } => Some(finding.clone()),
         Verdict::Failed { finding, .. } => finding.clone(),
-        Verdict::Running { .. } => None,
+        Verdict::Each { .. } | Verdict::Running { .. } => None,
     };
     verdicts.iter().filter_map(finding).collect()
 }

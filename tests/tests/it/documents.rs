@@ -1,6 +1,7 @@
 //! The documents that others build on: they say what the programs do, no more and no less.
 
 mod examples;
+mod guarantees;
 mod schema;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
@@ -129,7 +130,11 @@ fn the_examples_in_the_document_are_read_by_the_programs() -> Result<()> {
 #[tokio::test]
 async fn the_document_says_what_provisioning_declares() -> Result<()> {
     let (shared, prefix) = (shared()?, format!("{}.", prefix()));
-    let topology = Topology::new(&prefix, QueueLimits::default())?;
+    let limits = QueueLimits {
+        console_copies: 100,
+        ..QueueLimits::default()
+    };
+    let topology = Topology::new(&prefix, limits)?;
     let link = LinkSettings::new(shared.amqp.into(), "documents");
     let provisioner = Provisioner::new(link, topology);
     provisioner.declare_base().await?;

@@ -137,12 +137,15 @@ async fn a_bad_report_is_dead_lettered_and_the_next_one_taken() -> Result<()> {
     let command = stage.owner.submit(purge(&[URL])).await?;
     let (delivery, orders) = stage.a.next().await?;
     let report = |participant: &str, execution: ExecutionId| Report {
+        progress: Vec::new(),
         participant: participant.parse().unwrap(),
         executions: vec![ExecutionReport {
             execution,
             outcome: ReportedOutcome::Done(Evidence::Verified),
             results: Vec::new(),
             reported_at: Timestamp::from_millis(0),
+            traceparent: None,
+            absorbed_by: None,
         }],
     };
     let real = orders[0].execution.clone();

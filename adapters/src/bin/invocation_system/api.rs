@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::put,
 };
-use dialects::canonical::{CALLBACK_HEADER, EXECUTIONS_PATH, Progress, ProgressState, Submission};
+use dialects::canonical::{EXECUTIONS_PATH, Progress, ProgressState, Submission};
 use domain::{ExecutionId, ServerId};
 use serde_json::json;
 use service::configuration::Secret;
@@ -141,11 +141,11 @@ async fn submit(
     let place = api.waiting.try_reserve();
     let busy = "too many executions wait".to_owned();
     let place = place.map_err(|_| Problem(StatusCode::SERVICE_UNAVAILABLE, busy))?;
-    let callback = headers
-        .get(CALLBACK_HEADER)
-        .and_then(|url| url.to_str().ok())
-        .map(str::to_owned);
-    let record = Record::new(submission, callback);
+    let header = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?;
+        Some(value.to_owned())
+    };
+    let record = Record::new(submission, header);
     let progress = record.progress.clone();
     api.store
         .put(&record)

@@ -4,7 +4,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use adapters::{caches::Caches, config};
+use adapters::{
+    caches::{Caches, Surroundings},
+    config,
+};
 use amqp::envelope::{NativeOrder, Order, OrderedServer};
 use dialects::{
     Site,
@@ -13,6 +16,7 @@ use dialects::{
 };
 use domain::{Command, ExecutionId, Fidelity, Server, fault::FaultCode};
 use futures::{StreamExt, stream::FuturesUnordered};
+use reqwest::redirect::Policy;
 use service::trace::TraceContext;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -32,18 +36,35 @@ pub(crate) struct Driver {
     store: Arc<Store>,
 }
 
+/// One execution at a time: the next one always waits.
+struct InLine;
+
+impl Surroundings for InLine {
+    fn is_current(&self) -> bool {
+        true
+    }
+
+    fn is_awaited(&self) -> bool {
+        true
+    }
+}
+
 impl Driver {
     pub(crate) fn new(configuration: &Configuration, store: Arc<Store>) -> Result<Self, Failure> {
         let at_once = configuration.servers_at_once;
         let execution = config::Execution {
             concurrency: 1,
             servers_at_once: at_once,
+            total_time: configuration.total_time,
+            load_total_time: configuration.load_total_time,
         };
         let allowed = configuration.allowed_addresses.clone();
         Ok(Self {
             caches: Caches::new(&configuration.calls, execution, allowed)?,
             callbacks: reqwest::Client::builder()
                 .no_proxy()
+                // The answer is of no interest, so nobody is led elsewhere by it.
+                .redirect(Policy::none())
                 .timeout(CALLBACK_LIMIT)
                 .build()?,
             servers: configuration.servers.clone(),
@@ -83,8 +104,10 @@ impl Driver {
         let told = record.progress.servers.iter().enumerate();
         let told = told.filter(|(_, server)| server.state == ServerState::Running);
         let submission = record.submission.clone();
+        let (parent, state) = (record.traceparent.as_deref(), record.tracestate.as_deref());
+        let trace = TraceContext::continued(parent, state).child();
         let mut told: FuturesUnordered<_> = told
-            .map(|(position, server)| self.tell(&submission, position, server.clone()))
+            .map(|(position, server)| self.tell(&submission, &trace, position, server.clone()))
             .collect();
         while let Some((position, server)) = told.next().await {
             record.progress.servers[position] = server;
@@ -92,7 +115,12 @@ impl Driver {
         }
         record.progress.state = ProgressState::Settled;
         self.store.put(&record)?;
-        tracing::info!(execution.id = %execution, servers = record.progress.servers.len(), "settled");
+        tracing::info!(
+            execution.id = %execution,
+            servers = record.progress.servers.len(),
+            trace.id = trace.trace_id_text(),
+            "settled"
+        );
         self.call_back(&record).await;
         Ok(())
     }
@@ -100,6 +128,7 @@ impl Driver {
     async fn tell(
         &self,
         submission: &Submission<'_>,
+        trace: &TraceContext,
         position: usize,
         server: ServerProgress,
     ) -> (usize, ServerProgress) {
@@ -110,7 +139,7 @@ impl Driver {
         let told = match order {
             Ok(order) => self
                 .caches
-                .carry_out(&order, &TraceContext::new(), &|| true)
+                .carry_out(&order, trace, &InLine)
                 .await
                 .unwrap_or_default()
                 .pop(),
@@ -156,6 +185,8 @@ fn order(submission: &Submission<'_>, own: &OwnServer) -> Result<Order, String> 
         address: server.address,
     }];
     Ok(Order {
+        expires_at: None,
+        tracestate: None,
         execution: execution.clone().into_owned(),
         sequence: 0,
         configuration: command.configuration,
@@ -174,6 +205,9 @@ fn order(submission: &Submission<'_>, own: &OwnServer) -> Result<Order, String> 
 /// The command as the originator submitted it, as far as it concerns us.
 fn command(submission: &Submission<'_>) -> Command {
     Command {
+        expires_at: None,
+        not_before: None,
+        tracestate: None,
         id: submission.execution.command,
         originator: submission.originator.clone().into_owned(),
         configuration: submission.configuration.id.clone(),

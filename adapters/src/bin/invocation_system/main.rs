@@ -49,6 +49,10 @@ struct Configuration {
     servers: Vec<OwnServer>,
     allowed_addresses: Vec<AllowedAddress>,
     servers_at_once: usize,
+    #[serde(with = "humantime_serde")]
+    total_time: Duration,
+    #[serde(with = "humantime_serde")]
+    load_total_time: Duration,
     calls: Calls,
     logs: LogSettings,
 }
@@ -81,6 +85,12 @@ impl Checked for Configuration {
             self.servers_at_once > 0,
             "must be more than 0",
         );
+        for (key, time) in [
+            ("total_time", self.total_time),
+            ("load_total_time", self.load_total_time),
+        ] {
+            check.require(key, !time.is_zero(), "must be more than 0");
+        }
         check.require(
             "waiting_limit",
             self.waiting_limit > 0,
@@ -98,7 +108,10 @@ impl Settings for Configuration {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = match adapters::app::arguments() {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit,
+    };
     let default = include_str!("default.toml");
     let load = || load(default, arguments.config.as_deref(), "INVOCATION_SYSTEM");
     service::main("invocation-system", load, run)

@@ -11,9 +11,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use dialects::canonical::{Progress, ProgressState, ServerProgress, ServerState, Submission};
+use dialects::canonical::{
+    CALLBACK_HEADER, Progress, ProgressState, ServerProgress, ServerState, Submission,
+};
 use domain::{ExecutionId, Timestamp};
 use serde::{Deserialize, Serialize};
+use service::trace::{TRACEPARENT, TRACESTATE};
 
 /// All that is known of one execution.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,12 +24,21 @@ pub(crate) struct Record {
     pub(crate) submission: Submission<'static>,
     /// Who wants to hear of the end.
     pub(crate) callback: Option<String>,
+    /// The trace that it came with: what the servers are told goes on with it.
+    #[serde(default)]
+    pub(crate) traceparent: Option<String>,
+    #[serde(default)]
+    pub(crate) tracestate: Option<String>,
     pub(crate) progress: Progress,
     pub(crate) submitted_at: Timestamp,
 }
 
 impl Record {
-    pub(crate) fn new(submission: Submission<'static>, callback: Option<String>) -> Self {
+    /// `header` gives the submission's header of that name.
+    pub(crate) fn new(
+        submission: Submission<'static>,
+        header: impl Fn(&str) -> Option<String>,
+    ) -> Self {
         let servers = submission.servers.iter().cloned();
         let progress = Progress {
             execution: submission.execution.clone().into_owned(),
@@ -35,7 +47,9 @@ impl Record {
         };
         Self {
             submission,
-            callback,
+            callback: header(CALLBACK_HEADER),
+            traceparent: header(TRACEPARENT),
+            tracestate: header(TRACESTATE),
             progress,
             submitted_at: now(),
         }

@@ -1,6 +1,6 @@
 //! Whether the rest of an order is still told.
 
-use super::*;
+use super::{super::part::UNANSWERED_LIMIT, *};
 
 /// A cut-off for calls that nobody answers.
 fn impatient() -> config::Calls {

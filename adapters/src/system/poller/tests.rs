@@ -1,5 +1,6 @@
 //! The queue of jobs, without a clock.
 
+use service::trace::TraceContext;
 use tempfile::TempDir;
 
 use super::*;
@@ -14,7 +15,7 @@ async fn ask_all(poller: &mut Poller) -> usize {
             return asked;
         };
         asked += 1;
-        poller.take(&job, Asked::Running).await.unwrap();
+        poller.take(&job, Asked::Running(Vec::new())).await.unwrap();
     }
 }
 
@@ -31,7 +32,13 @@ async fn callbacks_leave_one_entry_that_counts() {
     let mut poller = Poller::new(Arc::new(system), journal, &configuration, heard);
     poller.at_once = 1;
     let order = tests::order();
-    let job = job_of(&order, "job".to_owned(), Vec::new(), "token".to_owned());
+    let job = job_of(
+        &order,
+        "job".to_owned(),
+        Vec::new(),
+        "token".to_owned(),
+        &TraceContext::new(),
+    );
     poller.hear(News::Job(Arc::new(job), None));
     for _ in 0..5 {
         poller.called(order.execution.clone(), "token");

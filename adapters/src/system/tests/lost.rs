@@ -14,7 +14,7 @@ async fn submit(url: &str, repeatable: bool) -> Outcome {
         repeatable,
         ..order()
     };
-    match system.submit(&order, place).await {
+    match system.submit(&order, &TraceContext::new(), place).await {
         Submitted::Settled(mut results) => results.remove(0).outcome,
         Submitted::Running(job, _) => panic!("{job:?}"),
     }

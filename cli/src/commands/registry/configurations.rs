@@ -5,10 +5,9 @@ use proto::v1::{
     Configuration, CreateConfigurationRequest, DeleteConfigurationRequest, GetConfigurationRequest,
     ListConfigurationsRequest, UpdateConfigurationRequest,
 };
-use tonic::Status;
 
-use super::{Change, Kind, Page, set};
-use crate::{broker::Broker, view::ConfigurationView};
+use super::{Change, Kind, Page, calls::registry_calls, set};
+use crate::view::ConfigurationView;
 
 /// The customers' properties and their host names.
 #[derive(Debug)]
@@ -97,66 +96,18 @@ impl Kind for Configurations {
     type Create = Create;
     type Change = Changes;
 
-    async fn page(
-        broker: &Broker,
-        filter: &Filter,
-        page: Page,
-    ) -> Result<(Vec<Configuration>, String), Status> {
-        let request = ListConfigurationsRequest {
+    fn listing(filter: &Filter, page: Page) -> ListConfigurationsRequest {
+        ListConfigurationsRequest {
             page_size: page.size,
             page_token: page.token,
             owner_id: filter.owner.clone(),
             host: filter.host.clone(),
-        };
-        let answer = broker
-            .registry(async |mut client| client.list_configurations(request.clone()).await)
-            .await?;
-        Ok((answer.configurations, answer.next_page_token))
+        }
     }
 
-    async fn get(broker: &Broker, id: &str) -> Result<Option<Configuration>, Status> {
-        let request = GetConfigurationRequest {
-            configuration_id: id.to_owned(),
-        };
-        let answer = broker
-            .registry(async |mut client| client.get_configuration(request.clone()).await)
-            .await?;
-        Ok(answer.configuration)
-    }
-
-    async fn create(
-        broker: &Broker,
-        record: Configuration,
-    ) -> Result<Option<Configuration>, Status> {
-        let request = CreateConfigurationRequest {
-            configuration: Some(record),
-        };
-        let answer = broker
-            .registry(async |mut client| client.create_configuration(request.clone()).await)
-            .await?;
-        Ok(answer.configuration)
-    }
-
-    async fn update(
-        broker: &Broker,
-        record: Configuration,
-    ) -> Result<Option<Configuration>, Status> {
-        let request = UpdateConfigurationRequest {
-            configuration: Some(record),
-        };
-        let answer = broker
-            .registry(async |mut client| client.update_configuration(request.clone()).await)
-            .await?;
-        Ok(answer.configuration)
-    }
-
-    async fn delete(broker: &Broker, id: &str) -> Result<(), Status> {
-        let request = DeleteConfigurationRequest {
-            configuration_id: id.to_owned(),
-        };
-        broker
-            .registry(async |mut client| client.delete_configuration(request.clone()).await)
-            .await?;
-        Ok(())
+    registry_calls! {
+        configuration, configuration_id, configurations;
+        list_configurations(ListConfigurationsRequest), get_configuration(GetConfigurationRequest), create_configuration(CreateConfigurationRequest),
+        update_configuration(UpdateConfigurationRequest), delete_configuration(DeleteConfigurationRequest)
     }
 }

@@ -5,10 +5,9 @@ use proto::v1::{
     CreateDeploymentRequest, DeleteDeploymentRequest, Deployment, GetDeploymentRequest,
     ListDeploymentsRequest, UpdateDeploymentRequest,
 };
-use tonic::Status;
 
-use super::{Change, Kind, Page, set};
-use crate::{broker::Broker, view::DeploymentView};
+use super::{Change, Kind, Page, calls::registry_calls, set};
+use crate::view::DeploymentView;
 
 /// Which configuration is placed at which participant.
 #[derive(Debug)]
@@ -103,60 +102,18 @@ impl Kind for Deployments {
     type Create = Create;
     type Change = Changes;
 
-    async fn page(
-        broker: &Broker,
-        filter: &Filter,
-        page: Page,
-    ) -> Result<(Vec<Deployment>, String), Status> {
-        let request = ListDeploymentsRequest {
+    fn listing(filter: &Filter, page: Page) -> ListDeploymentsRequest {
+        ListDeploymentsRequest {
             page_size: page.size,
             page_token: page.token,
             configuration_id: filter.configuration.clone(),
             participant_id: filter.participant.clone(),
-        };
-        let answer = broker
-            .registry(async |mut client| client.list_deployments(request.clone()).await)
-            .await?;
-        Ok((answer.deployments, answer.next_page_token))
+        }
     }
 
-    async fn get(broker: &Broker, id: &str) -> Result<Option<Deployment>, Status> {
-        let request = GetDeploymentRequest {
-            deployment_id: id.to_owned(),
-        };
-        let answer = broker
-            .registry(async |mut client| client.get_deployment(request.clone()).await)
-            .await?;
-        Ok(answer.deployment)
-    }
-
-    async fn create(broker: &Broker, record: Deployment) -> Result<Option<Deployment>, Status> {
-        let request = CreateDeploymentRequest {
-            deployment: Some(record),
-        };
-        let answer = broker
-            .registry(async |mut client| client.create_deployment(request.clone()).await)
-            .await?;
-        Ok(answer.deployment)
-    }
-
-    async fn update(broker: &Broker, record: Deployment) -> Result<Option<Deployment>, Status> {
-        let request = UpdateDeploymentRequest {
-            deployment: Some(record),
-        };
-        let answer = broker
-            .registry(async |mut client| client.update_deployment(request.clone()).await)
-            .await?;
-        Ok(answer.deployment)
-    }
-
-    async fn delete(broker: &Broker, id: &str) -> Result<(), Status> {
-        let request = DeleteDeploymentRequest {
-            deployment_id: id.to_owned(),
-        };
-        broker
-            .registry(async |mut client| client.delete_deployment(request.clone()).await)
-            .await?;
-        Ok(())
+    registry_calls! {
+        deployment, deployment_id, deployments;
+        list_deployments(ListDeploymentsRequest), get_deployment(GetDeploymentRequest), create_deployment(CreateDeploymentRequest),
+        update_deployment(UpdateDeploymentRequest), delete_deployment(DeleteDeploymentRequest)
     }
 }

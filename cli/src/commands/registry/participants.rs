@@ -5,10 +5,13 @@ use proto::v1::{
     CreateParticipantRequest, DeleteParticipantRequest, GetParticipantRequest,
     ListParticipantsRequest, Participant, UpdateParticipantRequest,
 };
-use tonic::Status;
 
-use super::{Change, Kind, Page, set};
-use crate::{broker::Broker, view::ParticipantView};
+use super::{Change, Kind, Page, calls::registry_calls, progress, set};
+use crate::{
+    arguments::capability::{Capabilities, capabilities},
+    broker::{Broker, Refusal},
+    view::ParticipantView,
+};
 
 /// The CDNs in the federation.
 #[derive(Debug)]
@@ -43,6 +46,9 @@ pub(crate) struct Create {
     /// Its own commands leave its own servers alone, because its own system has told them
     #[arg(long)]
     excludes_own_servers: bool,
+    /// All that its invocation system can do, such as purge:url,purge:tag,load:url [default: everything]
+    #[arg(long, value_name = "OPERATION:SELECTOR,...", value_parser = capabilities)]
+    can: Option<Capabilities>,
 }
 
 /// What may be changed in a participant.
@@ -57,6 +63,17 @@ pub(crate) struct Changes {
     /// Whether its own commands leave its own servers alone
     #[arg(long, value_name = "BOOL")]
     excludes_own_servers: Option<bool>,
+    /// All that its invocation system can do from now on, such as purge:url,load:url
+    #[arg(
+        long,
+        value_name = "OPERATION:SELECTOR,...",
+        value_parser = capabilities,
+        conflicts_with = "can_everything"
+    )]
+    can: Option<Capabilities>,
+    /// Its invocation system can do everything
+    #[arg(long)]
+    can_everything: bool,
 }
 
 impl From<Create> for Participant {
@@ -66,6 +83,7 @@ impl From<Create> for Participant {
             display_name: typed.display_name,
             invocation_system: typed.invocation_system,
             excludes_own_servers: typed.excludes_own_servers,
+            capabilities: typed.can.map(|can| can.0).unwrap_or_default(),
         }
     }
 }
@@ -75,12 +93,19 @@ impl Change<Participant> for Changes {
         self.display_name.is_none()
             && self.invocation_system.is_none()
             && self.excludes_own_servers.is_none()
+            && self.can.is_none()
+            && !self.can_everything
     }
 
     fn apply(self, record: &mut Participant) {
         set(&mut record.display_name, self.display_name);
         set(&mut record.invocation_system, self.invocation_system);
         set(&mut record.excludes_own_servers, self.excludes_own_servers);
+        let can = match self.can {
+            None if self.can_everything => Some(Vec::new()),
+            can => can.map(|can| can.0),
+        };
+        set(&mut record.capabilities, can);
     }
 }
 
@@ -92,58 +117,23 @@ impl Kind for Participants {
     type Create = Create;
     type Change = Changes;
 
-    async fn page(
-        broker: &Broker,
-        _: &Filter,
-        page: Page,
-    ) -> Result<(Vec<Participant>, String), Status> {
-        let request = ListParticipantsRequest {
+    fn listing(_: &Filter, page: Page) -> ListParticipantsRequest {
+        ListParticipantsRequest {
             page_size: page.size,
             page_token: page.token,
-        };
-        let answer = broker
-            .registry(async |mut client| client.list_participants(request.clone()).await)
-            .await?;
-        Ok((answer.participants, answer.next_page_token))
+        }
     }
 
-    async fn get(broker: &Broker, id: &str) -> Result<Option<Participant>, Status> {
-        let request = GetParticipantRequest {
-            participant_id: id.to_owned(),
-        };
-        let answer = broker
-            .registry(async |mut client| client.get_participant(request.clone()).await)
-            .await?;
-        Ok(answer.participant)
+    registry_calls! {
+        participant, participant_id, participants;
+        list_participants(ListParticipantsRequest), get_participant(GetParticipantRequest), create_participant(CreateParticipantRequest),
+        update_participant(UpdateParticipantRequest), delete_participant(DeleteParticipantRequest)
     }
 
-    async fn create(broker: &Broker, record: Participant) -> Result<Option<Participant>, Status> {
-        let request = CreateParticipantRequest {
-            participant: Some(record),
-        };
-        let answer = broker
-            .registry(async |mut client| client.create_participant(request.clone()).await)
-            .await?;
-        Ok(answer.participant)
-    }
-
-    async fn update(broker: &Broker, record: Participant) -> Result<Option<Participant>, Status> {
-        let request = UpdateParticipantRequest {
-            participant: Some(record),
-        };
-        let answer = broker
-            .registry(async |mut client| client.update_participant(request.clone()).await)
-            .await?;
-        Ok(answer.participant)
-    }
-
-    async fn delete(broker: &Broker, id: &str) -> Result<(), Status> {
-        let request = DeleteParticipantRequest {
-            participant_id: id.to_owned(),
-        };
-        broker
-            .registry(async |mut client| client.delete_participant(request.clone()).await)
-            .await?;
-        Ok(())
+    async fn complete(
+        broker: &Broker,
+        participants: &mut [ParticipantView],
+    ) -> Result<(), Refusal> {
+        progress::complete(broker, participants).await
     }
 }

@@ -5,10 +5,9 @@ use proto::v1::{
     CreateServerRequest, DeleteServerRequest, GetServerRequest, ListServersRequest, Place, Server,
     UpdateServerRequest,
 };
-use tonic::Status;
 
-use super::{Change, Kind, Page, set};
-use crate::{arguments::place::place, broker::Broker, view::ServerView};
+use super::{Change, Kind, Page, calls::registry_calls, set};
+use crate::{arguments::place::place, view::ServerView};
 
 /// The federation's caches.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ pub(crate) struct Create {
     /// Whose it is
     #[arg(long, value_name = "ID")]
     participant: String,
-    /// How it is spoken to: varnish, nginx, squid, traffic-server
+    /// How it is spoken to: varnish, nginx, squid, traffic-server, agent
     #[arg(long, value_name = "DIALECT")]
     dialect: String,
     /// As the participant's adapter reaches it
@@ -48,7 +47,7 @@ pub(crate) struct Changes {
     /// Whose it is
     #[arg(long, value_name = "ID")]
     participant: Option<String>,
-    /// How it is spoken to: varnish, nginx, squid, traffic-server
+    /// How it is spoken to: varnish, nginx, squid, traffic-server, agent
     #[arg(long, value_name = "DIALECT")]
     dialect: Option<String>,
     /// As the participant's adapter reaches it
@@ -95,59 +94,17 @@ impl Kind for Servers {
     type Create = Create;
     type Change = Changes;
 
-    async fn page(
-        broker: &Broker,
-        filter: &Filter,
-        page: Page,
-    ) -> Result<(Vec<Server>, String), Status> {
-        let request = ListServersRequest {
+    fn listing(filter: &Filter, page: Page) -> ListServersRequest {
+        ListServersRequest {
             page_size: page.size,
             page_token: page.token,
             participant_id: filter.participant.clone(),
-        };
-        let answer = broker
-            .registry(async |mut client| client.list_servers(request.clone()).await)
-            .await?;
-        Ok((answer.servers, answer.next_page_token))
+        }
     }
 
-    async fn get(broker: &Broker, id: &str) -> Result<Option<Server>, Status> {
-        let request = GetServerRequest {
-            server_id: id.to_owned(),
-        };
-        let answer = broker
-            .registry(async |mut client| client.get_server(request.clone()).await)
-            .await?;
-        Ok(answer.server)
-    }
-
-    async fn create(broker: &Broker, record: Server) -> Result<Option<Server>, Status> {
-        let request = CreateServerRequest {
-            server: Some(record),
-        };
-        let answer = broker
-            .registry(async |mut client| client.create_server(request.clone()).await)
-            .await?;
-        Ok(answer.server)
-    }
-
-    async fn update(broker: &Broker, record: Server) -> Result<Option<Server>, Status> {
-        let request = UpdateServerRequest {
-            server: Some(record),
-        };
-        let answer = broker
-            .registry(async |mut client| client.update_server(request.clone()).await)
-            .await?;
-        Ok(answer.server)
-    }
-
-    async fn delete(broker: &Broker, id: &str) -> Result<(), Status> {
-        let request = DeleteServerRequest {
-            server_id: id.to_owned(),
-        };
-        broker
-            .registry(async |mut client| client.delete_server(request.clone()).await)
-            .await?;
-        Ok(())
+    registry_calls! {
+        server, server_id, servers;
+        list_servers(ListServersRequest), get_server(GetServerRequest), create_server(CreateServerRequest),
+        update_server(UpdateServerRequest), delete_server(DeleteServerRequest)
     }
 }

@@ -18,6 +18,9 @@ fn purge_of(cache: &Cache, url: &str) -> Result<Order> {
     let dialect = dialects::by_name(&cache.kind().dialect().parse()?).context("no such dialect")?;
     let mut order = order("shop", dialect.name(), cache.address(), Vec::new())?;
     let command = Command {
+        expires_at: None,
+        not_before: None,
+        tracestate: None,
         id: order.execution.command,
         originator: "a".parse()?,
         configuration: order.configuration.clone(),

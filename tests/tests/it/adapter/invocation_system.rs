@@ -24,9 +24,12 @@ struct Example {
 
 impl Example {
     async fn start(stage: &Stage, cache: &Cache) -> Result<Self> {
+        Self::start_for(stage, cache.address(), cache.kind().dialect()).await
+    }
+
+    async fn start_for(stage: &Stage, address: SocketAddr, dialect: &str) -> Result<Self> {
         let listen = format!("127.0.0.1:{}", ports::free()?);
         let data = stage.folder.path().join("invocation-system");
-        let (address, dialect) = (cache.address(), cache.kind().dialect());
         let servers =
             format!("[{{ id = \"b-1\", address = \"{address}\", dialect = \"{dialect}\" }}]");
         let mut command = Command::new(binaries::invocation_system()?);
@@ -157,6 +160,39 @@ async fn a_callback_ends_the_wait() -> Result<()> {
     stage.dispatch(&json_of(&[canonical(&["b-1"])?])?).await?;
     let reports = stage.reports(2).await?;
     ensure!(is_done(&reports[1]), "{reports:?}");
+    stage.settled().await
+}
+
+/// One trace from the command over the adapter and the participant's own system to the server, with what vendors added.
+#[tokio::test]
+async fn the_trace_goes_on_through_the_invocation_system_to_the_server() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let (told, mut traces) = tokio::sync::mpsc::unbounded_channel();
+    let router = Router::new().fallback(move |request: Request| {
+        let header = |name| request.headers().get(name).and_then(|it| it.to_str().ok());
+        let header = |name| header(name).unwrap_or_default().to_owned();
+        // An error means that the test is over.
+        let _ = told.send((header("traceparent"), header("tracestate")));
+        std::future::ready(StatusCode::OK)
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let example = Example::start_for(&stage, address, "varnish").await?;
+    let _adapter = stage.adapter_with(&keys(&example, "50ms"))?;
+    let order = Order {
+        tracestate: Some("vendor=1".to_owned()),
+        ..canonical(&["b-1"])?
+    };
+    stage
+        .dispatch(&json_of(std::slice::from_ref(&order))?)
+        .await?;
+    let reports = stage.reports(2).await?;
+    ensure!(is_done(&reports[1]), "{reports:?}");
+    let (parent, state) = traces.recv().await.context("the server was told")?;
+    let sent = order.traceparent.context("the order has a trace")?;
+    ensure!(parent[..35] == sent[..35] && parent != sent, "{parent}");
+    ensure!(state == "vendor=1", "{state}");
     stage.settled().await
 }
 

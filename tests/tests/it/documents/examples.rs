@@ -1,11 +1,12 @@
 //! Messages with every variant that there is.
 
 use ::amqp::envelope::{
-    Dispatch, ExecutionReport, NativeOrder, Order, OrderedServer, Report, ReportedOutcome,
+    Absorbed, Dispatch, ExecutionReport, NativeOrder, Order, OrderedServer, Progress, Report,
+    ReportedOutcome,
 };
 use anyhow::Result;
 use domain::{
-    Evidence, Fault, Finding, NativeCall, Outcome, ServerResult, Timestamp,
+    Evidence, Fault, Finding, NativeCall, Outcome, ServerResult, Timestamp, Try,
     fault::{Again, FaultCode, Side},
     result::SelectorFinding,
 };
@@ -25,6 +26,8 @@ pub(super) fn orders() -> Result<[Order; 2]> {
         })
     };
     let full = Order {
+        expires_at: Some(Timestamp::from_millis(1_700_000_060_000)),
+        tracestate: Some("vendor=1".to_owned()),
         execution: EXECUTION.parse()?,
         sequence: 7,
         configuration: "shop".parse()?,
@@ -39,7 +42,9 @@ pub(super) fn orders() -> Result<[Order; 2]> {
         }],
     };
     let bare = Order {
+        expires_at: None,
         traceparent: None,
+        tracestate: None,
         native: Vec::new(),
         ..full.clone()
     };
@@ -51,6 +56,13 @@ const EXECUTION: &str = "0198c5a2-7a1e-7c3e-9d54-3b1f0c7d2e11_b";
 pub(super) fn dispatch(order: &Order) -> Result<Value> {
     let order: Box<RawValue> = serde_json::value::to_raw_value(order)?;
     let dispatch = Dispatch {
+        absorbed: vec![Absorbed {
+            execution: EXECUTION.parse()?,
+            sequence: 6,
+            by: 7,
+        }],
+        cancels: vec![EXECUTION.parse()?],
+        shard: 3,
         participant: "b".parse()?,
         sent_before: vec![7],
         executions: vec![&order],
@@ -66,6 +78,8 @@ pub(super) fn reports() -> Result<Vec<Report>> {
             job: "job 1".to_owned(),
         },
         ReportedOutcome::Unknown,
+        ReportedOutcome::Cancelled,
+        ReportedOutcome::Expired,
     ];
     outcomes.extend(Evidence::ALL.map(ReportedOutcome::Done));
     for code in FAULT_CODES {
@@ -79,7 +93,7 @@ pub(super) fn reports() -> Result<Vec<Report>> {
         .collect()
 }
 
-pub(super) const FAULT_CODES: [FaultCode; 11] = [
+pub(super) const FAULT_CODES: [FaultCode; 12] = [
     FaultCode::Unreachable,
     FaultCode::TimedOut,
     FaultCode::Refused,
@@ -90,6 +104,7 @@ pub(super) const FAULT_CODES: [FaultCode; 11] = [
     FaultCode::AddressNotAllowed,
     FaultCode::UnreadableOrder,
     FaultCode::OriginError,
+    FaultCode::CircuitOpen,
     FaultCode::Several,
 ];
 
@@ -99,12 +114,18 @@ pub(super) fn fault(code: FaultCode, again: Again) -> Fault {
 
 pub(super) fn report(outcome: ReportedOutcome, results: Vec<ServerResult>) -> Result<Report> {
     Ok(Report {
+        progress: vec![Progress {
+            shard: 3,
+            sequence: 7,
+        }],
         participant: "b".parse()?,
         executions: vec![ExecutionReport {
             execution: EXECUTION.parse()?,
             outcome,
             results,
             reported_at: Timestamp::from_millis(1_700_000_000_000),
+            traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+            absorbed_by: Some("0198c5a2-7a1e-7c3e-9d54-3b1f0c7d2e12".parse()?),
         }],
     })
 }
@@ -147,6 +168,11 @@ pub(super) fn results() -> Result<Vec<ServerResult>> {
                 findings: findings.clone(),
                 attempts: 2,
                 took_ms: 15,
+                tries: vec![Try {
+                    at: Timestamp::from_millis(1_700_000_000_000),
+                    fault: fault(FaultCode::TimedOut, Again::Soon),
+                    pause_ms: 100,
+                }],
             })
         })
         .collect()

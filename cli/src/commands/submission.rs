@@ -1,4 +1,4 @@
-//! `fedctl purge`.
+//! `fedctl purge` and `fedctl run`: commands that may reach far, so a wide one is confirmed by a person.
 
 use std::io::{self, BufRead as _};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     arguments::waiting::Waiting,
-    draft::PurgeRequest,
+    draft::Asked,
     exit::Exit,
     failure::Failure,
     output::can_ask,
@@ -20,31 +20,31 @@ use crate::{
     words,
 };
 
-/// Makes cached content unusable.
+/// Does what was asked with any of a configuration.
 #[derive(Debug, Args)]
-pub(crate) struct Purge {
+pub(crate) struct Submission<R: Asked> {
     #[command(flatten)]
-    request: PurgeRequest,
+    request: R,
     #[command(flatten)]
     waiting: Waiting,
-    /// Only show what each participant would be told, like fedctl plan purge
+    /// Only show what each participant would be told, like fedctl plan
     #[arg(long, conflicts_with_all = ["watch", "no_wait"])]
     plan: bool,
-    /// Do not ask before a wide purge (--host, --wildcard, --everything, a --prefix without a path)
+    /// Do not ask before a wide command (--host, --wildcard, --everything, a --prefix without a path, a --regex that does not begin with a path such as ^/images/)
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
     attempt: Attempt,
 }
 
-impl Purge {
+impl<R: Asked> Submission<R> {
     /// Plans, or asks where it is wise, and submits.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let draft = self.request.draft()?;
         if self.plan {
             return plan::show(context, draft).await;
         }
-        if self.request.selection.is_wide() && !self.yes {
+        if self.request.is_wide() && !self.yes {
             confirm(context, &draft).await?;
         }
         submit::submit(context, draft, &self.attempt, &self.waiting).await
@@ -54,7 +54,7 @@ impl Purge {
 /// Asks with the plan in hand, so that the answer is given about real servers.
 async fn confirm(context: &Context, draft: &CommandDraft) -> Result<(), Failure> {
     if !can_ask() {
-        let usage = "this purge is wide; without a terminal to ask on, say --yes";
+        let usage = "this command is wide; without a terminal to ask on, say --yes";
         return Err(Failure::Usage(usage.to_owned()));
     }
     let plan = PlanView::from(submit::plan(context, draft.clone()).await?);

@@ -1,0 +1,283 @@
+//! One server's part of an execution, as it comes together call by call.
+//!
+//! Invariant: the first fault stands for the server; a selector has one finding, whatever the number of its calls: a
+//! failure before a success, and what happened before "nothing held".
+
+use std::time::Duration;
+
+use amqp::envelope::OrderedServer;
+use dialects::Verdict;
+use domain::{
+    Evidence, Fault, Finding, NativeCall, Outcome, ServerResult, Timestamp, Try,
+    fault::{Again, FaultCode, Side},
+};
+
+use crate::{attempt::End, metrics};
+
+/// Calls without a whole answer, one after the other, after which a server is left alone.
+pub(super) const UNANSWERED_LIMIT: u32 = 3;
+
+/// One server's part so far.
+pub(super) struct Part {
+    result: ServerResult,
+    evidence: Option<Evidence>,
+    fault: Option<Fault>,
+    unknown: bool,
+    /// Calls without a whole answer since the last one that had one.
+    unanswered: u32,
+}
+
+impl Part {
+    pub(super) fn new(server: &OrderedServer) -> Self {
+        Self {
+            result: ServerResult::unknown(server.id.clone()),
+            evidence: None,
+            fault: None,
+            unknown: false,
+            unanswered: 0,
+        }
+    }
+
+    /// One call more was made.
+    pub(super) fn attempted(&mut self) {
+        self.result.attempts = self.result.attempts.saturating_add(1);
+    }
+
+    /// A try was not the last. A wait that goes on is one try.
+    pub(super) fn tried(&mut self, fault: Fault, pause: Duration) {
+        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let at = Timestamp::from(std::time::SystemTime::now());
+        match self.result.tries.last_mut() {
+            Some(last) if fault.code == FaultCode::CircuitOpen && last.fault.code == fault.code => {
+                last.pause_ms = last.pause_ms.saturating_add(pause_ms);
+            }
+            _ => self.result.tried(Try {
+                at,
+                fault,
+                pause_ms,
+            }),
+        }
+    }
+
+    /// The execution's time is over before these calls were made.
+    pub(super) fn not_tried(&mut self, calls: usize, time: Duration) {
+        let message =
+            format!("not tried: {calls} calls were left when the execution's {time:?} were over");
+        // The call that was cut off by that says less.
+        self.fault = self
+            .fault
+            .take()
+            .filter(|fault| fault.code != FaultCode::TimedOut);
+        self.fail(Fault::participant(
+            FaultCode::TimedOut,
+            Again::Soon,
+            &message,
+        ));
+    }
+
+    /// Takes the end of one call, and says whether the next one makes sense.
+    pub(super) fn take(&mut self, call: &NativeCall, end: End) -> bool {
+        match end {
+            End::Judged(verdict) => {
+                self.unanswered = 0;
+                self.judged(call, verdict)
+            }
+            // Nobody is there, or we may not go there. Any other fault is this call's own.
+            End::Failed(fault) => {
+                let code = fault.code;
+                self.fail(fault);
+                !matches!(
+                    code,
+                    FaultCode::Unreachable | FaultCode::AddressNotAllowed | FaultCode::CircuitOpen
+                )
+            }
+            End::Lost(fault) => {
+                self.fail(fault);
+                self.goes_on_unanswered()
+            }
+            End::Unknown => {
+                self.unknown = true;
+                self.goes_on_unanswered()
+            }
+        }
+    }
+
+    /// One call more without a whole answer: the next one may have one, but not every call is worth its time.
+    fn goes_on_unanswered(&mut self) -> bool {
+        self.unanswered += 1;
+        self.unanswered < UNANSWERED_LIMIT
+    }
+
+    fn judged(&mut self, call: &NativeCall, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Done { evidence, finding } => {
+                self.found(&call.selectors, &finding);
+                self.done_as_surely_as(evidence);
+                true
+            }
+            // The server lives and has spoken about this one; the others are told nevertheless.
+            Verdict::Failed { fault, finding } => {
+                if let Some(finding) = finding {
+                    self.found(&call.selectors, &finding);
+                }
+                let usable = fault.code != FaultCode::Unauthorized;
+                self.fail(fault);
+                usable
+            }
+            Verdict::Each {
+                evidence,
+                fault,
+                findings,
+            } => {
+                for one in &findings {
+                    self.found(&[one.selector], &one.finding);
+                }
+                self.done_as_surely_as(evidence);
+                if let Some(fault) = fault {
+                    self.fail(fault);
+                }
+                true
+            }
+            Verdict::Running { job } => {
+                let message =
+                    format!("a server named a job ({job}), and servers are not asked again");
+                self.fail(Fault::participant(
+                    FaultCode::UnreadableAnswer,
+                    Again::Never,
+                    &message,
+                ));
+                true
+            }
+        }
+    }
+
+    /// The server is as sure as the least sure of its calls.
+    fn done_as_surely_as(&mut self, evidence: Evidence) {
+        let weakest = self.evidence.map_or(evidence, |known| known.min(evidence));
+        self.evidence = Some(weakest);
+    }
+
+    /// Calls for one selector in a row are the rule, so what is there is looked for from the end.
+    fn found(&mut self, selectors: &[u32], finding: &Finding) {
+        for selector in selectors {
+            let mut known = self.result.findings.iter_mut().rev();
+            match known.find(|known| known.selector == *selector) {
+                Some(known) => known.finding = merged(&known.finding, finding),
+                None => self.result.found(std::slice::from_ref(selector), finding),
+            }
+        }
+    }
+
+    /// The first fault stands for the server.
+    pub(super) fn fail(&mut self, fault: Fault) {
+        metrics::fault(fault.code);
+        self.fault.get_or_insert(fault);
+    }
+
+    pub(super) fn end(mut self, took: Duration) -> ServerResult {
+        self.result.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.result.outcome = match (self.fault, self.unknown, self.evidence) {
+            (_, true, _) => Outcome::Unknown,
+            (Some(fault), false, _) => Outcome::Failed(fault),
+            (None, false, Some(evidence)) => Outcome::Done(evidence),
+            (None, false, None) => {
+                let message = "the order has no call for this server";
+                let side = Side::Federation;
+                Outcome::Failed(Fault::new(
+                    FaultCode::UnreadableOrder,
+                    side,
+                    Again::Never,
+                    message,
+                ))
+            }
+        };
+        self.result
+    }
+}
+
+/// What two calls for one selector found together.
+fn merged(one: &Finding, other: &Finding) -> Finding {
+    match (one, other) {
+        (Finding::Removed(one), Finding::Removed(other)) => Finding::Removed(sum(*one, *other)),
+        (Finding::Invalidated(one), Finding::Invalidated(other)) => {
+            Finding::Invalidated(sum(*one, *other))
+        }
+        _ if weight(other) > weight(one) => other.clone(),
+        _ => one.clone(),
+    }
+}
+
+/// Where one of them does not count, the sum is not known.
+fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    Some(one?.saturating_add(other?))
+}
+
+/// Which of two findings is told: the heavier one.
+fn weight(finding: &Finding) -> u8 {
+    match finding {
+        Finding::NothingHeld => 0,
+        Finding::AlreadyThere => 1,
+        Finding::Removed(_) | Finding::Invalidated(_) | Finding::Banned | Finding::Stored => 2,
+        // It says less than any of those, so the whole says no more.
+        Finding::Accepted => 3,
+        Finding::TooLarge | Finding::RefusedByRules | Finding::OriginStatus(_) => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> OrderedServer {
+        OrderedServer {
+            id: "b-1".parse().unwrap(),
+            address: "192.0.2.1:80".parse().unwrap(),
+        }
+    }
+
+    fn findings(found: &[(u32, Finding)]) -> Vec<(u32, Finding)> {
+        let mut part = Part::new(&server());
+        for (selector, finding) in found {
+            part.found(&[*selector], finding);
+        }
+        let findings = part.result.findings.into_iter();
+        findings.map(|one| (one.selector, one.finding)).collect()
+    }
+
+    /// A URL is purged in several spellings: what one of them removed was removed.
+    #[test]
+    fn a_selector_has_one_finding_whatever_the_number_of_its_calls() {
+        let found = [
+            (0, Finding::NothingHeld),
+            (0, Finding::Removed(Some(1))),
+            (0, Finding::NothingHeld),
+            (0, Finding::Removed(Some(2))),
+            (1, Finding::NothingHeld),
+            (2, Finding::Removed(None)),
+            (2, Finding::OriginStatus(404)),
+            (2, Finding::Removed(Some(1))),
+        ];
+        assert_eq!(
+            findings(&found),
+            [
+                (0, Finding::Removed(Some(3))),
+                (1, Finding::NothingHeld),
+                (2, Finding::OriginStatus(404)),
+            ]
+        );
+    }
+
+    /// The limit is one on selectors: many calls for few selectors do not push the others out.
+    #[test]
+    fn the_limit_counts_selectors() {
+        let limit = u32::try_from(domain::limits::FINDINGS_PER_RESULT).unwrap();
+        let calls: Vec<_> = (0..=limit)
+            .flat_map(|selector| {
+                std::array::from_fn::<_, 3, _>(|_| (selector, Finding::NothingHeld))
+            })
+            .collect();
+        let found = findings(&calls);
+        assert_eq!(found.len(), domain::limits::FINDINGS_PER_RESULT);
+        assert_eq!(found.last(), Some(&(limit - 1, Finding::NothingHeld)));
+    }
+}

@@ -1,0 +1,173 @@
+//! When a command may begin, and until when.
+//!
+//! Invariant: what was typed becomes moments once, so every try of one submission says the same.
+
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use prost_types::Timestamp;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::failure::Failure;
+
+const HEADING: &str = "When (at once, and however late, unless one of these)";
+
+/// When a command may begin, and until when.
+#[derive(Debug, Args)]
+pub(crate) struct When {
+    /// Nobody is told before: a time such as 2026-01-31T06:00:00Z, or so long from now, such as 2h; best with --no-wait
+    #[arg(long, value_name = "TIME", help_heading = HEADING, value_parser = moment)]
+    not_before: Option<Moment>,
+    /// What has not begun within so long, such as 90s or 10m, is never begun; counted from --not-before, where given
+    #[arg(long, value_name = "DURATION", help_heading = HEADING, value_parser = humantime::parse_duration)]
+    expire_in: Option<Duration>,
+    /// What has not begun by then is never begun: a time, or so long from now
+    #[arg(long, value_name = "TIME", help_heading = HEADING, value_parser = moment, conflicts_with = "expire_in")]
+    expire_at: Option<Moment>,
+}
+
+/// A moment as it was typed.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    At(OffsetDateTime),
+    In(Duration),
+}
+
+/// The moments between which a command may begin.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Between {
+    /// Not before.
+    pub(crate) not_before: Option<Timestamp>,
+    /// Not after.
+    pub(crate) expire_time: Option<Timestamp>,
+}
+
+impl When {
+    /// The moments, by this machine's clock where durations were typed.
+    pub(crate) fn between(&self) -> Result<Between, Failure> {
+        self.between_from(SystemTime::now().into())
+    }
+
+    fn between_from(&self, now: OffsetDateTime) -> Result<Between, Failure> {
+        let not_before = self.not_before.map(|moment| moment.from(now)).transpose()?;
+        let begins = not_before.map_or(now, |moment| moment.max(now));
+        let expires = match (self.expire_at, self.expire_in) {
+            (Some(moment), _) => Some(moment.from(now)?),
+            (None, Some(duration)) => Some(Moment::In(duration).from(begins)?),
+            (None, None) => None,
+        };
+        // Whether a typed time has passed is for the broker's clock to say.
+        let earliest = not_before.or(self.expire_in.map(|_| now));
+        if let (Some(earliest), Some(expires)) = (earliest, expires)
+            && expires <= earliest
+        {
+            return Err(Failure::Usage(format!(
+                "it would expire at {}, before it may begin at {}",
+                text(expires),
+                text(earliest)
+            )));
+        }
+        Ok(Between {
+            not_before: not_before.map(timestamp),
+            expire_time: expires.map(timestamp),
+        })
+    }
+}
+
+impl Moment {
+    fn from(self, now: OffsetDateTime) -> Result<OffsetDateTime, Failure> {
+        match self {
+            Self::At(moment) => Ok(moment),
+            Self::In(duration) => time::Duration::try_from(duration)
+                .ok()
+                .and_then(|duration| now.checked_add(duration))
+                .ok_or_else(|| Failure::Usage("that long is beyond all times".to_owned())),
+        }
+    }
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(moment) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(Moment::At(moment));
+    }
+    humantime::parse_duration(text)
+        .map(Moment::In)
+        .map_err(|_| {
+            "must be a time such as 2026-01-31T06:00:00Z, or a duration such as 90s or 2h"
+                .to_owned()
+        })
+}
+
+fn timestamp(moment: OffsetDateTime) -> Timestamp {
+    Timestamp {
+        seconds: moment.unix_timestamp(),
+        // Below a thousand million, as the type promises.
+        nanos: i32::try_from(moment.nanosecond()).unwrap_or_default(),
+    }
+}
+
+fn text(moment: OffsetDateTime) -> String {
+    crate::words::rfc3339(&timestamp(moment)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        when: When,
+    }
+
+    /// Seconds since 1970, where the clock of these tests stands at 1,000.
+    fn between(words: &str) -> Result<(Option<i64>, Option<i64>), String> {
+        let now = OffsetDateTime::from_unix_timestamp(1_000).expect("is a moment");
+        let words = std::iter::once("fedctl").chain(words.split_whitespace());
+        let typed = Typed::try_parse_from(words).map_err(|error| error.to_string())?;
+        let between = typed.when.between_from(now);
+        let between = between.map_err(|failure| failure.to_string())?;
+        let seconds = |time: Option<Timestamp>| time.map(|time| time.seconds);
+        Ok((seconds(between.not_before), seconds(between.expire_time)))
+    }
+
+    /// A time is a time whatever its zone; a duration counts from now, or from the beginning where there is one.
+    #[test]
+    fn times_and_durations_become_moments() {
+        assert_eq!(between(""), Ok((None, None)));
+        assert_eq!(
+            between("--not-before 10m --expire-in 90s"),
+            Ok((Some(1_600), Some(1_690)))
+        );
+        assert_eq!(between("--expire-in 2h"), Ok((None, Some(8_200))));
+        assert_eq!(between("--expire-at 2h"), Ok((None, Some(8_200))));
+        assert_eq!(
+            between("--not-before 1970-01-01T01:30:00+01:00 --expire-at 1970-01-01T00:40:00Z"),
+            Ok((Some(1_800), Some(2_400)))
+        );
+        // A beginning that has passed is no beginning.
+        assert_eq!(
+            between("--not-before 1970-01-01T00:00:00Z --expire-in 1m"),
+            Ok((Some(0), Some(1_060)))
+        );
+    }
+
+    /// What is no time, what ends before it begins, two ends at once: each is said here.
+    #[test]
+    fn nonsense_is_refused() {
+        for nonsense in [
+            "--not-before tomorrow",
+            "--not-before 2026-01-31",
+            "--expire-at 10",
+            "--expire-in forever",
+            "--expire-in 0s",
+            "--expire-in 5m --expire-at 2h",
+            "--not-before 2h --expire-at 1h",
+            "--expire-in 999999999999999years",
+        ] {
+            assert!(between(nonsense).is_err(), "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `fedctl participants`: the records, and beside them who is behind, by how many commands and how long.
+//!
+//! Invariant: a caller who may not see the progress, or a broker that does not know it, still gives the records.
+
+use std::{collections::HashMap, time::SystemTime};
+
+use clap::{Args, Subcommand};
+use proto::v1::ListParticipantProgressRequest;
+use tonic::Code;
+
+use super::{
+    Action, Registry, pages,
+    participants::{Changes, Create, Filter, Participants},
+    print,
+};
+use crate::{
+    broker::{Broker, Refusal},
+    commands::Context,
+    exit::Exit,
+    failure::Failure,
+    view::{ParticipantView, ProgressView},
+};
+
+/// What to do with participants.
+#[derive(Debug, Args)]
+pub(crate) struct ParticipantsCommand {
+    #[command(subcommand)]
+    action: Option<ParticipantsAction>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ParticipantsAction {
+    #[command(flatten)]
+    Record(Action<Filter, Create, Changes>),
+    /// Show who is behind, by how many commands and how long, and when each one's adapter was heard
+    Progress,
+}
+
+impl ParticipantsCommand {
+    /// Does it; without an action it lists.
+    pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let action = match self.action {
+            Some(ParticipantsAction::Progress) => {
+                let progress = progress(&context.broker).await?;
+                return print(context, "progress", &progress);
+            }
+            Some(ParticipantsAction::Record(action)) => Some(action),
+            None => None,
+        };
+        Registry::<Participants> { action }.run(context).await
+    }
+}
+
+/// Puts the progress beside each record.
+pub(super) async fn complete(
+    broker: &Broker,
+    participants: &mut [ParticipantView],
+) -> Result<(), Refusal> {
+    let progress = match progress(broker).await {
+        Ok(progress) => progress,
+        Err(refusal) if is_withheld(&refusal) => return Ok(()),
+        Err(refusal) => return Err(refusal),
+    };
+    let by_id = progress.into_iter();
+    let mut by_id: HashMap<_, _> = by_id.map(|one| (one.participant_id.clone(), one)).collect();
+    for participant in participants {
+        participant.progress = by_id.remove(&participant.participant_id);
+    }
+    Ok(())
+}
+
+fn is_withheld(refusal: &Refusal) -> bool {
+    let code = refusal.status.code();
+    matches!(code, Code::Unimplemented | Code::PermissionDenied)
+}
+
+async fn progress(broker: &Broker) -> Result<Vec<ProgressView>, Refusal> {
+    let found = pages(async |page| {
+        let request = ListParticipantProgressRequest {
+            page_size: page.size,
+            page_token: page.token,
+        };
+        let answer = broker
+            .registry(async |mut client| client.list_participant_progress(request.clone()).await)
+            .await?;
+        Ok((answer.progress, answer.next_page_token))
+    });
+    let now = SystemTime::now();
+    let found = found.await?.into_iter();
+    Ok(found.map(|one| ProgressView::new(one, now)).collect())
+}

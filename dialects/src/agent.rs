@@ -1,0 +1,174 @@
+//! A server, or a control agent beside it, that takes the federation's own format: one `POST` for each order.
+//! `docs/agent.openapi.yaml` describes the same.
+//!
+//! Invariant: it says every command exactly, custom operations included, in one call, so that what may not be repeated
+//! is told once or not at all. The id of the execution is the key: an order that comes again does nothing new.
+//! Not here: how the agent does it; the whole `canonical` system of a participant, which is told once for all servers.
+
+use std::borrow::Cow;
+
+use domain::{
+    Command, Configuration, Evidence, ExecutionId, Fault, Fidelity, Finding, NativeCall, Operation,
+    ParticipantId, Selector, Timestamp,
+    fault::{Again, FaultCode, Side},
+    limits::FINDINGS_PER_RESULT,
+    result::SelectorFinding,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Answer, CannotSay, Counterpart, Dialect, Site, Verdict, http, problem::refusal};
+
+/// Where orders go, with the execution's id behind it.
+pub const EXECUTIONS_PATH: &str = "/federation/v1/executions";
+
+/// Bytes of an answer that are read: a finding for each of as many selectors as a command can have.
+const ANSWER_BYTES: usize = 96 * 1024;
+
+/// The dialect.
+#[derive(Debug)]
+pub struct Agent;
+
+/// The body of an order: one execution, as the originator meant it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentOrder<'a> {
+    /// Which execution.
+    pub execution: Cow<'a, ExecutionId>,
+    /// Who submitted the command.
+    pub originator: Cow<'a, ParticipantId>,
+    /// When the broker accepted it.
+    pub accepted_at: Timestamp,
+    /// What is to be done; a custom operation with its parameters.
+    pub operation: Cow<'a, Operation>,
+    /// With which of the configuration's content.
+    pub selectors: Cow<'a, [Selector]>,
+    /// The configuration with its host names: a tag and `everything` mean these and no other.
+    pub configuration: Cow<'a, Configuration>,
+}
+
+/// The body of the answer `200`. It may be empty: then all is done, as far as the agent knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentAnswer {
+    /// How sure the agent is.
+    #[serde(default = "reported")]
+    pub evidence: Evidence,
+    /// What was found for each selector, where the agent tells them apart.
+    #[serde(default)]
+    pub findings: Vec<SelectorFinding>,
+}
+
+impl Dialect for Agent {
+    fn name(&self) -> &'static str {
+        "agent"
+    }
+
+    fn counterpart(&self) -> Counterpart {
+        Counterpart::Server
+    }
+
+    fn answer_bytes(&self) -> usize {
+        ANSWER_BYTES
+    }
+
+    fn fidelity(&self, _: &Operation, _: &Selector) -> Fidelity {
+        Fidelity::Exact
+    }
+
+    fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
+        http::check(self, command, site)?;
+        let order = AgentOrder {
+            execution: Cow::Borrowed(site.execution),
+            originator: Cow::Borrowed(&command.originator),
+            accepted_at: command.accepted_at,
+            operation: Cow::Borrowed(&command.operation),
+            selectors: Cow::Borrowed(&command.selectors),
+            configuration: Cow::Borrowed(site.configuration),
+        };
+        let path = format!("{EXECUTIONS_PATH}/{}", site.execution);
+        let selectors = (0..).take(command.selectors.len()).collect();
+        Ok(vec![http::with_json(
+            NativeCall::new("POST", None, &path, selectors),
+            &order,
+        )])
+    }
+
+    fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
+        match answer.status {
+            200 => judge_done(call, &answer.body),
+            202 | 204 => http::acknowledged(Finding::Accepted),
+            404 if is_purge(call) => http::done(Finding::NothingHeld),
+            _ => Verdict::failed(refusal("the agent", answer)),
+        }
+    }
+}
+
+fn judge_done(call: &NativeCall, body: &str) -> Verdict {
+    let body = if body.trim().is_empty() { "{}" } else { body };
+    let mut said: AgentAnswer = match serde_json::from_str(body) {
+        Ok(said) => said,
+        Err(error) => {
+            let message = format!("the agent's answer cannot be read: {error}");
+            let code = FaultCode::UnreadableAnswer;
+            return Verdict::failed(Fault::participant(code, Again::Never, &message));
+        }
+    };
+    said.findings
+        .retain(|found| call.selectors.contains(&found.selector));
+    said.findings.truncate(FINDINGS_PER_RESULT);
+    if said.findings.is_empty() {
+        return Verdict::Done {
+            evidence: said.evidence,
+            finding: Finding::Accepted,
+        };
+    }
+    let faults: Vec<_> = said.findings.iter().filter_map(fault_of).collect();
+    Verdict::Each {
+        evidence: said.evidence,
+        fault: Fault::fold(&faults),
+        findings: said.findings,
+    }
+}
+
+/// Why a selector's operation did not reach its aim. Trying again was the agent's own decision, and it is made.
+fn fault_of(found: &SelectorFinding) -> Option<Fault> {
+    let (code, side, why) = match found.finding {
+        Finding::OriginStatus(status) => {
+            let why = format!("the origin answered {status}");
+            (FaultCode::OriginError, Side::Origin, why)
+        }
+        Finding::TooLarge => {
+            let why = "fetched, but larger than the server stores".to_owned();
+            (FaultCode::Refused, Side::Participant, why)
+        }
+        Finding::RefusedByRules => {
+            let why = "fetched, but the server's rules do not store it".to_owned();
+            (FaultCode::Refused, Side::Origin, why)
+        }
+        Finding::Accepted
+        | Finding::Removed(_)
+        | Finding::Invalidated(_)
+        | Finding::Banned
+        | Finding::NothingHeld
+        | Finding::Stored
+        | Finding::AlreadyThere => return None,
+    };
+    Some(Fault::new(code, side, Again::Never, &why))
+}
+
+#[derive(Deserialize)]
+struct OperationOnly {
+    operation: Operation,
+}
+
+/// Only a purge has reached its aim where there was nothing.
+fn is_purge(call: &NativeCall) -> bool {
+    let body = call.body.as_deref().unwrap_or_default();
+    serde_json::from_str::<OperationOnly>(body)
+        .is_ok_and(|order| matches!(order.operation, Operation::Purge(_)))
+}
+
+const fn reported() -> Evidence {
+    Evidence::Reported
+}
+
+#[cfg(test)]
+mod tests;

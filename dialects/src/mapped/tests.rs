@@ -1,0 +1,350 @@
+//! What a mapping says, letter by letter, what it makes of answers, and what is wrong with others.
+
+use std::sync::LazyLock;
+
+use domain::{
+    Ceiling, Configuration, Evidence, ExecutionId, Finding,
+    fault::{Again, FaultCode},
+    operation::CustomOperation,
+};
+use proptest::prelude::*;
+
+use super::*;
+use crate::fixture::{answer, command, regex, url};
+
+const EXAMPLE: &str = include_str!("example.yaml");
+const DELETE: Operation = Operation::Purge(PurgeMode::Delete);
+
+fn example() -> &'static Mapping {
+    static MAPPING: LazyLock<Mapping> = LazyLock::new(|| Mapping::read(EXAMPLE).unwrap());
+    &MAPPING
+}
+
+fn translate(mapping: &Mapping, command: &Command) -> Result<Vec<NativeCall>, CannotMap> {
+    let configuration = Configuration {
+        id: "shop".parse().unwrap(),
+        customer: "acme".parse().unwrap(),
+        owner: "cdn-a".parse().unwrap(),
+        hosts: vec!["www.example.com".parse().unwrap()],
+    };
+    let execution: ExecutionId = "01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"
+        .parse()
+        .unwrap();
+    let site = Site {
+        execution: &execution,
+        configuration: &configuration,
+        servers: &[],
+    };
+    mapping.translate(command, &site)
+}
+
+/// The calls as text, one per line, or why there are none.
+fn said(mapping: &Mapping, operation: Operation, selectors: Vec<Selector>) -> String {
+    let line = |call: &NativeCall| {
+        let body = call.body.as_deref().unwrap_or_default();
+        let line = format!("{} {} {:?} {body}", call.method, call.path, call.selectors);
+        line.trim_end().to_owned()
+    };
+    match translate(mapping, &command(operation, selectors)) {
+        Ok(calls) => calls.iter().map(line).collect::<Vec<_>>().join("\n"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn tag(text: &str) -> Selector {
+    Selector::Tag(text.parse().unwrap())
+}
+
+fn rotate_keys(generation: &str) -> Operation {
+    Operation::Custom(CustomOperation {
+        name: "rotate-keys".parse().unwrap(),
+        repeatable: false,
+        parameters: [("generation".to_owned(), generation.to_owned())].into(),
+    })
+}
+
+/// Each selector goes into the call that is for its kind, and whatever it holds stays in its place.
+#[test]
+fn a_command_is_said_as_the_document_says() {
+    let selectors = vec![
+        url("https://www.example.com/a'b\"?c=d"),
+        tag("a/b?c'{{x}}"),
+        url("https://www.example.com/2"),
+        Selector::Host("www.example.com".parse().unwrap()),
+    ];
+    insta::assert_snapshot!(said(example(), DELETE, selectors), @r##"
+    POST /v2/properties/acme/delete [0, 2] {"urls": ["https://www.example.com/a'b%22?c=d","https://www.example.com/2"]}
+    DELETE /v2/tags/a%2Fb%3Fc%27%7B%7Bx%7D%7D [1]
+    DELETE /v2/hosts/www.example.com [3]
+    "##);
+    let load = vec![url("https://www.example.com/a?b=%20")];
+    insta::assert_snapshot!(said(example(), Operation::Load, load), @r##"
+    GET /warm/a?b=%20 [0]
+    "##);
+    let everything = vec![Selector::Everything];
+    insta::assert_snapshot!(said(example(), rotate_keys("7&of=other"), everything), @r##"
+    POST /v2/keys [0] generation=7%26of%3Dother&of=shop
+    "##);
+}
+
+/// No call has more selectors or a longer body than the document allows, and together they have every selector once.
+#[test]
+fn calls_keep_to_the_limits() {
+    let page = |number| url(&format!("https://www.example.com/{number}"));
+    insta::assert_snapshot!(said(example(), DELETE, (0..7).map(page).collect()), @r##"
+    POST /v2/properties/acme/delete [0, 1, 2] {"urls": ["https://www.example.com/0","https://www.example.com/1","https://www.example.com/2"]}
+    POST /v2/properties/acme/delete [3, 4, 5] {"urls": ["https://www.example.com/3","https://www.example.com/4","https://www.example.com/5"]}
+    POST /v2/properties/acme/delete [6] {"urls": ["https://www.example.com/6"]}
+    "##);
+    let long = |number| {
+        url(&format!(
+            "https://www.example.com/{number}{}",
+            "x".repeat(60)
+        ))
+    };
+    let calls = translate(example(), &command(DELETE, (0..3).map(long).collect())).unwrap();
+    let selectors: Vec<_> = calls.iter().map(|call| call.selectors.clone()).collect();
+    assert_eq!(selectors, [vec![0], vec![1, 2]]);
+    let longer = vec![url(&format!("https://www.example.com/{}", "x".repeat(200)))];
+    insta::assert_snapshot!(said(example(), DELETE, longer), @"");
+}
+
+/// What the document does not map is impossible, and what it maps more widely is so only under the ceiling.
+#[test]
+fn what_is_not_mapped_is_impossible() {
+    insta::assert_snapshot!(said(example(), Operation::Purge(PurgeMode::Deferred), vec![tag("a")]), @r##"
+    acme cannot say this command: acme maps no purge (deferred) by tag
+    "##);
+    insta::assert_snapshot!(said(example(), DELETE, vec![regex("^/a")]), @r##"
+    acme cannot say this command: acme maps no purge (delete) by regex
+    "##);
+    let other = vec![url("https://www.other.com/")];
+    insta::assert_snapshot!(said(example(), DELETE, other), @r##"
+    acme cannot say this command: www.other.com is no host name of the configuration
+    "##);
+    insta::assert_snapshot!(said(example(), rotate_keys("7"), vec![tag("a")]), @r##"
+    acme cannot say this command: acme maps no rotate-keys by tag
+    "##);
+    let prefix = Selector::Prefix("www.example.com/img/".parse().unwrap());
+    let mut command = command(DELETE, vec![prefix]);
+    assert_eq!(
+        translate(example(), &command).unwrap()[0].path,
+        "/v2/hosts/www.example.com"
+    );
+    command.ceiling = Ceiling {
+        widest: None,
+        narrowed: false,
+    };
+    assert!(translate(example(), &command).is_err());
+}
+
+/// A parameter that the template wants and the originator did not give is no empty text.
+#[test]
+fn a_missing_parameter_is_named() {
+    let without = Operation::Custom(CustomOperation {
+        parameters: [].into(),
+        ..match rotate_keys("") {
+            Operation::Custom(custom) => custom,
+            other => panic!("{other:?}"),
+        }
+    });
+    let said = said(example(), without, vec![Selector::Everything]);
+    assert!(said.contains("undefined"), "{said}");
+}
+
+fn told(status: u16, body: &str) -> Answer {
+    Answer {
+        body: body.to_owned(),
+        ..answer(status, &[("location", "/jobs/8"), ("retry-after", "9")])
+    }
+}
+
+fn fault(verdict: Verdict) -> (FaultCode, Again, String) {
+    match verdict {
+        Verdict::Failed { fault, .. } => (fault.code, fault.again, fault.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The first rule that fits says what an answer means.
+#[test]
+fn answers_are_read_as_the_document_says() {
+    let judged = |status, body: &str| example().judge(&told(status, body));
+    let running = |job: &str| Verdict::Running {
+        job: job.to_owned(),
+    };
+    let done = |finding| Verdict::Done {
+        evidence: Evidence::Reported,
+        finding,
+    };
+    assert_eq!(judged(202, r#"{"job":{"id":77}}"#), running("77"));
+    assert_eq!(judged(200, r#"{"state":"queued"}"#), running("/jobs/8"));
+    assert_eq!(judged(204, ""), done(Finding::Accepted));
+    assert_eq!(judged(404, "<html>"), done(Finding::NothingHeld));
+    let code = |status, body: &str| fault(judged(status, body));
+    let (unreadable, never) = (FaultCode::UnreadableAnswer, Again::Never);
+    assert_eq!(code(202, "<html>").0, unreadable);
+    assert_eq!(code(202, r#"{"job":{"id":""}}"#).0, unreadable);
+    assert_eq!(code(201, "").0, unreadable);
+    let (throttled, after) = (FaultCode::Throttled, Again::AfterSeconds);
+    assert_eq!(code(409, r#"{"wait":3}"#).1, after(3));
+    assert_eq!(code(503, "busy").1, after(9));
+    assert_eq!(code(429, "").0, throttled);
+    let words = "the native system answered 422: no such tag";
+    assert_eq!(
+        code(422, r#"{"error":{"text":"no such tag"}}"#),
+        (FaultCode::Refused, never, words.to_owned())
+    );
+    assert_eq!(code(401, "").0, FaultCode::Unauthorized);
+}
+
+/// A job is asked after by its name until a rule says that it has ended.
+#[test]
+fn a_job_is_polled() {
+    let call = example().poll("a/../b").unwrap();
+    assert_eq!(
+        (call.method.as_str(), call.path.as_str()),
+        ("GET", "/v2/jobs/a%2F..%2Fb")
+    );
+    let judged = |body: &str| example().judge_poll("8", &told(200, body));
+    let job = "8".to_owned();
+    assert_eq!(judged(r#"{"state":"at work"}"#), Verdict::Running { job });
+    assert!(matches!(
+        judged(r#"{"state":"finished"}"#),
+        Verdict::Done { .. }
+    ));
+    let (code, again, message) = fault(judged(r#"{"state":"broken","error":{"text":"disk"}}"#));
+    assert_eq!(
+        (code, again),
+        (FaultCode::NativeError, Again::AfterSeconds(9))
+    );
+    assert!(message.ends_with("disk"), "{message}");
+}
+
+/// The mistakes of a document, one per line.
+fn mistakes(document: &str) -> String {
+    let mistakes = Mapping::read(document).err().unwrap_or_default();
+    let lines = mistakes.iter().map(ToString::to_string);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Whoever writes a mapping is told everything at once, and where.
+#[test]
+fn every_mistake_is_named_with_its_line() {
+    let document = "mapping: 2
+name: Acme
+colour: red
+calls:
+  - operation: purge
+    selectors: [url, urls]
+    method: post
+    path: v1/{{ itme.text }}
+  - operation: load
+    modes: [delete]
+    selectors: [url]
+    method: GET
+    path: /warm/{{ item.text
+  - operation: Prune
+    selectors: []
+    method: POST
+    path: /x
+    headers:
+      host: elsewhere
+      X-A: b
+    body: '{}'
+    items: 0
+answers:
+  - { status: 700, means: done }
+  - { status: 2xx, means: running, job: job id, evidence: reported }
+  - { status: 201, means: running, job: /id }
+  - { status: 404, where: /x, means: nothing }
+";
+    insta::assert_snapshot!(mistakes(document), @r##"
+    line 1: must have `poll`, for an answer names a job
+    line 1: mapping must be 1
+    line 2: name must be 1 to 63 lower-case letters, digits or hyphens, and begin and end with a letter or digit
+    line 3: colour is not known here; known are mapping, name, calls, answers, poll
+    line 5: calls[0].modes must be given
+    line 6: calls[0].selectors[1] must be one of url, prefix, wildcard, regex, tag, host, everything
+    line 7: calls[0].method must be 1 to 20 upper-case letters
+    line 8: calls[0].path speaks of `itme`, which is not known here; known are command, configuration, customer, execution, hosts, item, items, mode, operation, originator, parameters
+    line 10: calls[1].modes are of a purge alone
+    line 13: calls[1].path fails in line 1 of its template: unexpected end of input, expected end of variable block
+    line 14: calls[2].operation must be 1 to 63 lower-case letters, digits or hyphens, and begin and end with a letter or digit
+    line 15: calls[2].selectors must have 1 to 7 entries
+    line 19: calls[2].headers.host is the adapter's to write
+    line 20: calls[2].headers.X-A must be called in lower-case letters, digits and `-`
+    line 21: calls[2].body needs a header `content-type`: application/json, application/x-www-form-urlencoded or text/plain
+    line 22: calls[2].items must be a whole number from 1 to 1000
+    line 24: answers[0].evidence must be given
+    line 24: answers[0].status must be a status such as 202, or 2xx
+    line 25: answers[1].evidence is of `done` alone
+    line 25: answers[1].job must be a JSON pointer such as /job/id, or the name of a header
+    line 27: answers[3].equals must be given
+    line 27: answers[3].means must be one of done, nothing-held, running, later, failed, refused
+    "##);
+}
+
+/// A template that works for one selector and not for another, or makes something else than it should, is found before
+/// any command is.
+#[test]
+fn templates_are_tried_out() {
+    let with = |selectors: &str, rest: &str| {
+        mistakes(&format!(
+            "mapping: 1\nname: acme\nanswers: [{{ status: 200, means: done, evidence: reported }}]\ncalls:\n  - operation: purge\n    modes: [delete]\n    selectors: [{selectors}]\n    method: POST\n{rest}"
+        ))
+    };
+    let json = "    path: /p\n    headers: { content-type: application/json }\n    body: ";
+    for (selectors, rest) in [
+        ("url, tag", "    path: '/p{{ item.path | safe }}'\n".to_owned()),
+        ("url", "    path: '{{ item.text }}'\n".to_owned()),
+        ("url", "    path: '/p/{{ item.text | safe }}/../..'\n".to_owned()),
+        ("url", "    path: '/p{{ item.text }}'\n    items: 2\n".to_owned()),
+        ("tag", format!("{json}'{{\"tag\": \"{{{{ item.text }}}}\"}}'\n")),
+        ("regex", format!("{json}'[{{{{ item.text | safe }}}}]'\n")),
+        ("url", "    path: /p\n    headers: { x-a: ' {{ item.text }}' }\n".to_owned()),
+        ("url", "    path: '/p{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}'\n".to_owned()),
+        ("url", "    path: '/p{% include \"x\" %}'\n".to_owned()),
+    ] {
+        let found = with(selectors, &rest);
+        assert_eq!(found.lines().count(), 1, "{rest}: {found}");
+    }
+    let fine = format!("{json}'{{\"tags\": {{{{ items | map(attribute=\"text\") | list }}}}}}'\n");
+    assert_eq!(with("tag, url", &fine), "");
+}
+
+/// What is no document at all is one mistake.
+#[test]
+fn what_is_no_yaml_is_refused() {
+    for document in ["", "a: [", "- 1", "mapping: 1\nmapping: 1", "\u{0}"] {
+        assert!(Mapping::read(document).is_err(), "{document}");
+    }
+    assert!(Mapping::read(&"x".repeat(DOCUMENT_BYTES + 1)).is_err());
+}
+
+proptest! {
+    /// Whatever a selector or a job holds, a call goes where the document says, and its body is what its header says.
+    #[test]
+    fn nothing_breaks_out(tag in r"[!-~&&[^,\x22]]{1,40}", path in r"/[!-~]{0,40}", job in r"\PC{1,40}") {
+        let page = format!("https://www.example.com{path}").parse().map(Selector::Url);
+        let selectors: Vec<_> = page.ok().into_iter().chain([Selector::Tag(tag.parse().unwrap())]).collect();
+        for call in translate(example(), &command(DELETE, selectors)).unwrap() {
+            prop_assert!(call.path.starts_with("/v2/properties/acme/delete") || call.path[9..].find('/').is_none(), "{}", call.path);
+            if let Some(body) = call.body {
+                let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+                prop_assert_eq!(body["urls"].as_array().unwrap().len(), 1);
+            }
+        }
+        if let Some(call) = example().poll(&job) {
+            prop_assert!(call.path.strip_prefix("/v2/jobs/").unwrap().find(['/', '?', '#']).is_none());
+        }
+    }
+
+    /// No document and no answer makes it panic.
+    #[test]
+    fn nothing_panics(document in r"[ \n:\-\[\]{}a-z0-9%&*!|>#']{0,200}", body in r"\PC{0,100}", status in 100_u16..600) {
+        let _ = Mapping::read(&document);
+        let _ = example().judge(&told(status, &body));
+        let _ = example().judge_poll("x", &told(status, &body));
+    }
+}

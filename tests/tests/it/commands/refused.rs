@@ -1,0 +1,129 @@
+//! What is refused, and how: each broken rule by its field, and what is another's like what is not there.
+
+use anyhow::Result;
+use proto::v1::{self, selector::Kind};
+use tests::federation::{load, purge, selector};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::{URL, custom, listed, of, stage};
+
+/// Each mistake is answered with the field and the rule, and leaves nothing in the store.
+#[tokio::test]
+async fn a_malformed_draft_names_its_fields_and_stores_nothing() -> Result<()> {
+    let mut stage = stage("").await?;
+    let many = vec![selector(Kind::Url(URL.to_owned())); 1_001];
+    let cases = [
+        (v1::CommandDraft::default(), "draft.operation"),
+        (purge(&[]), "draft.selectors"),
+        (purge(&["not a url"]), "draft.selectors[0].url"),
+        (
+            purge(&[URL, "http://www.evil.example/"]),
+            "draft.selectors[1].url",
+        ),
+        (
+            v1::CommandDraft {
+                selectors: many,
+                ..purge(&[])
+            },
+            "draft.selectors",
+        ),
+        (of(Kind::Tag("a b".to_owned())), "draft.selectors[0].tag"),
+        (
+            of(Kind::Prefix("www.news.example/".to_owned())),
+            "draft.selectors[0].prefix",
+        ),
+        (
+            v1::CommandDraft {
+                configuration_id: "Shop!".to_owned(),
+                ..purge(&[URL])
+            },
+            "draft.configuration_id",
+        ),
+        (
+            v1::CommandDraft {
+                when_impossible: 77,
+                ..purge(&[URL])
+            },
+            "draft.when_impossible",
+        ),
+        (load_of_prefix(), "draft.selectors[0].prefix"),
+        (custom("reindex"), "draft.operation.custom.name"),
+        (
+            of(Kind::Regex(v1::HostRegex {
+                host: "www.shop.example".to_owned(),
+                pattern: "(".to_owned(),
+            })),
+            "draft.selectors[0].regex.pattern",
+        ),
+    ];
+    for (draft, field) in cases {
+        let status = stage
+            .owner
+            .submit(draft.clone())
+            .await
+            .expect_err("it is malformed");
+        assert_eq!(status.code(), Code::InvalidArgument, "{field}: {status:?}");
+        assert!(
+            fields(&status).contains(&field.to_owned()),
+            "{field}: {status:?}"
+        );
+    }
+    assert_eq!(listed(&mut stage.owner).await?, 0);
+    Ok(())
+}
+
+fn load_of_prefix() -> v1::CommandDraft {
+    v1::CommandDraft {
+        selectors: vec![selector(Kind::Prefix("www.shop.example/".to_owned()))],
+        ..load(&[])
+    }
+}
+
+fn fields(status: &Status) -> Vec<String> {
+    let details = status.get_error_details();
+    let violations = details
+        .bad_request()
+        .map(|request| request.field_violations.clone())
+        .unwrap_or_default();
+    violations
+        .into_iter()
+        .map(|violation| violation.field)
+        .collect()
+}
+
+/// A configuration of somebody else is answered like one that is not there, word for word.
+#[tokio::test]
+async fn what_is_anothers_does_not_exist() -> Result<()> {
+    let mut stage = stage("").await?;
+    let of = |id: &str| v1::CommandDraft {
+        configuration_id: id.to_owned(),
+        ..purge(&["http://www.news.example/"])
+    };
+    let foreign = stage.owner.submit(of("news")).await.expect_err("it is b's");
+    let absent = stage
+        .owner
+        .submit(of("nowhere"))
+        .await
+        .expect_err("there is none");
+    assert_eq!(
+        (foreign.code(), absent.code()),
+        (Code::NotFound, Code::NotFound)
+    );
+    assert_eq!(
+        foreign.message().replace("news", "nowhere"),
+        absent.message()
+    );
+    let mine = stage.owner.submit(purge(&[URL])).await?;
+    let mut other = stage.federation.client(&stage.broker, "participant/b")?;
+    assert_eq!(
+        other.get(&mine.id).await.expect_err("it is a's").code(),
+        Code::NotFound
+    );
+    let mut nobody = stage.federation.client(&stage.broker, "nobody")?;
+    assert_eq!(
+        nobody.get(&mine.id).await.expect_err("nobody").code(),
+        Code::Unauthenticated
+    );
+    Ok(())
+}

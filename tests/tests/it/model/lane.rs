@@ -1,0 +1,346 @@
+//! What a replica does with one outbox, taken apart where it can be interrupted.
+//!
+//! Invariant: the steps and their order are those of `broker::dispatch`: lease, read, look ahead, mark, mark what is absorbed,
+//! publish, confirm, remove. What is absorbed and what the message says is decided there, and not here.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use broker::{
+    dispatch::{
+        ahead::{self, Ahead},
+        message,
+    },
+    store::{
+        AbsorbedEntry, Batch, BatchLimits, Entry, Gone, Lane, Lease, Mark, Marking, Marks, Store,
+    },
+};
+use domain::{CommandId, Timestamp};
+use rand::Rng;
+
+use super::{
+    mutation::Mutation,
+    rabbitmq::{Address, Fate},
+    replica::{RETENTION, call},
+    world::World,
+};
+
+/// Leases end when the run says so, and not by Redis' clock.
+const LEASE: Duration = Duration::from_hours(1);
+/// How long a report may take.
+pub(super) const REPORT: Duration = Duration::from_secs(10);
+/// Executions that may be out without a report.
+const WINDOW: u64 = 10;
+/// Entries that a lane that is behind looks at.
+const LOOKAHEAD: usize = 10;
+
+/// One replica's worker for one lane.
+pub(super) struct LaneWorker {
+    /// The participant's place in the cast.
+    index: usize,
+    lane: Lane,
+    holder: String,
+    lease: Option<Lease>,
+    limits: BatchLimits,
+    ahead: Ahead,
+    gone: Gone,
+    stage: Stage,
+    /// The news at which it had nothing to do, and what was given back when it got no lease.
+    idle_at: Option<(u64, u64)>,
+}
+
+/// Between which two calls it is.
+enum Stage {
+    Idle,
+    Read(Batch),
+    Chosen {
+        batch: Batch,
+        absorbed: Vec<AbsorbedEntry>,
+    },
+    Marked(Marked),
+    Composed {
+        body: Vec<u8>,
+        gone: Gone,
+    },
+    Sent {
+        fate: Fate,
+        gone: Gone,
+    },
+    LostLease,
+}
+
+/// What is marked but for what it absorbs.
+struct Marked {
+    sent: Vec<(Entry, Mark)>,
+    absorbed: Vec<AbsorbedEntry>,
+    cancels: Vec<CommandId>,
+    gone: Gone,
+}
+
+impl LaneWorker {
+    pub(super) fn new(index: usize, lane: Lane, holder: String) -> Self {
+        let limits = BatchLimits {
+            entries: 0,
+            bytes: 100_000,
+            window: WINDOW,
+        };
+        Self {
+            index,
+            lane,
+            holder,
+            lease: None,
+            limits,
+            ahead: Ahead::default(),
+            gone: Gone::default(),
+            stage: Stage::Idle,
+            idle_at: None,
+        }
+    }
+
+    /// Its lease runs out, and it does not notice.
+    pub(super) async fn lose_lease(&self, world: &mut World, store: &Store) -> Result<()> {
+        world.note(format!("{} runs out of its lease", self.name()));
+        if let Some(lease) = store.own(&self.lane, &self.holder, LEASE).await? {
+            store.release(&self.lane, &lease).await?;
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        let Lane { shard, participant } = &self.lane;
+        format!("{} for {participant} in {}", self.holder, shard.number())
+    }
+
+    /// Whether it would only ask again what it knows, because nothing has happened since.
+    pub(super) fn is_at_rest(&self, world: &World) -> bool {
+        match self.idle_at {
+            Some((_, released)) if self.lease.is_none() => released == world.released,
+            Some((news, _)) => news == world.news_of(&self.lane),
+            None => false,
+        }
+    }
+
+    /// One call; whether it did anything.
+    pub(super) async fn step(
+        &mut self,
+        world: &mut World,
+        store: &Store,
+        now: Timestamp,
+    ) -> Result<bool> {
+        self.idle_at = None;
+        let Some(lease) = self.lease.clone() else {
+            return self.take(world, store).await;
+        };
+        let marking = Marking {
+            now,
+            deadline: now.plus(REPORT),
+            retention: RETENTION,
+        };
+        match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Idle if world.fault(10) => self.renew(world, store, &lease).await?,
+            Stage::Idle => return self.read(world, store).await,
+            Stage::Read(batch) => self.choose(world, store, batch).await?,
+            Stage::Chosen { batch, absorbed } => {
+                let marks = self.mark(world, store, &lease, &batch, marking).await?;
+                self.marked(world, batch, absorbed, marks);
+            }
+            Stage::Marked(marked) => {
+                self.mark_absorbed(world, store, &lease, marked, marking)
+                    .await?
+            }
+            Stage::Composed { body, gone } => self.publish(world, body, gone),
+            Stage::Sent { fate, gone } => {
+                world.note(format!(
+                    "{} learns of {:?}: {fate:?}",
+                    self.name(),
+                    gone.sequences
+                ));
+                if fate == Fate::Confirmed || world.broken(Mutation::RemovedUnconfirmed) {
+                    self.gone = gone;
+                }
+            }
+            Stage::LostLease => self.leave(world, store, &lease).await?,
+        }
+        Ok(true)
+    }
+
+    async fn take(&mut self, world: &mut World, store: &Store) -> Result<bool> {
+        let owning = store.own(&self.lane, &self.holder, LEASE);
+        self.lease = call(world, owning).await?.flatten();
+        if self.lease.is_some() {
+            world.note(format!("{} takes the lease", self.name()));
+        } else {
+            self.idle_at = Some((0, world.released));
+        }
+        Ok(self.lease.is_some())
+    }
+
+    async fn renew(&mut self, world: &mut World, store: &Store, lease: &Lease) -> Result<()> {
+        let owning = store.own(&self.lane, &self.holder, LEASE);
+        if let Some(held) = call(world, owning).await?
+            && held.as_ref() != Some(lease)
+        {
+            self.stage = Stage::LostLease;
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, world: &mut World, store: &Store) -> Result<bool> {
+        self.limits.entries = world.rng.random_range(1..=4);
+        let (news, removed) = (world.news_of(&self.lane), !self.gone.is_empty());
+        let within = self.ahead.window(self.limits);
+        let Some(batch) = call(world, store.next_entries(&self.lane, &self.gone, within)).await?
+        else {
+            return Ok(true);
+        };
+        self.gone = Gone::default();
+        if batch.entries.is_empty() && batch.cancels.is_empty() {
+            self.idle_at = Some((news, 0));
+            return Ok(removed);
+        }
+        let sequences = batch
+            .entries
+            .iter()
+            .map(|entry| entry.sequence)
+            .collect::<Vec<_>>();
+        world.note(format!(
+            "{} reads {sequences:?} and {} cancels",
+            self.name(),
+            batch.cancels.len()
+        ));
+        self.stage = Stage::Read(batch);
+        Ok(true)
+    }
+
+    async fn choose(&mut self, world: &mut World, store: &Store, mut batch: Batch) -> Result<()> {
+        let compacting = self
+            .ahead
+            .compact(store, &self.lane, &mut batch, self.limits, LOOKAHEAD);
+        if let Some(absorbed) = call(world, compacting).await? {
+            self.stage = Stage::Chosen { batch, absorbed };
+        }
+        Ok(())
+    }
+
+    /// The marks; nothing where the lease is lost, or nobody knows.
+    async fn mark(
+        &mut self,
+        world: &mut World,
+        store: &Store,
+        lease: &Lease,
+        batch: &Batch,
+        marking: Marking,
+    ) -> Result<Option<Marks>> {
+        if world.broken(Mutation::SentUnmarked) {
+            return Ok(Some(Marks {
+                entries: vec![Mark::Send; batch.entries.len()],
+                cancels: vec![true; batch.cancels.len()],
+            }));
+        }
+        let marking = store.mark_dispatched(&self.lane, lease, batch, marking);
+        let marks = call(world, marking).await?;
+        if matches!(marks, Some(None)) {
+            world.note(format!("{} has lost its lease", self.name()));
+            self.stage = Stage::LostLease;
+        }
+        Ok(marks.flatten())
+    }
+
+    fn marked(
+        &mut self,
+        world: &mut World,
+        batch: Batch,
+        absorbed: Vec<AbsorbedEntry>,
+        marks: Option<Marks>,
+    ) {
+        let Some(marks) = marks else {
+            return;
+        };
+        world.note(format!("{} marks {:?}", self.name(), marks.entries));
+        let mut gone = Gone {
+            sequences: batch.entries.iter().map(|entry| entry.sequence).collect(),
+            cancels: batch.cancels.clone(),
+        };
+        let entries = batch.entries.into_iter().zip(marks.entries);
+        let sent = entries.filter(|(_, mark)| matches!(mark, Mark::Send | Mark::SendAgain));
+        let sent = sent.collect::<Vec<_>>();
+        let absorbed = ahead::of_those_sent(absorbed, sent.iter().map(|(entry, _)| entry.sequence));
+        gone.sequences
+            .extend(absorbed.iter().map(|entry| entry.sequence));
+        let cancels = batch.cancels.into_iter().zip(marks.cancels);
+        self.stage = Stage::Marked(Marked {
+            sent,
+            absorbed,
+            cancels: cancels
+                .filter(|(_, matters)| *matters)
+                .map(|(command, _)| command)
+                .collect(),
+            gone,
+        });
+    }
+
+    async fn mark_absorbed(
+        &mut self,
+        world: &mut World,
+        store: &Store,
+        lease: &Lease,
+        marked: Marked,
+        marking: Marking,
+    ) -> Result<()> {
+        let Marked {
+            sent,
+            absorbed,
+            cancels,
+            gone,
+        } = marked;
+        let marking_them = store.mark_absorbed(&self.lane, lease, &absorbed, marking);
+        let Some(marks) = call(world, marking_them).await? else {
+            return Ok(());
+        };
+        let Some(marks) = marks else {
+            self.stage = Stage::LostLease;
+            return Ok(());
+        };
+        if sent.is_empty() && cancels.is_empty() {
+            self.gone = gone;
+            return Ok(());
+        }
+        let absorbed = ahead::marked(&absorbed, &marks);
+        let names = absorbed
+            .iter()
+            .map(|(entry, mark)| (entry.sequence, entry.by_sequence, mark));
+        let names = names.collect::<Vec<_>>();
+        if !names.is_empty() {
+            world.note(format!("{} absorbs {names:?}", self.name()));
+        }
+        let sent = sent
+            .iter()
+            .map(|(entry, mark)| (entry, mark))
+            .collect::<Vec<_>>();
+        let message = message::of(&self.lane, &sent, &absorbed, &cancels, marking.now)?;
+        self.stage = Stage::Composed {
+            body: message.body,
+            gone,
+        };
+        Ok(())
+    }
+
+    fn publish(&mut self, world: &mut World, body: Vec<u8>, gone: Gone) {
+        let fate = Fate::draw(&mut world.rng, world.faults);
+        world.note(format!("{} publishes {gone:?}: {fate:?}", self.name()));
+        world
+            .rabbit
+            .publish(Address::Commands(self.index), body.into(), fate);
+        self.stage = Stage::Sent { fate, gone };
+    }
+
+    /// Removes what was confirmed last, and gives back what may be another's by now.
+    async fn leave(&mut self, world: &mut World, store: &Store, lease: &Lease) -> Result<()> {
+        let gone = std::mem::take(&mut self.gone);
+        call(world, store.forget_entries(&self.lane, &gone)).await?;
+        call(world, store.release(&self.lane, lease)).await?;
+        self.lease = None;
+        world.released += 1;
+        Ok(())
+    }
+}
