@@ -1,13 +1,12 @@
 //! Dead letters: looking at what could not be handled, and removing what was worked on.
 //!
-//! Invariant: RabbitMQ is the store, and a look takes nothing away. What is not removed goes back in its order, up to
-//! [`Browser::IN_ORDER`] letters. It goes behind what came back before, so a queue keeps its order when all of it was looked
-//! at, and turns when only its beginning was. When we die, or the connection breaks, RabbitMQ puts all of it back. While one
-//! looks, another one sees what is left.
+//! Invariant: RabbitMQ is the store, and a look takes nothing away. What is not removed goes back in its order, and goes behind
+//! what came back before: a queue keeps its order when all of it was looked at, and turns when only its beginning was. When
+//! we die, or the connection breaks, RabbitMQ puts all of it back, in some order. While one looks, another one sees what is left.
 //! Before RabbitMQ 4.3 each look counts as a delivery; [`DeadLetter::looks`] tells how often that was.
 //! Not here: who may look, and where a letter is sent again (`broker::dead_letters`).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::Timestamp;
 use lapin::{
@@ -19,6 +18,7 @@ use lapin::{
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable, ShortString},
 };
+use tokio::time::{Instant, sleep};
 
 use crate::{
     delivery::settled,
@@ -28,11 +28,14 @@ use crate::{
     session::{Session, within},
 };
 
-/// Letters that are given back in one word. RabbitMQ 3.10 keeps the order of so many, and shuffles more.
+/// Letters that are given back in one word: RabbitMQ 3.10 keeps the order of so many, and shuffles more. It also joins words
+/// that come quickly, so each waits until the one before is done; a cut connection shuffles all of them.
 const TOGETHER: usize = 32;
 
-/// Words that RabbitMQ 3.10 takes before it joins those that wait to a longer one.
-const WORDS: usize = 32;
+/// How long giving back may wait for that. What is left then goes back as it comes.
+const ORDER_LIMIT: Duration = Duration::from_secs(5);
+/// How often we look whether a word is done.
+const ORDER_EVERY: Duration = Duration::from_millis(1);
 
 const MILLIS_PER_SECOND: u64 = 1000;
 
@@ -105,8 +108,11 @@ pub struct DeadLetter {
     pub looks: u64,
     /// How many are behind it.
     pub behind: u32,
-    tag: u64,
+    place: Place,
 }
+
+/// How many channels there were before, and the delivery's tag on its own.
+type Place = (u32, u64);
 
 impl DeadLetter {
     /// How often it was sent again before.
@@ -136,13 +142,18 @@ impl DeadLetter {
 pub struct Browser {
     session: Session,
     channel: Channel,
-    held: BTreeMap<u64, Acker>,
+    /// How many channels there were before: each counts its deliveries anew.
+    channels: u32,
+    held: BTreeMap<Place, Held>,
+}
+
+/// A letter that was given out.
+struct Held {
+    queue: String,
+    acker: Acker,
 }
 
 impl Browser {
-    /// How many letters go back in their order.
-    pub const IN_ORDER: usize = TOGETHER * WORDS;
-
     /// Connects.
     pub async fn open(link: LinkSettings) -> Result<Self, LinkError> {
         let session = Link::new(link).connect().await?;
@@ -151,6 +162,7 @@ impl Browser {
         Ok(Self {
             session,
             channel,
+            channels: 0,
             held: BTreeMap::new(),
         })
     }
@@ -164,7 +176,7 @@ impl Browser {
             Ok(found) => found,
             Err(error) => return Err(self.explain(queue, error).await),
         };
-        Ok(found.map(|found| self.hold(found.delivery, found.message_count)))
+        Ok(found.map(|found| self.hold(queue, found.delivery, found.message_count)))
     }
 
     /// How many messages wait in `queue`. It costs no look.
@@ -185,48 +197,75 @@ impl Browser {
 
     /// Takes a letter out for good.
     pub async fn remove(&mut self, letter: &DeadLetter) -> Result<(), SettleError> {
-        let acker = self
+        let held = self
             .held
-            .remove(&letter.tag)
+            .remove(&letter.place)
             .ok_or(SettleError::ChannelGone)?;
-        settled(acker.ack(BasicAckOptions::default())).await
+        settled(held.acker.ack(BasicAckOptions::default())).await
     }
 
     /// Puts the rest back and ends. When it returns, RabbitMQ has heard of what was removed, and the next look sees the
     /// rest.
     pub async fn give_back(mut self) -> Result<(), SettleError> {
-        // Oldest first: a word is about all that were given out up to its letter.
-        let options = BasicNackOptions {
-            multiple: true,
-            requeue: true,
-        };
-        while !self.held.is_empty() {
-            let last = self.held.keys().take(TOGETHER).last().copied();
-            let later = last.map_or_else(BTreeMap::new, |last| self.held.split_off(&(last + 1)));
-            if let Some((_, acker)) = std::mem::replace(&mut self.held, later).pop_last() {
-                settled(acker.nack(options)).await?;
+        let until = Instant::now() + ORDER_LIMIT;
+        let held: Vec<_> = std::mem::take(&mut self.held).into_values().collect();
+        for of_queue in held.chunk_by(|one, other| one.queue == other.queue) {
+            for together in of_queue.chunks(TOGETHER) {
+                self.give_back_together(together, until).await?;
             }
         }
-        // The answer comes behind all that was sent before.
-        let flush = self.channel.basic_qos(1, BasicQosOptions { global: false });
-        within(CHANNEL_LIMIT, "take the answers", flush)
-            .await
-            .map_err(|_| SettleError::ChannelGone)?;
+        self.flush().await?;
         self.session.close().await;
         Ok(())
     }
 
-    fn hold(&mut self, raw: Raw, behind: u32) -> DeadLetter {
+    /// Gives letters of one queue back, and waits until they are there; others who look meanwhile may hide that.
+    async fn give_back_together(
+        &mut self,
+        together: &[Held],
+        until: Instant,
+    ) -> Result<(), SettleError> {
+        let Some(newest) = together.last() else {
+            return Ok(());
+        };
+        let before = self.depth(&newest.queue).await.unwrap_or_default() as usize;
+        let options = BasicNackOptions {
+            multiple: true,
+            requeue: true,
+        };
+        settled(newest.acker.nack(options)).await?;
+        while Instant::now() < until
+            && let Ok(depth) = self.depth(&newest.queue).await
+            && (depth as usize) < before + together.len()
+        {
+            sleep(ORDER_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// The answer comes behind all that was sent before.
+    async fn flush(&self) -> Result<(), SettleError> {
+        let answer = self.channel.basic_qos(1, BasicQosOptions { global: false });
+        within(CHANNEL_LIMIT, "take the answers", answer)
+            .await
+            .map_err(|_| SettleError::ChannelGone)
+    }
+
+    fn hold(&mut self, queue: &str, raw: Raw, behind: u32) -> DeadLetter {
         let death = raw.properties.headers().as_ref().map(read_death);
-        let tag = raw.delivery_tag;
-        self.held.insert(tag, raw.acker);
+        let place = (self.channels, raw.delivery_tag);
+        let held = Held {
+            queue: queue.to_owned(),
+            acker: raw.acker,
+        };
+        self.held.insert(place, held);
         let (message, looks) = Message::delivered(&raw.properties, raw.data);
         DeadLetter {
             message,
             death: death.unwrap_or_default(),
             looks,
             behind,
-            tag,
+            place,
         }
     }
 
@@ -248,6 +287,7 @@ impl Browser {
         match self.session.channel().await {
             Ok(channel) => {
                 self.channel = channel;
+                self.channels += 1;
                 LookError::NoQueue {
                     queue: queue.to_owned(),
                 }
@@ -299,7 +339,7 @@ mod tests {
             death: Death::default(),
             looks: 0,
             behind: 0,
-            tag: 1,
+            place: (0, 1),
         }
     }
 

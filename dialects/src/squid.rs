@@ -19,8 +19,21 @@ pub static SQUID: ByKey = ByKey {
     signal,
 };
 
+/// The words in `X-Squid-Error` that mean Squid's own rules; all others are about the origin.
+const OWN_REFUSALS: [&str; 3] = [
+    "ERR_ACCESS_DENIED",
+    "ERR_CACHE_ACCESS_DENIED",
+    "ERR_FORWARDING_DENIED",
+];
+
 /// `X-Cache: MISS from cache.example`. Squid does not say whether a fetched answer was stored.
 fn signal(answer: &Answer) -> LoadSignal {
+    let error = answer
+        .header("x-squid-error")
+        .and_then(|value| value.split(' ').next());
+    if error.is_some_and(|error| OWN_REFUSALS.contains(&error)) {
+        return LoadSignal::Refused;
+    }
     let word = answer
         .header("x-cache")
         .and_then(|value| value.split(' ').next());

@@ -33,6 +33,9 @@ use crate::{
     report::Reportable,
 };
 
+/// Callbacks that are kept for jobs that the poller has not heard of yet.
+const EARLY_LIMIT: usize = 256;
+
 /// How long the poller sleeps when nothing is due; news wakes it.
 const IDLE: Duration = Duration::from_hours(1);
 
@@ -52,6 +55,9 @@ pub(crate) struct Poller {
     /// Grows with every entry of the queue.
     generation: u64,
     asking: FuturesUnordered<BoxFuture<'static, (Arc<Job>, Asked)>>,
+    /// A quick system calls back before the answer to its submission has come through. The oldest are forgotten: such a
+    /// job waits for its next poll.
+    early: VecDeque<(ExecutionId, String)>,
 }
 
 /// An entry of the queue. It counts only as long as the job has the same generation.
@@ -96,6 +102,7 @@ impl Poller {
             due: VecDeque::new(),
             generation: 0,
             asking: FuturesUnordered::new(),
+            early: VecDeque::new(),
         }
     }
 
@@ -127,6 +134,9 @@ impl Poller {
         match news {
             News::Job(job, place) => {
                 let execution = job.execution.clone();
+                let called = (execution.clone(), job.token.clone());
+                let was_called = self.early.contains(&called);
+                self.early.retain(|(early, _)| *early != execution);
                 let tracked = Tracked {
                     job,
                     _place: place,
@@ -137,7 +147,7 @@ impl Poller {
                     told: None,
                 };
                 self.tracked.insert(execution.clone(), tracked);
-                self.queue(execution, false);
+                self.queue(execution, was_called);
             }
             News::Called { execution, token } => self.called(execution, &token),
         }
@@ -146,6 +156,10 @@ impl Poller {
     /// Brings a job forward, once; its old place in the queue is passed over later.
     fn called(&mut self, execution: ExecutionId, token: &str) {
         let Some(tracked) = self.tracked.get_mut(&execution) else {
+            if self.early.len() >= EARLY_LIMIT {
+                self.early.pop_front();
+            }
+            self.early.push_back((execution, token.to_owned()));
             return;
         };
         if tracked.job.token != token || tracked.called {

@@ -14,7 +14,7 @@ use super::compact::{Candidate, Room, compact};
 use crate::{
     pipeline::now,
     store::{
-        AbsorbedEntry, Batch, BatchLimits, Lane, Mark, Plans, Store, StoreError, Waiting,
+        AbsorbedEntry, Batch, BatchLimits, Entry, Lane, Mark, Plans, Store, StoreError, Waiting,
         accepted_at,
     },
 };
@@ -54,16 +54,15 @@ impl Ahead {
         limits: BatchLimits,
         lookahead: usize,
     ) -> Result<Vec<AbsorbedEntry>, StoreError> {
+        if batch.entries.is_empty() {
+            return Ok(Vec::new());
+        }
         if !is_behind(batch) || lookahead == 0 {
             *self = Self::default();
             return Ok(Vec::new());
         }
         self.match_up(batch);
         self.look(store, lane, lookahead).await?;
-        let candidates = self.known.iter().map(|waiting| Candidate {
-            bytes: waiting.bytes,
-            subject: waiting.subject.as_ref(),
-        });
         let room = Room {
             executions: if batch.held_back {
                 // The window has let so many through; what is absorbed is no work and needs no room in it.
@@ -75,22 +74,22 @@ impl Ahead {
             bytes: limits.bytes,
         };
         self.reserve = (limits.window / 2).min(limits.entries as u64);
-        let absorbed_by = compact(&candidates.collect::<Vec<_>>(), room);
-        self.choose(store, lane, batch, &absorbed_by).await
+        loop {
+            let (sent, absorbed) = self.choose(room);
+            if self.fetch(store, lane, batch, &sent).await? {
+                return Ok(absorbed);
+            }
+        }
     }
 
     /// Forgets what is gone: the batch is read anew each time, and what is not in it and stands before its end is no more.
     fn match_up(&mut self, batch: &Batch) {
-        let there = batch
-            .entries
-            .iter()
-            .map(|entry| entry.sequence)
-            .collect::<HashSet<_>>();
+        let there = sequences(&batch.entries);
         let end = batch.entries.last().map_or(0, |entry| entry.sequence);
         self.known
             .retain(|waiting| waiting.sequence > end || there.contains(&waiting.sequence));
         self.bytes = self.known.iter().map(|waiting| waiting.bytes).sum();
-        // Of entries that were never looked at there is none before one that was, but after a takeover there may be.
+        // What is known is the head of the outbox without a gap, or nothing.
         if self.known.front().is_some_and(|first| {
             batch
                 .entries
@@ -124,20 +123,17 @@ impl Ahead {
         Ok(())
     }
 
-    /// Puts those that are sent into the batch.
-    async fn choose(
-        &self,
-        store: &Store,
-        lane: &Lane,
-        batch: &mut Batch,
-        absorbed_by: &[Option<usize>],
-    ) -> Result<Vec<AbsorbedEntry>, StoreError> {
-        let (mut sent, mut absorbed) = (HashSet::new(), Vec::new());
+    /// The sequences of those that are sent, in order, and those whose work they do too.
+    fn choose(&self, room: Room) -> (Vec<u64>, Vec<AbsorbedEntry>) {
+        let candidates = self.known.iter().map(|waiting| Candidate {
+            bytes: waiting.bytes,
+            subject: waiting.subject.as_ref(),
+        });
+        let absorbed_by = compact(&candidates.collect::<Vec<_>>(), room);
+        let (mut sent, mut absorbed) = (Vec::new(), Vec::new());
         for (waiting, by) in self.known.iter().zip(absorbed_by) {
             match by.and_then(|by| self.known.get(by)) {
-                None => {
-                    sent.insert(waiting.sequence);
-                }
+                None => sent.push(waiting.sequence),
                 Some(by) => absorbed.push(AbsorbedEntry {
                     sequence: waiting.sequence,
                     command: waiting.command,
@@ -146,12 +142,38 @@ impl Ahead {
                 }),
             }
         }
-        batch.entries.retain(|entry| sent.remove(&entry.sequence));
-        let mut others = sent.into_iter().collect::<Vec<_>>();
-        others.sort_unstable();
-        batch.entries.extend(store.entries(lane, &others).await?);
-        Ok(absorbed)
+        (sent, absorbed)
     }
+
+    /// Makes the batch hold just those; `false` where some are no more, which are forgotten then: taken back since they were
+    /// looked at, they absorb nothing.
+    async fn fetch(
+        &mut self,
+        store: &Store,
+        lane: &Lane,
+        batch: &mut Batch,
+        sent: &[u64],
+    ) -> Result<bool, StoreError> {
+        let there = sequences(&batch.entries);
+        let missing = sent.iter().copied().filter(|one| !there.contains(one));
+        let missing = missing.collect::<Vec<_>>();
+        let found = store.entries(lane, &missing).await?;
+        if found.len() < missing.len() {
+            let found = sequences(&found);
+            let gone = |one: &u64| missing.contains(one) && !found.contains(one);
+            self.known.retain(|waiting| !gone(&waiting.sequence));
+            return Ok(false);
+        }
+        let sent = sent.iter().copied().collect::<HashSet<_>>();
+        batch.entries.retain(|entry| sent.contains(&entry.sequence));
+        // They stand behind those that the batch had.
+        batch.entries.extend(found);
+        Ok(true)
+    }
+}
+
+fn sequences(entries: &[Entry]) -> HashSet<u64> {
+    entries.iter().map(|entry| entry.sequence).collect()
 }
 
 /// Those whose absorber is among the sequences that are sent.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amqp::{Message, PublishError};
+use amqp::{LinkState, Message, PublishError};
 use domain::State;
 use metrics::{counter, gauge, histogram};
 use service::{
@@ -81,6 +81,8 @@ enum TurnError {
     Store(#[from] StoreError),
     #[error("cannot send a dispatch")]
     Publish(#[from] PublishError),
+    #[error("RabbitMQ takes no messages now: {0}")]
+    Blocked(String),
     #[error("cannot write a dispatch")]
     Encode(#[from] serde_json::Error),
 }
@@ -174,6 +176,7 @@ impl Worker {
                 Turn::Idle
             });
         }
+        self.reach(lease).await?;
         let (store, lookahead) = (&shared.store, shared.outbox.lookahead);
         let absorbed = self
             .ahead
@@ -250,19 +253,8 @@ impl Worker {
         let publishing = shared
             .publisher
             .publish(&exchange, participant.as_str(), message);
-        tokio::pin!(publishing);
-        let confirmed = loop {
-            tokio::select! {
-                confirmed = &mut publishing => break confirmed,
-                () = tokio::time::sleep(self.renewal_interval()) => {
-                    // A lease that cannot be renewed ends by itself; the message in flight is harmless then, for
-                    // the next owner sends the same executions again.
-                    let _ = self.renew(lease).await;
-                }
-            }
-        };
-        let result = confirmed.as_ref().map_or_else(word, |()| "confirmed");
-        counter!(names::DISPATCHES_TOTAL, "participant" => self.lane.participant.to_string(), "result" => result).increment(1);
+        let confirmed = self.renewing(lease, publishing).await;
+        self.count_dispatch(confirmed.as_ref().map_or_else(word, |()| "confirmed"));
         confirmed?;
         if let Some(copies) = &shared.copies {
             copies.leave(participant.as_str(), message);
@@ -271,6 +263,43 @@ impl Worker {
         #[expect(clippy::cast_precision_loss, reason = "a histogram of batch sizes")]
         histogram!(names::DISPATCH_EXECUTIONS).record(count as f64);
         Ok(())
+    }
+
+    /// Before anything is marked: what waits while RabbitMQ is away or takes nothing is still taken back for certain.
+    async fn reach(&mut self, lease: &Lease) -> Result<(), TurnError> {
+        let publisher = self.shared.publisher.clone();
+        let reached = if *publisher.state().borrow() == LinkState::Connecting {
+            self.renewing(lease, publisher.connect()).await
+        } else {
+            Ok(())
+        };
+        let blocked = match &*publisher.state().borrow() {
+            LinkState::Blocked(why) => Some(why.clone()),
+            LinkState::Connecting | LinkState::Ready => None,
+        };
+        if reached.is_err() || blocked.is_some() {
+            self.count_dispatch("unavailable");
+        }
+        reached?;
+        blocked.map_or(Ok(()), |why| Err(TurnError::Blocked(why)))
+    }
+
+    /// Does what takes its time, and renews the lease meanwhile. A lease that cannot be renewed ends by itself; a message
+    /// in flight is harmless then, for the next owner sends the same executions again.
+    async fn renewing<T>(&mut self, lease: &Lease, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(self.renewal_interval()) => {
+                    let _ = self.renew(lease).await;
+                }
+            }
+        }
+    }
+
+    fn count_dispatch(&self, result: &'static str) {
+        counter!(names::DISPATCHES_TOTAL, "participant" => self.lane.participant.to_string(), "result" => result).increment(1);
     }
 
     fn renewal_interval(&self) -> Duration {

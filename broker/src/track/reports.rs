@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 
 use amqp::{
     Consumer, Delivery, Topology,
-    envelope::{ExecutionReport, Progress, Report},
+    envelope::{ExecutionReport, Progress},
 };
 use domain::{Event, Evidence, Fault, Outcome as ServerOutcome, ParticipantId, limits};
 use metrics::counter;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use service::{
     backoff::{Backoff, BackoffSettings},
     exit::Chain,
@@ -46,12 +48,24 @@ struct Readable {
     progress: Vec<Progress>,
     /// Executions that no broker of this store named.
     unknown: usize,
+    /// Why the first of those that cannot be read cannot be read; its neighbours are applied all the same.
+    unreadable: Option<serde_json::Error>,
+}
+
+/// An [`amqp::envelope::Report`] whose executions are still to be read: one of a newer adapter leaves the others unharmed.
+#[derive(Deserialize)]
+struct Unread<'a> {
+    participant: ParticipantId,
+    #[serde(borrow)]
+    executions: Vec<&'a RawValue>,
+    #[serde(default)]
+    progress: Vec<Progress>,
 }
 
 /// Why a report is not taken. It will not be better when it comes again.
 #[derive(Debug, Error)]
 enum Refusal {
-    #[error("it is no report")]
+    #[error("it is no report, or a part of it is none")]
     Unreadable(#[source] serde_json::Error),
     #[error("it came through an exchange that is no participant's")]
     NoParticipant,
@@ -108,7 +122,7 @@ impl Reports {
             .topology
             .participant_of(&delivery.exchange)
             .ok_or(Refusal::NoParticipant)?;
-        let report: Report =
+        let report: Unread<'_> =
             serde_json::from_slice(&delivery.message.body).map_err(Refusal::Unreadable)?;
         if report.participant != participant {
             return Err(Refusal::Foreign(report.participant));
@@ -118,8 +132,16 @@ impl Reports {
             batches: BTreeMap::new(),
             progress: report.progress,
             unknown: 0,
+            unreadable: None,
         };
         for entry in report.executions {
+            let entry = match serde_json::from_str::<ExecutionReport>(entry.get()) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    readable.unreadable.get_or_insert(error);
+                    continue;
+                }
+            };
             if entry.execution.participant != readable.participant {
                 return Err(Refusal::Foreign(entry.execution.participant));
             }
@@ -150,6 +172,9 @@ impl Reports {
                     None => return delivery.nack_requeue().await,
                 }
             }
+        }
+        if let Some(error) = readable.unreadable {
+            return self.refuse(delivery, &Refusal::Unreadable(error)).await;
         }
         if unknown > 0 {
             return self

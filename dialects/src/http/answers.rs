@@ -28,13 +28,16 @@ pub(crate) enum LoadSignal {
     TooLarge,
     /// It will not store it.
     NotStored,
+    /// Its own rules said no, and the origin was not asked.
+    Refused,
     /// It said nothing that is known.
     Silent,
 }
 
-/// What a load means. An error status is the origin's: a cache that cannot reach its origin says 502, 503 or 504.
+/// What a load means. An error status is the origin's, but where the cache says that it is its own: a cache that cannot
+/// reach its origin says 502, 503 or 504. Those may pass; what the origin refuses it will refuse again.
 pub(crate) fn judge_load(answer: &Answer, signal: LoadSignal) -> Verdict {
-    if answer.status >= 400 {
+    if answer.status >= 400 && signal != LoadSignal::Refused {
         return origin_failed(answer);
     }
     let not_stored = |side, message, finding| Verdict::Failed {
@@ -56,6 +59,7 @@ pub(crate) fn judge_load(answer: &Answer, signal: LoadSignal) -> Verdict {
             "fetched, but the cache's rules or the origin's headers do not let it store this",
             Finding::RefusedByRules,
         ),
+        LoadSignal::Refused => refused(answer),
     }
 }
 

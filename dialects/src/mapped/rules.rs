@@ -38,15 +38,15 @@ fn rule(reader: &mut Reader, field: Field<'_>, is_first: bool) -> Option<Rule> {
     let members = reader.members(field, &known)?;
     let statuses = reader.required(&members, "status");
     let statuses = statuses.map(|field| statuses_of(reader, &field));
-    let only = match (members.get("where"), members.get("equals")) {
-        (None, None) => Some(None),
-        _ => {
-            let place = reader.required(&members, "where");
-            let source = place.and_then(|field| source(reader, &field));
-            let equals = reader.required(&members, "equals");
-            let equals = equals.and_then(|field| reader.text(&field));
-            source.zip(equals).map(Some)
-        }
+    let is_narrower = members.get("where").is_some() || members.get("equals").is_some();
+    let only = if is_narrower {
+        let place = reader.required(&members, "where");
+        let source = place.and_then(|field| source(reader, &field));
+        let equals = reader.required(&members, "equals");
+        let equals = equals.and_then(|field| reader.text(&field));
+        source.zip(equals).map(Some)
+    } else {
+        Some(None)
     };
     let means = means(reader, &members, is_first);
     let words = members.get("words");

@@ -51,6 +51,13 @@ fn answers_to_a_load_are_understood() {
         refused(&[miss, ("x-store", "too-large")]),
         Some(Finding::TooLarge)
     );
+    for (error, side) in [
+        ("ERR_ACCESS_DENIED 0", Side::Participant),
+        ("ERR_CONNECT_FAIL 111", Side::Origin),
+    ] {
+        let (fault, _) = loaded(403, &[miss, ("x-squid-error", error)]).unwrap_err();
+        assert_eq!(fault.side, side, "{error}");
+    }
     let (fault, finding) = loaded(504, &[miss]).unwrap_err();
     assert_eq!(
         (fault.side, finding),

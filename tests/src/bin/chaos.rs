@@ -9,6 +9,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use tests::chaos::{self, backlog, soak};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A federation under load, and what becomes of it
 #[derive(Debug, Parser)]
@@ -67,9 +68,12 @@ struct Backlog {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
     let good = tokio::select! {
         good = play(arguments.what) => good?,
-        _ = tokio::signal::ctrl_c() => return Ok(ExitCode::from(130)),
+        _ = interrupted.recv() => return Ok(ExitCode::from(130)),
+        _ = terminated.recv() => return Ok(ExitCode::from(143)),
     };
     Ok(if good {
         ExitCode::SUCCESS

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use futures::{StreamExt, stream};
 use proto::v1;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -18,12 +19,16 @@ use crate::federation::{Client, client};
 
 /// Commands on one page.
 const PAGE: i32 = 500;
+/// So many commands are asked for one by one instead.
+const FEW: usize = 200;
+/// Questions at a time.
+const AT_A_TIME: usize = 16;
 /// Tries of one page, at one replica and the other in turn.
 const TRIES: usize = 40;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long queues and outboxes may take to become empty; RabbitMQ's counts are some seconds old.
-const EMPTIES: Duration = Duration::from_secs(60);
+const EMPTIES: Duration = Duration::from_mins(1);
 
 /// Asks both replicas for every originator.
 #[derive(Debug)]
@@ -51,8 +56,12 @@ impl Auditor {
         let began = Instant::now();
         let mut open = ledger.open();
         while !open.is_empty() {
-            for clients in &self.clients {
-                look(clients, ledger, Some(&open)).await?;
+            if open.len() > FEW {
+                for clients in &self.clients {
+                    look(clients, ledger, Some(&open)).await?;
+                }
+            } else {
+                self.look_at(&open, ledger).await;
             }
             let still = ledger.open();
             open.retain(|command| still.contains(command));
@@ -66,6 +75,24 @@ impl Auditor {
             }
         }
         Ok(())
+    }
+
+    /// Asks for each of these, as whoever submitted it.
+    async fn look_at(&self, commands: &HashSet<Uuid>, ledger: &Ledger) {
+        let asked = commands.iter().flat_map(|command| {
+            let clients = self.clients.iter().flatten();
+            clients.map(move |client| (client.clone(), command.to_string()))
+        });
+        let asking = asked.map(async |(mut client, command)| {
+            // Another originator's is not found, and a replica that is away is asked again.
+            if let Ok(command) = client.get(&command).await {
+                ledger.see(&command);
+            }
+        });
+        stream::iter(asking)
+            .buffer_unordered(AT_A_TIME)
+            .collect::<()>()
+            .await;
     }
 
     /// Looks at every command that the store has.

@@ -39,7 +39,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often it is told how far the backlog has grown.
 const TELL_EVERY: Duration = Duration::from_secs(30);
 /// How long the last answers may take.
-const ANSWERS: Duration = Duration::from_secs(60);
+const ANSWERS: Duration = Duration::from_mins(1);
 
 /// How a run is made.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +62,9 @@ pub async fn run(settings: Settings) -> Result<bool> {
     };
     let mut stage = Stage::start(build).await?;
     let hands = stage.adapters.last_mut().context("participants")?;
-    hands.iter_mut().for_each(|hand| hand.program.kill9());
+    for hand in hands {
+        hand.program.kill9();
+    }
     let ledger = Arc::<Ledger>::default();
     let before = measure(&stage, &ledger, settings).await?;
     tell("without a backlog", &before);

@@ -21,8 +21,8 @@ use crate::{
 
 /// How far a clock is ahead.
 const AHEAD_SECONDS: u32 = 120;
-/// How large files may grow on a disk that is full: some more than what a new journal takes.
-const DISK_BYTES: u64 = 2 * 1024 * 1024;
+/// How much a journal may still grow on a disk that is nearly full.
+const ROOM_BYTES: u64 = 64 * 1024;
 /// A link that is slow, and how thin it is: about a tenth of what the load needs at its best.
 const SLOW: (Duration, u32) = (Duration::from_millis(100), 256 * 1024);
 
@@ -156,7 +156,8 @@ pub(super) async fn full_disk(stage: &mut Stage, round: usize) -> Result<Instant
     }
     let adapter = &mut stage.adapters[participant][active].program;
     adapter.end().await?;
-    adapter.launch(Surroundings::FullDisk(DISK_BYTES))?;
+    let written = adapter.journal_bytes(PARTICIPANTS[participant])?;
+    adapter.launch(Surroundings::FullDisk(written + ROOM_BYTES))?;
     wait::until(BITES, "the adapter ends without its journal", async || {
         !adapter.is_running()
     })

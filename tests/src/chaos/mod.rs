@@ -47,7 +47,7 @@ const BEFORE: Duration = Duration::from_secs(5);
 /// How long what was acknowledged may take to settle once all is well.
 const SETTLES: Duration = Duration::from_secs(90);
 /// How long the last answers may take.
-const ANSWERS: Duration = Duration::from_secs(60);
+const ANSWERS: Duration = Duration::from_mins(1);
 /// What repeated submits are called in the table.
 const REPEATS: &str = "one request again and again at both brokers";
 
@@ -91,7 +91,7 @@ pub async fn run(settings: Settings) -> Result<Verdict> {
         settings,
         rows: Vec::new(),
     };
-    let verdict = run.to_the_end().await;
+    let verdict = run.play().await;
     if !verdict.as_ref().is_ok_and(Verdict::is_good) {
         let folder = run.stage.keep();
         table::aside(&format!("logs are kept in {}", folder.display()));
@@ -100,7 +100,7 @@ pub async fn run(settings: Settings) -> Result<Verdict> {
 }
 
 impl Run {
-    async fn to_the_end(&mut self) -> Result<Verdict> {
+    async fn play(&mut self) -> Result<Verdict> {
         let began = Instant::now();
         self.rows.push(Row::new("nothing: as it was before", None));
         sleep(BEFORE).await;

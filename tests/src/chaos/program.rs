@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{process::Process, wait};
 
 /// How long it may take to be ready, on a machine that has other things to do.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// How long it may take to end when asked: its own drain time and a little.
 const END: Duration = Duration::from_secs(30);
 /// The library that lies to a process about the time of day.
@@ -138,6 +138,13 @@ impl Program {
         } else {
             process.resume()
         }
+    }
+
+    /// Bytes of the journal that it keeps for a participant.
+    pub(super) fn journal_bytes(&self, participant: &str) -> Result<u64> {
+        let folder = self.folder.join(format!("{}-journal", self.name));
+        let file = folder.join(format!("{participant}.redb"));
+        Ok(std::fs::metadata(file)?.len())
     }
 
     /// The end of its log.

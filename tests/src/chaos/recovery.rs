@@ -18,7 +18,7 @@ const NEVER_SLOW: Duration = Duration::from_millis(500);
 /// So long no probe may have been hit.
 const QUIET: Duration = Duration::from_secs(2);
 /// Recovery that takes longer is none.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 /// How often we look.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -62,10 +62,10 @@ impl fmt::Display for Normal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "a probe settles in {:?} (p50), {:?} (p99); slower than {:?} counts as hit",
-            self.p50,
-            self.p99,
-            self.slow()
+            "a probe settles in {} ms (p50), {} ms (p99); slower than {} ms counts as hit",
+            self.p50.as_millis(),
+            self.p99.as_millis(),
+            self.slow().as_millis()
         )
     }
 }

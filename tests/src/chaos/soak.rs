@@ -37,7 +37,7 @@ const MEMORY_MAY_GROW: fn(u64) -> u64 = |warm| warm + warm / 5 + 16 * 1024 * 102
 /// By how many the open descriptors may grow.
 const DESCRIPTORS_MAY_GROW: u64 = 16;
 /// How long the last answers may take.
-const ANSWERS: Duration = Duration::from_secs(60);
+const ANSWERS: Duration = Duration::from_mins(1);
 
 /// How a run is made.
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +99,9 @@ pub async fn run(settings: Settings) -> Result<bool> {
         .filter(|one| one.ours)
         .filter_map(|one| one.grown(warmed));
     let grown: Vec<_> = grown.collect();
-    grown.iter().for_each(|words| aside(words));
+    for words in &grown {
+        aside(words);
+    }
     say(&format!(
         "soak: {:.1} minutes, {accepted} commands, probes {p50:?} (p50) {p99:?} (p99), {} of {} processes grew",
         began.elapsed().as_secs_f64() / 60.0,

@@ -142,11 +142,13 @@ async fn without_rabbitmq_a_cancel_is_certain_and_expiry_goes_on() -> Result<()>
     stage.a.carry_out().await?;
     stage.owner.settled(&before.id, SOON).await?;
     cut(&relay);
-    // This one is marked and cannot be sent; those behind it wait.
-    let stuck = stage.owner.submit(purge(&[URL])).await?;
-    stage
-        .becomes(&stuck.id, v1::ExecutionState::Dispatched)
-        .await?;
+    let (ready, client) = (format!("http://{}/readyz", stage.broker.signals), http());
+    wait::until(SOON, "the broker knows that RabbitMQ is away", async || {
+        let answer = client.get(&ready).send().await.ok()?.text().await.ok()?;
+        answer.contains("publish").then_some(())
+    })
+    .await?;
+    let waiting = stage.owner.submit(purge(&[URL])).await?;
     let cancelled = stage.owner.submit(purge(&[URL])).await?;
     let expiring = stage
         .owner
@@ -160,11 +162,14 @@ async fn without_rabbitmq_a_cancel_is_certain_and_expiry_goes_on() -> Result<()>
     let late = expired.change_time.context("a time")?.seconds
         - expiring.accept_time.context("a time")?.seconds;
     assert!(late <= 4, "it expired {late} s after it was accepted");
+    stage
+        .becomes(&waiting.id, v1::ExecutionState::Accepted)
+        .await?;
     relay.heal();
     let orders = stage.a.carry_out().await?;
     assert_eq!(orders.len(), 1);
-    assert_eq!(orders[0].execution.command.to_string(), stuck.id);
-    stage.owner.settled(&stuck.id, SOON).await?;
+    assert_eq!(orders[0].execution.command.to_string(), waiting.id);
+    stage.owner.settled(&waiting.id, SOON).await?;
     assert_eq!(
         states(
             &stage

@@ -115,6 +115,7 @@ async fn is_behind(client: &Client, count: usize) -> Result<v1::ParticipantProgr
     .await
 }
 
+/// Submits all, in one stream; their ids in the order in which they were accepted.
 async fn submit_all(owner: &Client, drafts: Vec<v1::CommandDraft>) -> Result<Vec<String>> {
     let requests = drafts.into_iter().map(|draft| v1::SubmitCommandsRequest {
         draft: Some(draft),
@@ -127,7 +128,13 @@ async fn submit_all(owner: &Client, drafts: Vec<v1::CommandDraft>) -> Result<Vec
         Some(v1::submit_commands_response::Result::CommandId(id)) => Ok(id),
         other => anyhow::bail!("not accepted: {other:?}"),
     });
-    ids.collect::<Vec<_>>().await.into_iter().collect()
+    let mut accepted = Vec::new();
+    for id in ids.collect::<Vec<_>>().await {
+        let command = owner.get(&id?).await?;
+        accepted.push((command.executions[0].sequence, command.id));
+    }
+    accepted.sort_unstable();
+    Ok(accepted.into_iter().map(|(_, id)| id).collect())
 }
 
 /// Several hundred purges of few pages, and a load between them, wait for a participant that is away. When its adapter
@@ -230,15 +237,16 @@ fn in_order(orders: &[&Order], came: &[Came]) {
 #[tokio::test]
 async fn a_purge_of_everything_ends_a_backlog() -> Result<()> {
     let stage = stage(SETTINGS).await?;
-    let mut drafts = (0..300)
+    let drafts = (0..300)
         .map(|number| purge(&[&format!("http://www.shop.example/{number}")]))
         .collect::<Vec<_>>();
-    drafts.push(v1::CommandDraft {
+    let everything = v1::CommandDraft {
         selectors: vec![selector(Kind::Everything(v1::Everything {}))],
         configuration_id: "shop".to_owned(),
         ..purge(&[])
-    });
-    let ids = submit_all(&stage.owner, drafts).await?;
+    };
+    let mut ids = submit_all(&stage.owner, drafts).await?;
+    ids.extend(submit_all(&stage.owner, vec![everything]).await?);
     is_behind(&stage.operator, ids.len()).await?;
     let mut adapter = stage.federation.scripted("a")?;
     let came = carry_out_all(&mut adapter, ids.len()).await?;
@@ -272,13 +280,15 @@ async fn a_cancelled_absorber_leaves_the_others() -> Result<()> {
         (progress.waiting < (ids.len() - WINDOW) as u64).then_some(())
     })
     .await?;
-    // The last one of each page would do the work of all before it.
+    // The last ones would do the work of all before them.
     let (kept, cancelled) = ids.split_at(ids.len() - PAGES);
     for id in cancelled {
         let request = v1::CancelCommandRequest {
             command_id: id.clone(),
         };
-        stage.owner.clone().commands.cancel_command(request).await?;
+        let mut owner = stage.owner.clone();
+        let answer = owner.commands.cancel_command(request).await?;
+        assert_eq!(answer.into_inner().cancelled_participant_ids, ["a"]);
     }
     for order in &first[1..] {
         adapter.report(order, done()).await?;

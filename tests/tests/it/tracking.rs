@@ -9,6 +9,7 @@ use domain::{
     fault::{Again, FaultCode},
 };
 use proto::v1;
+use serde_json::json;
 use tests::{
     adapter::ScriptedAdapter,
     federation::{Client, Federation, Program, purge},
@@ -127,6 +128,24 @@ async fn a_settled_execution_stays() -> Result<()> {
     })
     .await?;
     assert_eq!(state(&settled), v1::ExecutionState::Done);
+    Ok(())
+}
+
+/// A newer adapter may say what this broker does not know; what it says beside that counts.
+#[tokio::test]
+async fn one_execution_that_cannot_be_read_leaves_its_neighbours_unharmed() -> Result<()> {
+    let mut stage = stage("").await?;
+    let command = stage.owner.submit(purge(&[URL])).await?;
+    let (delivery, orders) = stage.a.next().await?;
+    let execution = &orders[0].execution;
+    let unreadable = json!({"execution": execution, "outcome": "of_tomorrow", "reported_at": 0});
+    let readable =
+        json!({"execution": execution, "outcome": {"done": "verified"}, "reported_at": 0});
+    let report = json!({"participant": "a", "executions": [unreadable, readable]});
+    stage.a.send(serde_json::to_vec(&report)?).await?;
+    let settled = stage.owner.settled(&command.id, SOON).await?;
+    assert_eq!(state(&settled), v1::ExecutionState::Done);
+    delivery.ack().await?;
     Ok(())
 }
 

@@ -19,27 +19,50 @@ async fn ask_all(poller: &mut Poller) -> usize {
     }
 }
 
-/// A system that calls back often does not make the adapter ask more often for ever.
-#[tokio::test]
-async fn callbacks_leave_one_entry_that_counts() {
-    let folder = TempDir::new().unwrap();
-    let configuration = tests::configuration(&folder, "http://127.0.0.1:1", "1h");
+fn poller(folder: &TempDir) -> Poller {
+    let configuration = tests::configuration(folder, "http://127.0.0.1:1", "1h");
     let (sender, _reports) = mpsc::channel(1);
     let participant = &configuration.participant;
     let (journal, _writer) = Journal::open(&configuration.journal, participant, sender).unwrap();
     let system = System::new(&configuration.invocation_system, &configuration.calls).unwrap();
     let (_news, heard) = mpsc::channel(1);
-    let mut poller = Poller::new(Arc::new(system), journal, &configuration, heard);
+    Poller::new(Arc::new(system), journal, &configuration, heard)
+}
+
+fn job() -> Job {
+    let (name, token) = ("job".to_owned(), "token".to_owned());
+    job_of(
+        &tests::order(),
+        name,
+        Vec::new(),
+        token,
+        &TraceContext::new(),
+    )
+}
+
+/// The callback is quicker than the answer to the submission: the job is asked for as soon as it is known.
+#[tokio::test]
+async fn a_callback_that_comes_too_early_is_remembered() {
+    let folder = TempDir::new().unwrap();
+    for (token, asked) in [("token", 1), ("wrong", 0)] {
+        let mut poller = poller(&folder);
+        for _ in 0..2 * EARLY_LIMIT {
+            poller.called(job().execution, token);
+        }
+        assert_eq!(poller.early.len(), EARLY_LIMIT);
+        poller.hear(News::Job(Arc::new(job()), None));
+        assert_eq!((ask_all(&mut poller).await, poller.early.len()), (asked, 0));
+    }
+}
+
+/// A system that calls back often does not make the adapter ask more often for ever.
+#[tokio::test]
+async fn callbacks_leave_one_entry_that_counts() {
+    let folder = TempDir::new().unwrap();
+    let mut poller = poller(&folder);
     poller.at_once = 1;
     let order = tests::order();
-    let job = job_of(
-        &order,
-        "job".to_owned(),
-        Vec::new(),
-        "token".to_owned(),
-        &TraceContext::new(),
-    );
-    poller.hear(News::Job(Arc::new(job), None));
+    poller.hear(News::Job(Arc::new(job()), None));
     for _ in 0..5 {
         poller.called(order.execution.clone(), "token");
         assert_eq!(ask_all(&mut poller).await, 1);

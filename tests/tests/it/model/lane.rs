@@ -103,6 +103,7 @@ impl LaneWorker {
         if let Some(lease) = store.own(&self.lane, &self.holder, LEASE).await? {
             store.release(&self.lane, &lease).await?;
         }
+        world.released += 1;
         Ok(())
     }
 
@@ -166,11 +167,13 @@ impl LaneWorker {
 
     async fn take(&mut self, world: &mut World, store: &Store) -> Result<bool> {
         let owning = store.own(&self.lane, &self.holder, LEASE);
-        self.lease = call(world, owning).await?.flatten();
-        if self.lease.is_some() {
-            world.note(format!("{} takes the lease", self.name()));
-        } else {
-            self.idle_at = Some((0, world.released));
+        match call(world, owning).await? {
+            Some(Some(lease)) => {
+                world.note(format!("{} takes the lease", self.name()));
+                self.lease = Some(lease);
+            }
+            Some(None) => self.idle_at = Some((0, world.released)),
+            None => {}
         }
         Ok(self.lease.is_some())
     }
@@ -326,7 +329,10 @@ impl LaneWorker {
     }
 
     fn publish(&mut self, world: &mut World, body: Vec<u8>, gone: Gone) {
-        let fate = Fate::draw(&mut world.rng, world.faults);
+        let fate = match Fate::draw(&mut world.rng, world.faults) {
+            Fate::Late if !world.late => Fate::Lost,
+            fate => fate,
+        };
         world.note(format!("{} publishes {gone:?}: {fate:?}", self.name()));
         world
             .rabbit

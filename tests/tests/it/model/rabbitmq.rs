@@ -62,9 +62,9 @@ impl Fate {
     pub(super) fn draw(rng: &mut StdRng, faults: bool) -> Self {
         match rng.random_range(0..20) {
             _ if !faults => Self::Confirmed,
-            0 | 1 => Self::ConfirmLost,
-            2 | 3 => Self::Lost,
-            4 => Self::Late,
+            0 => Self::ConfirmLost,
+            1 | 2 => Self::Lost,
+            3 => Self::Late,
             _ => Self::Confirmed,
         }
     }

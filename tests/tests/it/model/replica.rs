@@ -9,7 +9,10 @@ use amqp::envelope::Report;
 use anyhow::{Result, ensure};
 use broker::store::{Applied, Lane, Outcome, Shard, Store, StoreError, Terms};
 use domain::{CommandId, Event, ParticipantId, Timestamp};
-use rand::{Rng, seq::IteratorRandom as _};
+use rand::{
+    Rng,
+    seq::{IndexedMutRandom as _, IteratorRandom as _},
+};
 
 use super::{
     lane::LaneWorker,
@@ -54,12 +57,12 @@ pub(super) async fn call<T>(
     world: &mut World,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<Option<T>> {
-    if world.fault(25) {
+    if world.fault(60) {
         world.note("  … the call does not reach the store");
         return Ok(None);
     }
     let answer = call.await?;
-    if world.fault(25) {
+    if world.fault(60) {
         world.note("  … the store's answer is lost");
         return Ok(None);
     }
@@ -125,11 +128,21 @@ impl Replica {
         self.dead.extend(killed.into_values());
     }
 
-    /// One of its lanes goes one step further; whether it could.
+    /// One of its lanes that may have something to do goes some steps further; whether there was one.
     pub(super) async fn step_lane(&mut self, world: &mut World, store: &Store) -> Result<bool> {
         let now = self.now(world);
-        let lane = self.lanes.values_mut().choose(&mut world.rng).unwrap();
-        lane.step(world, store, now).await
+        let lanes = self.lanes.values_mut();
+        let busy = lanes.filter(|lane| !lane.is_at_rest(world));
+        let mut busy = busy.collect::<Vec<_>>();
+        let Some(lane) = busy.choose_mut(&mut world.rng) else {
+            return Ok(false);
+        };
+        for _ in 0..world.rng.random_range(1..=10) {
+            if !lane.step(world, store, now).await? {
+                break;
+            }
+        }
+        Ok(true)
     }
 
     /// All of its lanes that may have something to do go one step further; whether one could.

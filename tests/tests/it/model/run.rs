@@ -5,7 +5,7 @@ use broker::store::Store;
 use domain::{CommandId, Timestamp};
 use rand::{
     Rng,
-    seq::{IndexedMutRandom as _, SliceRandom as _},
+    seq::{IndexedMutRandom as _, IteratorRandom as _, SliceRandom as _},
 };
 
 use super::{
@@ -48,7 +48,6 @@ impl<'a> Run<'a> {
         let requests = (0..requests)
             .map(|_| Request::draw(&mut world, store.keys()))
             .collect();
-        let hosts = if world.rng.random_ratio(1, 4) { 2 } else { 1 };
         let participants =
             world
                 .cast
@@ -56,7 +55,9 @@ impl<'a> Run<'a> {
                 .iter()
                 .enumerate()
                 .map(|(index, (participant, _))| Adapters {
-                    hosts: (0..hosts).map(|_| Host::new(index, participant)).collect(),
+                    hosts: (0..world.hosts)
+                        .map(|_| Host::new(index, participant))
+                        .collect(),
                     active: 0,
                 });
         Self {
@@ -70,7 +71,8 @@ impl<'a> Run<'a> {
     }
 
     /// Everything, from the first step to the last question.
-    pub(super) async fn play(&mut self) -> Result<()> {
+    /// Answers how many commands were accepted.
+    pub(super) async fn play(&mut self) -> Result<usize> {
         for _ in 0..self.world.rng.random_range(30..=120) {
             let millis = self.world.rng.random_range(0..200);
             self.world.wait(millis);
@@ -82,16 +84,10 @@ impl<'a> Run<'a> {
             .iter()
             .filter_map(Request::accepted)
             .collect::<Vec<_>>();
-        let one_journal = self.participants[0].hosts.len() == 1;
-        at_rest(
-            &self.world,
-            self.store,
-            &mut self.seen,
-            &accepted,
-            one_journal,
-        )
-        .await
-        .context("at rest")
+        at_rest(&self.world, self.store, &mut self.seen, &accepted)
+            .await
+            .context("at rest")?;
+        Ok(accepted.len())
     }
 
     async fn step(&mut self) -> Result<()> {
@@ -107,17 +103,28 @@ impl<'a> Run<'a> {
         let changed = match world.rng.random_range(0..100) {
             0..12 => {
                 let now = replica.now(world);
-                let index = world.rng.random_range(0..requests.len());
-                requests[index].submit(world, store, now).await?;
+                let open = requests
+                    .iter_mut()
+                    .filter(|request| request.accepted().is_none());
+                if let Some(request) = open.choose(&mut world.rng) {
+                    request.submit(world, store, now).await?;
+                } else if let Some(request) = requests.choose_mut(&mut world.rng) {
+                    request.submit(world, store, now).await?;
+                }
                 Vec::new()
             }
             12..42 => {
-                replica.step_lane(world, store).await?;
+                replicas.shuffle(&mut world.rng);
+                for replica in replicas {
+                    if replica.step_lane(world, store).await? {
+                        break;
+                    }
+                }
                 Vec::new()
             }
             42..70 => {
                 let adapters = participants.choose_mut(&mut world.rng).unwrap();
-                for _ in 0..3 {
+                for _ in 0..world.rng.random_range(1..=12) {
                     adapters.step(world);
                 }
                 Vec::new()

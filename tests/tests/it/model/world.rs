@@ -22,6 +22,10 @@ pub(super) struct World {
     pub(super) clock: Timestamp,
     /// Whether anything goes wrong.
     pub(super) faults: bool,
+    /// How many adapters each participant has; one of them works.
+    pub(super) hosts: usize,
+    /// Whether a dispatch may arrive after it was given up.
+    pub(super) late: bool,
     pub(super) mutation: Option<Mutation>,
     pub(super) cast: Cast,
     pub(super) rabbit: RabbitMq,
@@ -56,8 +60,11 @@ impl World {
     pub(super) fn new(seed: u64, mutation: Option<Mutation>) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let cast = Cast::draw(&mut rng);
+        let hosts = if rng.random_ratio(1, 4) { 2 } else { 1 };
         Self {
             rabbit: RabbitMq::new(cast.participants.len()),
+            hosts,
+            late: hosts == 1 || rng.random(),
             rng,
             clock: Timestamp::from_millis(BEGIN),
             faults: true,

@@ -23,9 +23,9 @@ use tokio::net::TcpListener;
 use super::LIMIT;
 
 /// Files of the adapter grow to this size and no further: some more than a new journal takes.
-const DISK_KIBIBYTES: &str = "2048";
+const DISK_KIBIBYTES: &str = "512";
 /// Commands in one step, until the disk is full.
-const STEP: usize = 200;
+const STEP: usize = 100;
 
 /// A server that does what it is told, and counts.
 async fn server() -> Result<(SocketAddr, Arc<AtomicUsize>)> {
