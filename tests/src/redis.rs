@@ -23,7 +23,7 @@ pub const DATABASES: usize = 64;
 /// Every write is on disk before it is answered.
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 /// Nothing is ever on disk.
-const FORGETFUL: [&str; 4] = ["--appendonly", "no", "--databases", "64"];
+const FORGETFUL: [&str; 6] = ["--appendonly", "no", "--databases", "64", "--unixsocket", "redis.sock"];
 
 /// A running Redis in a folder of its own. Dropping it ends it and deletes the folder.
 #[derive(Debug)]
@@ -31,18 +31,18 @@ pub struct Redis {
     process: Process,
     port: u16,
     folder: TempDir,
-    options: [&'static str; 4],
+    options: &'static [&'static str],
 }
 
 impl Redis {
     /// Starts it and waits until it answers.
     pub async fn start() -> Result<Self> {
-        Self::start_with(DURABLE).await
+        Self::start_with(&DURABLE).await
     }
 
-    /// Starts one that keeps nothing on disk, with [`DATABASES`] databases.
+    /// Starts one that keeps nothing on disk, with [`DATABASES`] databases and a socket.
     pub async fn forgetful() -> Result<Self> {
-        Self::start_with(FORGETFUL).await
+        Self::start_with(&FORGETFUL).await
     }
 
     async fn start_with(options: [&'static str; 4]) -> Result<Self> {
@@ -59,9 +59,15 @@ impl Redis {
         })
     }
 
-    /// `redis://127.0.0.1:port`; with `/n` behind it the database of that number.
+    /// `redis://127.0.0.1:port`
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The address of one database of a forgetful one, by its socket.
+    pub fn database(&self, number: usize) -> String {
+        let socket = self.folder.path().join("redis.sock");
+        format!("redis+unix://{}?db={number}", socket.display())
     }
 
     /// The process, to kill or to freeze it.
@@ -77,7 +83,7 @@ impl Redis {
     }
 }
 
-async fn run(folder: &TempDir, port: u16, options: [&str; 4]) -> Result<Process> {
+async fn run(folder: &TempDir, port: u16, options: &[&str]) -> Result<Process> {
     let mut command = Command::new("redis-server");
     command
         .args([
@@ -88,9 +94,10 @@ async fn run(folder: &TempDir, port: u16, options: [&str; 4]) -> Result<Process>
             "--save",
             "",
         ])
-        .args(options)
         .arg("--dir")
-        .arg(folder.path());
+        .arg(folder.path())
+        // Relative to that folder.
+        .args(options);
     let mut process = Process::start("redis", folder.path(), command)?;
     process.ready(START, async || ping(port).await).await?;
     Ok(process)

@@ -95,7 +95,7 @@ impl Form for Participant {
             OwnServers::Included
         };
         let display_name = message.display_name;
-        let capabilities = capabilities(&mut fields, message.capabilities);
+        let capabilities = capabilities(&mut fields, &message.capabilities);
         fields.finish(id.map(|id| Self {
             id,
             display_name,
@@ -124,7 +124,7 @@ impl Form for Participant {
     }
 }
 
-fn capabilities(fields: &mut Fields, messages: Vec<v1::Capability>) -> Vec<Capability> {
+fn capabilities(fields: &mut Fields, messages: &[v1::Capability]) -> Vec<Capability> {
     if messages.len() > limits::CAPABILITIES_PER_PARTICIPANT {
         fields.broken(
             "capabilities",

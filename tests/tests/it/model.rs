@@ -40,14 +40,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 use broker::store::{Keys, Store};
 use futures::future::try_join_all;
 use service::configuration::SecretUrl;
-use tests::redis::Redis;
+use tests::{redis::Redis, wait};
 use tokio::{runtime::Builder, task::JoinSet};
 
 use self::{mutation::Mutation, run::Run};
@@ -60,6 +60,8 @@ const RUNS_OF_A_MUTATION: u64 = 2_000;
 const THREADS: usize = 4;
 /// Seeds that a thread plays side by side, so that it seldom waits for Redis.
 const PLAYERS: usize = 4;
+/// How long connecting may take.
+const START: Duration = Duration::from_secs(30);
 /// How many shards the stores have.
 const SHARDS: [u16; 2] = [1, 2];
 /// Seeds that failed once.
@@ -101,19 +103,18 @@ async fn play_all(redis: &Redis, first: u64, runs: u64, mutation: Option<Mutatio
     let next = Arc::new(AtomicU64::new(0));
     let mut threads = JoinSet::new();
     for thread in 0..THREADS {
-        let (url, next) = (redis.url(), Arc::clone(&next));
+        let next = Arc::clone(&next);
+        let players = (0..PLAYERS).map(|player| {
+            let first = (thread * PLAYERS + player) * SHARDS.len();
+            (first..first + SHARDS.len()).map(|number| redis.database(number)).collect()
+        });
+        let players = players.collect::<Vec<Vec<String>>>();
         threads.spawn_blocking(move || {
             // A runtime of its own: a call to the store wakes nobody on another thread.
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            let players = (0..PLAYERS).map(|player| {
-                let (url, next) = (url.clone(), Arc::clone(&next));
-                let first_database = (thread * PLAYERS + player) * SHARDS.len();
-                async move {
-                    Player::open(&url, first_database)
-                        .await?
-                        .play_on(&next, first, runs, mutation)
-                        .await
-                }
+            let players = players.iter().map(async |databases| {
+                let player = Player::open(databases).await?;
+                player.play_on(&next, first, runs, mutation).await
             });
             runtime.block_on(try_join_all(players)).map(drop)
         });
@@ -129,12 +130,15 @@ async fn play_all(redis: &Redis, first: u64, runs: u64, mutation: Option<Mutatio
 struct Player(Vec<(Store, redis::aio::MultiplexedConnection)>);
 
 impl Player {
-    async fn open(url: &str, first_database: usize) -> Result<Self> {
+    async fn open(databases: &[String]) -> Result<Self> {
         let mut stores = Vec::new();
-        for (index, shards) in SHARDS.into_iter().enumerate() {
-            let url = format!("{url}/{}", first_database + index);
-            let store = Store::connect(&SecretUrl::parse(&url)?, Keys::new("", shards)).await?;
-            let client = redis::Client::open(url)?;
+        for (url, shards) in databases.iter().zip(SHARDS) {
+            // On a busy machine connecting may take longer than a store waits for it.
+            let store = wait::until(START, "a store", async || {
+                Store::connect(&SecretUrl::parse(url).ok()?, Keys::new("", shards)).await.ok()
+            });
+            let store = store.await?;
+            let client = redis::Client::open(url.as_str())?;
             stores.push((store, client.get_multiplexed_async_connection().await?));
         }
         Ok(Self(stores))

@@ -64,9 +64,11 @@ async fn a_repeated_request_outlives_its_deployment() -> Result<()> {
     let first = stage.owner.commands.submit_command(request(&draft)).await?;
     let first = first.into_inner();
     let id = first.command.clone().context("a command")?.id;
-    let (delivery, orders) = stage.a.next().await?;
-    stage.a.report(&orders[0], ReportedOutcome::Expired).await?;
-    delivery.ack().await?;
+    // On a busy machine its time is over before it is sent: then the broker says so itself.
+    if let Ok((delivery, orders)) = stage.a.next().await {
+        stage.a.report(&orders[0], ReportedOutcome::Expired).await?;
+        delivery.ack().await?;
+    }
     stage.becomes(&id, v1::ExecutionState::Expired).await?;
     let gone = v1::DeleteDeploymentRequest {
         deployment_id: "shop-a".to_owned(),
