@@ -23,7 +23,14 @@ pub const DATABASES: usize = 64;
 /// Every write is on disk before it is answered.
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 /// Nothing is ever on disk.
-const FORGETFUL: [&str; 6] = ["--appendonly", "no", "--databases", "64", "--unixsocket", "redis.sock"];
+const FORGETFUL: [&str; 6] = [
+    "--appendonly",
+    "no",
+    "--databases",
+    "64",
+    "--unixsocket",
+    "redis.sock",
+];
 
 /// A running Redis in a folder of its own. Dropping it ends it and deletes the folder.
 #[derive(Debug)]
@@ -45,7 +52,7 @@ impl Redis {
         Self::start_with(&FORGETFUL).await
     }
 
-    async fn start_with(options: [&'static str; 4]) -> Result<Self> {
+    async fn start_with(options: &'static [&'static str]) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("federation-redis-")
             .tempdir()?;

@@ -172,7 +172,7 @@ fn covered(later: &Subject, earlier: &Subject) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// After the later purge alone nothing stands that the earlier one would have taken, and it is carried out whenever
     /// the earlier one had to be.

@@ -120,15 +120,15 @@ fn states(execution: &v1::Execution) -> Vec<v1::ExecutionState> {
     states.collect()
 }
 
-fn in_time(span: Duration) -> Option<prost_types::Timestamp> {
-    Some((SystemTime::now() + span).into())
+fn in_time(span: Duration) -> prost_types::Timestamp {
+    (SystemTime::now() + span).into()
 }
 
 /// A purge of the URL, not before and only until these times from now.
 fn timed(not_before: Option<Duration>, expires: Option<Duration>) -> v1::CommandDraft {
     v1::CommandDraft {
-        not_before: not_before.and_then(in_time),
-        expire_time: expires.and_then(in_time),
+        not_before: not_before.map(in_time),
+        expire_time: expires.map(in_time),
         ..purge(&[URL])
     }
 }
@@ -327,7 +327,7 @@ async fn scheduled_commands_are_released_in_the_order_of_their_times() -> Result
 #[tokio::test]
 async fn a_scheduled_command_is_cancelled_for_certain() -> Result<()> {
     let mut stage = stage("").await?;
-    let hour = Duration::from_secs(3_600);
+    let hour = Duration::from_hours(1);
     let cancelled = stage
         .owner
         .submit(timed(Some(hour), Some(2 * hour)))
@@ -350,7 +350,7 @@ async fn a_scheduled_command_is_cancelled_for_certain() -> Result<()> {
 #[tokio::test]
 async fn what_is_scheduled_is_bounded() -> Result<()> {
     let mut stage = stage("[outbox]\nlimit = 2").await?;
-    let hour = Some(Duration::from_secs(3_600));
+    let hour = Some(Duration::from_hours(1));
     let first = stage.owner.submit(timed(hour, None)).await?;
     stage.owner.submit(timed(hour, None)).await?;
     let full = stage
@@ -371,7 +371,7 @@ async fn what_is_scheduled_is_bounded() -> Result<()> {
 #[tokio::test]
 async fn times_that_make_no_sense_are_refused() -> Result<()> {
     let mut stage = stage("").await?;
-    let day = Duration::from_secs(24 * 3_600);
+    let day = Duration::from_hours(24);
     let passed = v1::CommandDraft {
         expire_time: Some(prost_types::Timestamp {
             seconds: 1,

@@ -174,10 +174,13 @@ async fn a_declaration_in_unknown_words_is_refused() -> Result<()> {
         let refused = operator.clone().put_participant(a(declared)).await;
         let status = refused.expect_err(field).downcast::<tonic::Status>()?;
         let details = status.get_error_details();
-        let named = details.bad_request().context("a field is named")?;
-        let names = named.field_violations.iter().map(|named| &named.field);
-        let names: Vec<_> = names.collect();
-        assert_eq!(names, [&format!("participant.capabilities{field}")]);
+        let broken = details.bad_request().context("a field is named")?;
+        let fields = broken
+            .field_violations
+            .iter()
+            .map(|violation| &violation.field);
+        let fields: Vec<_> = fields.collect();
+        assert_eq!(fields, [&format!("participant.capabilities{field}")]);
     }
     Ok(())
 }

@@ -106,7 +106,9 @@ async fn play_all(redis: &Redis, first: u64, runs: u64, mutation: Option<Mutatio
         let next = Arc::clone(&next);
         let players = (0..PLAYERS).map(|player| {
             let first = (thread * PLAYERS + player) * SHARDS.len();
-            (first..first + SHARDS.len()).map(|number| redis.database(number)).collect()
+            (first..first + SHARDS.len())
+                .map(|number| redis.database(number))
+                .collect()
         });
         let players = players.collect::<Vec<Vec<String>>>();
         threads.spawn_blocking(move || {
@@ -135,7 +137,9 @@ impl Player {
         for (url, shards) in databases.iter().zip(SHARDS) {
             // On a busy machine connecting may take longer than a store waits for it.
             let store = wait::until(START, "a store", async || {
-                Store::connect(&SecretUrl::parse(url).ok()?, Keys::new("", shards)).await.ok()
+                Store::connect(&SecretUrl::parse(url).ok()?, Keys::new("", shards))
+                    .await
+                    .ok()
             });
             let store = store.await?;
             let client = redis::Client::open(url.as_str())?;

@@ -189,10 +189,10 @@ async fn the_trace_goes_on_through_the_invocation_system_to_the_server() -> Resu
         .await?;
     let reports = stage.reports(2).await?;
     ensure!(is_done(&reports[1]), "{reports:?}");
-    let (parent, state) = traces.recv().await.context("the server was told")?;
+    let (parent, vendors) = traces.recv().await.context("the server was told")?;
     let sent = order.traceparent.context("the order has a trace")?;
     ensure!(parent[..35] == sent[..35] && parent != sent, "{parent}");
-    ensure!(state == "vendor=1", "{state}");
+    ensure!(vendors == "vendor=1", "{vendors}");
     stage.settled().await
 }
 

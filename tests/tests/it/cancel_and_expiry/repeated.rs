@@ -59,7 +59,7 @@ async fn a_repeated_request_outlives_its_deployment() -> Result<()> {
     let mut operator = stage.federation.client(&stage.broker, "operator/ops")?;
     let draft = timed(
         Some(Duration::from_millis(500)),
-        Some(Duration::from_millis(1_000)),
+        Some(Duration::from_secs(1)),
     );
     let first = stage.owner.commands.submit_command(request(&draft)).await?;
     let first = first.into_inner();
