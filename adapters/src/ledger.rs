@@ -2,7 +2,7 @@
 //!
 //! Invariant: a cancel holds only where the execution was not begun. This process began it or did not; but one that comes
 //! again and was not seen before may have been begun by a process that died, or by another adapter, and is carried out:
-//! the cancel came too late, and the report says so.
+//! the cancel came too late, and the report says so. For the same reason it is not called expired.
 //! Not here: what is finished, and what may not be repeated (`journal`, which outlives the process).
 //!
 //! Each list forgets its oldest, so memory is bounded. Not noticed is an execution that was seen here, begun by another
@@ -63,6 +63,11 @@ impl Ledger {
         }
         lists.begun.insert(execution.command);
         true
+    }
+
+    /// Whether somebody else may have begun it.
+    pub(crate) fn is_doubtful(&self, execution: &ExecutionId) -> bool {
+        self.lock().doubtful.contains(execution.command)
     }
 
     /// Whether this process began it.

@@ -8,7 +8,8 @@
 //! The time of an order that expires is looked at once, right before it begins, by this machine's clock and without a
 //! tolerance: a clock that is fast by a second begins it up to a second too seldom, one that is slow up to a second too
 //! late. The clocks of a federation are to be kept by NTP. That such an order was begun stands in the journal first, so
-//! one that was interrupted is gone on with after its time, and not called expired.
+//! one that was interrupted is gone on with after its time, and not called expired. One that another adapter may have begun
+//! is not begun after its time either, but nobody knows then how far that one came.
 
 use std::{sync::Arc, time::Instant};
 
@@ -146,7 +147,11 @@ impl Worker {
         let (order, execution) = (&work.order, &work.order.execution);
         let is_over = order.expires_at.is_some_and(|end| end <= now());
         if is_over && !self.ledger.has_begun(execution) {
-            return Some(ReportedOutcome::Expired);
+            return Some(if self.ledger.is_doubtful(execution) {
+                ReportedOutcome::Unknown
+            } else {
+                ReportedOutcome::Expired
+            });
         }
         let is_begun = self.ledger.begin(execution, work.can_be_cancelled());
         (!is_begun).then_some(ReportedOutcome::Cancelled)

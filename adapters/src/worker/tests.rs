@@ -214,6 +214,21 @@ async fn an_order_whose_time_is_over_is_never_begun() {
     assert_eq!(stage.calls(), 0);
 }
 
+/// Another adapter had it, and died; nobody knows whether it was begun in time, so nobody says that it was not.
+#[tokio::test]
+async fn what_another_one_may_have_begun_is_not_called_expired() {
+    let folder = TempDir::new().unwrap();
+    let mut stage = Stage::new(&folder).await;
+    let order = Order {
+        expires_at: OVER,
+        ..stage.order(true)
+    };
+    stage.worker.ledger.see(&order.execution, true);
+    let report = stage.carry_out(&order, true).await;
+    assert_eq!(report.outcome, ReportedOutcome::Unknown);
+    assert_eq!(stage.calls(), 0);
+}
+
 /// It was begun in time, and this process died in its midst: the next one goes on with it and does not call it expired.
 #[tokio::test]
 async fn what_was_begun_in_time_is_gone_on_with() {

@@ -66,8 +66,11 @@ impl Stage {
     }
 }
 
-fn a(capabilities: &[(&str, &[&str])]) -> v1::Participant {
-    let capability = |(operation, selectors): &(&str, &[&str])| v1::Capability {
+/// An operation and the selectors that a participant declares for it.
+type Declared<'a> = (&'a str, &'a [&'a str]);
+
+fn a(capabilities: &[Declared<'_>]) -> v1::Participant {
+    let capability = |(operation, selectors): &Declared<'_>| v1::Capability {
         operation: (*operation).to_owned(),
         selectors: selectors.iter().map(|&word| word.to_owned()).collect(),
     };
@@ -162,7 +165,7 @@ async fn a_declaration_in_unknown_words_is_refused() -> Result<()> {
     let federation = Federation::with_settings(shared()?, REINDEX).await?;
     let broker = federation.broker("broker").await?;
     let operator = federation.client(&broker, "operator/ops")?;
-    let cases: [(&[(&str, &[&str])], &str); 6] = [
+    let cases: [(&[Declared<'_>], &str); 6] = [
         (&[("purge", &["url", "urls"])], "[0].selectors[1]"),
         (&[("purge", &[])], "[0].selectors"),
         (&[("", &["url"])], "[0].operation"),
@@ -174,8 +177,8 @@ async fn a_declaration_in_unknown_words_is_refused() -> Result<()> {
         let refused = operator.clone().put_participant(a(declared)).await;
         let status = refused.expect_err(field).downcast::<tonic::Status>()?;
         let details = status.get_error_details();
-        let broken = details.bad_request().context("a field is named")?;
-        let fields = broken
+        let bad = details.bad_request().context("a field is named")?;
+        let fields = bad
             .field_violations
             .iter()
             .map(|violation| &violation.field);

@@ -151,7 +151,7 @@ async fn next(consumer: &mut Consumer) -> Result<::amqp::Delivery> {
         .context("the consumer has ended")
 }
 
-fn ids(ids: &[&str]) -> Option<v1::DeadLetterSelection> {
+fn ids(ids: &[&str]) -> v1::DeadLetterSelection {
     selected(v1::dead_letter_selection::Kind::MessageIds(
         v1::MessageIds {
             ids: ids.iter().map(|id| (*id).to_owned()).collect(),
@@ -159,6 +159,6 @@ fn ids(ids: &[&str]) -> Option<v1::DeadLetterSelection> {
     ))
 }
 
-fn selected(kind: v1::dead_letter_selection::Kind) -> Option<v1::DeadLetterSelection> {
-    Some(v1::DeadLetterSelection { kind: Some(kind) })
+fn selected(kind: v1::dead_letter_selection::Kind) -> v1::DeadLetterSelection {
+    v1::DeadLetterSelection { kind: Some(kind) }
 }

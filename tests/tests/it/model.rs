@@ -12,11 +12,13 @@
 //! 2. At no time was an execution seen in a state that may not follow the one it was seen in before: what has settled keeps its
 //!    meaning; evidence may rise, and a late report may replace `unanswered`.
 //! 3. Every server of an execution that is done or failed was told at least once; what may not be repeated, at most once.
-//! 4. What is cancelled, expired or unsupported was told to nobody, and nothing was begun after its time was over.
-//! 5. Order. At one participant, executions of one configuration are told in the order of their sequences: with one journal no
-//!    server is told of an execution after one with a higher sequence, not even again. An adapter that stands by has not
-//!    the journal of the other, so where it takes over, only the first tellings keep the order.
-//! 6. Nothing is left: outboxes, lists of the unreported and queues are empty, and every command counts as settled.
+//! 4. What is unsupported, or was said to be taken back in the outbox, was told to nobody; with one journal also what is
+//!    cancelled or expired. Nothing was begun after its time was over.
+//! 5. Order, at one participant among the executions of one configuration. With one journal the last tellings have the order of
+//!    the sequences: what a crash repeats, it repeats from some place on, in order, so no earlier one is told after the last
+//!    telling of a later one. Where another adapter takes over, which has not the journal of the first, the first tellings
+//!    have that order; unless a dispatch that a replica had given up arrives late, for the other one takes it for new.
+//! 6. Nothing is left: outboxes, lists of the unreported, schedules and queues are empty, and every command counts as settled.
 //!
 //! A failure shows its seed and every step. `MODEL_SEED=n` replays one seed, `MODEL_RUNS=n` sets how many.
 

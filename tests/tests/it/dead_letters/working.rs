@@ -13,11 +13,11 @@ use super::{Stage, ids, selected};
 async fn retry(
     client: &Client,
     participant: &str,
-    selection: Option<v1::DeadLetterSelection>,
+    selection: impl Into<Option<v1::DeadLetterSelection>>,
 ) -> Result<v1::RetryDeadLettersResponse, Status> {
     let request = v1::RetryDeadLettersRequest {
         participant_id: participant.to_owned(),
-        selection,
+        selection: selection.into(),
     };
     let mut client = client.clone();
     let answer = client.dead_letters.retry_dead_letters(request).await?;
@@ -155,10 +155,10 @@ async fn everybody_works_on_what_is_theirs() -> Result<()> {
     assert_eq!(answer.unwrap_err().code(), Code::FailedPrecondition);
     for wrong in [
         None,
-        ids(&[]),
-        ids(&[""]),
-        selected(Kind::Reason(0)),
-        selected(Kind::Reason(9)),
+        Some(ids(&[])),
+        Some(ids(&[""])),
+        Some(selected(Kind::Reason(0))),
+        Some(selected(Kind::Reason(9))),
     ] {
         let answer = retry(&stage.operator, "a", wrong.clone()).await;
         assert_eq!(

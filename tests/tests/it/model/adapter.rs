@@ -164,8 +164,11 @@ impl Host {
                 .absorbed
                 .iter()
                 .filter(|one| one.by == order.sequence);
+            let comes_again = message.redelivered || dispatch.sent_before.contains(&order.sequence);
+            let comes_again = comes_again && minds_redelivery(world);
+            self.book.see(&order.execution, comes_again);
             self.put_into_lane(Work {
-                comes_again: message.redelivered || dispatch.sent_before.contains(&order.sequence),
+                comes_again,
                 absorbed: absorbed.map(|one| one.execution.clone()).collect(),
                 order,
                 receipt,
@@ -179,7 +182,6 @@ impl Host {
     }
 
     fn put_into_lane(&mut self, work: Work) {
-        self.book.see(&work.order.execution, work.comes_again);
         let lane = self
             .process
             .lanes
@@ -206,7 +208,7 @@ impl Host {
         for mut work in cancelled {
             work.asked_by = Some(receipt);
             match self.book.find(world, &work.order.execution) {
-                Some(Entry::Finished(report)) => self.answer(world, &work, report),
+                Some(Entry::Finished(report)) => self.answer(world, &work, &report),
                 Some(Entry::Begun(_)) => self.give_up(world, work),
                 None => self.end(world, work, ReportedOutcome::Cancelled),
             }
@@ -266,17 +268,16 @@ impl Host {
 
     fn look(&mut self, world: &mut World, mut work: Work) -> Option<Work> {
         let (execution, repeatable) = (work.order.execution.clone(), work.order.repeatable);
-        let elsewhere = work.comes_again && !world.broken(Mutation::RedeliveryIgnored);
         let marked = match self.book.find(world, &execution) {
             Some(Entry::Finished(report)) => {
-                self.answer(world, &work, report);
+                self.answer(world, &work, &report);
                 return None;
             }
             Some(Entry::Begun(_)) if !repeatable => {
                 self.give_up(world, work);
                 return None;
             }
-            None if !repeatable && elsewhere => {
+            None if !repeatable && work.comes_again => {
                 self.give_up(world, work);
                 return None;
             }
@@ -289,7 +290,11 @@ impl Host {
         }
         let is_over = work.order.expires_at.is_some_and(|end| end <= world.clock);
         if is_over && !self.book.has_begun(&execution) {
-            self.end(world, work, ReportedOutcome::Expired);
+            if self.book.is_doubtful(&execution) {
+                self.give_up(world, work);
+            } else {
+                self.end(world, work, ReportedOutcome::Expired);
+            }
             return None;
         }
         let Some(begun) = self
@@ -339,11 +344,11 @@ impl Host {
     }
 
     /// It was finished before; what it absorbs ends with it, but for what ended by itself.
-    fn answer(&mut self, world: &mut World, work: &Work, report: ExecutionReport) {
+    fn answer(&mut self, world: &mut World, work: &Work, report: &ExecutionReport) {
         world.note(format!("{} answers {}", self.participant, name(work)));
         let receipts = [Some(work.receipt), work.asked_by];
         self.book.answer(Reportable::new(report.clone(), receipts));
-        let ends = self.ends_of_absorbed(world, work, &report);
+        let ends = self.ends_of_absorbed(world, work, report);
         self.book.finish(ends);
     }
 
@@ -377,8 +382,9 @@ impl Host {
         ends.extend(self.ends_of_absorbed(world, &work, &report));
         if world.broken(Mutation::ReportedUnwritten) {
             self.book.know(&ends);
-            ends.into_iter()
-                .for_each(|end| self.process.reporter.push(end));
+            for end in ends {
+                self.process.reporter.push(end);
+            }
         } else {
             self.book.finish(ends);
         }
@@ -411,9 +417,9 @@ impl Host {
             return false;
         };
         world.note(format!("{} flushes its journal", self.participant));
-        reports
-            .into_iter()
-            .for_each(|report| self.process.reporter.push(report));
+        for report in reports {
+            self.process.reporter.push(report);
+        }
         true
     }
 
@@ -450,6 +456,13 @@ impl Process {
         let mut held = self.unsettled.iter_mut();
         held.find(|held| is_current && held.message.place == receipt.place)
     }
+}
+
+/// Whether it is minded that a dispatch may have been here, or elsewhere. Where there is one journal, that is a second net under it,
+/// which would hide that nothing is written.
+fn minds_redelivery(world: &World) -> bool {
+    let only_journal = world.hosts == 1 && world.broken(Mutation::BegunUnwritten);
+    !only_journal && !world.broken(Mutation::RedeliveryIgnored)
 }
 
 fn name(work: &Work) -> String {

@@ -86,6 +86,11 @@ impl Book {
         cancelled.contains(command) && !begun.contains_key(command) && !doubtful.contains(command)
     }
 
+    /// Whether somebody else may have begun it.
+    pub(super) fn is_doubtful(&self, execution: &ExecutionId) -> bool {
+        self.memory.doubtful.contains(&execution.command)
+    }
+
     /// Whether this process began it.
     pub(super) fn has_begun(&self, execution: &ExecutionId) -> bool {
         self.memory.begun.contains_key(&execution.command)

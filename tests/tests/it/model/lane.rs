@@ -147,7 +147,7 @@ impl LaneWorker {
             }
             Stage::Marked(marked) => {
                 self.mark_absorbed(world, store, &lease, marked, marking)
-                    .await?
+                    .await?;
             }
             Stage::Composed { body, gone } => self.publish(world, body, gone),
             Stage::Sent { fate, gone } => {

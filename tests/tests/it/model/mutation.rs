@@ -9,7 +9,8 @@ pub(super) enum Mutation {
     JournalIgnored,
     /// The adapter reports before its journal is on disk, and forgets what was not.
     ReportedUnwritten,
-    /// What may not be repeated is begun before that is on disk.
+    /// What may not be repeated is begun before that is on disk; where there is one journal, nothing else tells either that
+    /// it was begun.
     BegunUnwritten,
     /// The adapter does not mind that a dispatch may have been elsewhere.
     RedeliveryIgnored,
