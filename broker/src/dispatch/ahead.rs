@@ -176,18 +176,6 @@ fn sequences(entries: &[Entry]) -> HashSet<u64> {
     entries.iter().map(|entry| entry.sequence).collect()
 }
 
-/// Those whose absorber is among the sequences that are sent.
-pub fn of_those_sent(
-    mut absorbed: Vec<AbsorbedEntry>,
-    sent: impl Iterator<Item = u64>,
-) -> Vec<AbsorbedEntry> {
-    if !absorbed.is_empty() {
-        let sent = sent.collect::<HashSet<_>>();
-        absorbed.retain(|entry| sent.contains(&entry.by_sequence));
-    }
-    absorbed
-}
-
 /// Those that are told with their absorber: the others have ended meanwhile.
 pub fn marked(absorbed: &[AbsorbedEntry], marks: &[Mark]) -> Vec<(AbsorbedEntry, Mark)> {
     let marked = absorbed.iter().copied().zip(marks.iter().copied());

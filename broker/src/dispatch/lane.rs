@@ -29,7 +29,7 @@ use super::{
 use crate::{
     metrics as names,
     pipeline::now,
-    store::{BatchLimits, Gone, Lane, Lease, Mark, Marking, StoreError},
+    store::{BatchLimits, Gone, Lane, Lease, Mark, Marked, Marking, StoreError},
 };
 
 /// How often an idle lane looks even when nobody woke it.
@@ -66,6 +66,8 @@ pub(super) struct Worker {
 enum Turn {
     /// A message was confirmed.
     Sent,
+    /// What was chosen had changed meanwhile.
+    Again,
     /// Nothing waits.
     Idle,
     /// Too much is out without a report.
@@ -137,6 +139,7 @@ impl Worker {
             };
             match turn {
                 Ok(Turn::Sent) => self.backoff.reset(),
+                Ok(Turn::Again) => {}
                 Ok(Turn::LostLease) => break,
                 Ok(Turn::Idle) => self.rest(LOOK_EVERY, stop).await,
                 Ok(Turn::WindowFull) => self.rest(WINDOW_EVERY, stop).await,
@@ -189,10 +192,17 @@ impl Worker {
             retention: shared.retention,
         };
         let marks = store
-            .mark_dispatched(&self.lane, lease, &batch, marking)
+            .mark_dispatched(&self.lane, lease, &batch, &absorbed, marking)
             .await?;
-        let Some(marks) = marks else {
-            return Ok(Turn::LostLease);
+        let marks = match marks {
+            Marked::LostLease => return Ok(Turn::LostLease),
+            Marked::Ended(ended) => {
+                let (sequences, marks): (_, Vec<_>) = ended.into_iter().unzip();
+                self.count(&marks);
+                gone.sequences = sequences;
+                return Ok(Turn::Again);
+            }
+            Marked::All(marks) => marks,
         };
         let sent = batch
             .entries
@@ -200,9 +210,6 @@ impl Worker {
             .zip(&marks.entries)
             .filter(|(_, mark)| matches!(mark, Mark::Send | Mark::SendAgain))
             .collect::<Vec<_>>();
-        // Only what goes absorbs; what an absorber that has ended meanwhile would have done waits for the next turn.
-        let told = sent.iter().map(|(entry, _)| entry.sequence);
-        let absorbed = ahead::of_those_sent(absorbed, told);
         let absorbed_marks = store
             .mark_absorbed(&self.lane, lease, &absorbed, marking)
             .await?;

@@ -4,24 +4,36 @@
 //! execution that is still `accepted` has never been sent, so a cancel of it is certain, and one whose time is over by
 //! then is never sent.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use domain::Timestamp;
 
 use super::{
-    Store, StoreError,
+    AbsorbedEntry, Entry, Store, StoreError,
     outbox::{Batch, Lane, Lease, millis},
 };
 
 /// KEYS: owner, unreported, retire, expiring, then a command for each entry and for each cancel. ARGV: lease, participant,
-/// now, deadline, retention in ms, changes channel, how many entries, then the command ids.
+/// now, deadline, retention in ms, changes channel, how many entries, then the command ids, then the places of the entries that
+/// do the work of others too.
 /// Answers -1 when the lease is another's. Else for each entry 0 (it is not to be sent), 1 (send it), 2 (send it, but it may
 /// have been sent before) or 3 (its time is over; it has ended with that), and for each cancel 0 (it has ended) or 1.
+/// Where one that does the work of others is not to be sent, answers -2 and then the places and answers of all such ones:
+/// what they were to do comes first then, so nothing else is marked.
 pub(super) const SCRIPT: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {-1} end
-local participant, now, entries = ARGV[2], ARGV[3], tonumber(ARGV[7])
-local flags, changed = {}, {}
-for n = 1, #KEYS - 4 do
+local participant, now, entries, count = ARGV[2], ARGV[3], tonumber(ARGV[7]), #KEYS - 4
+local changed = {}
+
+local function event_for(key, code)
+  if code == 'A' then
+    local expires = redis.call('HGET', key, 'expires')
+    if expires and tonumber(expires) <= tonumber(now) then return 'E' end
+  end
+  return 'S'
+end
+
+local function mark(n)
   local key, id = KEYS[n + 4], ARGV[n + 7]
   local code = standing(key, participant)
   local flag = 0
@@ -29,12 +41,7 @@ for n = 1, #KEYS - 4 do
     -- An adapter of which nothing was heard in time may still begin it.
     if code and (code == 'N' or not settled[code]) then flag = 1 end
   elseif code then
-    local event = 'S'
-    if code == 'A' then
-      local expires = redis.call('HGET', key, 'expires')
-      if expires and tonumber(expires) <= tonumber(now) then event = 'E' end
-    end
-    local after = move(key, participant, event, now)
+    local after = move(key, participant, event_for(key, code), now)
     if after then changed[#changed + 1] = id end
     if after and settled[after] then
       ended(key, id, KEYS[3], KEYS[4], now + ARGV[5])
@@ -50,7 +57,26 @@ for n = 1, #KEYS - 4 do
     -- Absorbed in a message that was not confirmed, and now it goes itself.
     if flag == 2 then redis.call('HDEL', key, 'b:' .. participant) end
   end
-  flags[n] = flag
+  return flag
+end
+
+local function is_sendable(n)
+  local key = KEYS[n + 4]
+  local code = standing(key, participant)
+  return code and (code == 'N' or not settled[code]) and event_for(key, code) ~= 'E'
+end
+
+local flags = {}
+for place = count + 8, #ARGV do
+  local n = tonumber(ARGV[place])
+  if not is_sendable(n) then
+    if #flags == 0 then flags[1] = -2 end
+    flags[#flags + 1] = n
+    flags[#flags + 1] = mark(n)
+  end
+end
+if #flags == 0 then
+  for n = 1, count do flags[n] = mark(n) end
 end
 if #changed > 0 then redis.call('PUBLISH', ARGV[6], table.concat(changed, ' ')) end
 return flags
@@ -80,6 +106,18 @@ impl From<i64> for Mark {
     }
 }
 
+/// What came of marking a batch.
+#[derive(Debug)]
+pub enum Marked {
+    /// The lease is another's.
+    LostLease,
+    /// These, by their sequences, were to do the work of others too, and have ended instead. Nothing else is marked: what
+    /// they would have done must not come behind the rest of the batch, so it is to be chosen anew without them.
+    Ended(Vec<(u64, Mark)>),
+    /// All are marked.
+    All(Marks),
+}
+
 /// What to do with a batch.
 #[derive(Debug)]
 pub struct Marks {
@@ -101,14 +139,15 @@ pub struct Marking {
 }
 
 impl Store {
-    /// Marks the entries of a batch as dispatched, before they are sent. `None` when the lease is another's.
+    /// Marks the entries of a batch as dispatched, before they are sent.
     pub async fn mark_dispatched(
         &self,
         lane: &Lane,
         lease: &Lease,
         batch: &Batch,
+        absorbed: &[AbsorbedEntry],
         marking: Marking,
-    ) -> Result<Option<Marks>, StoreError> {
+    ) -> Result<Marked, StoreError> {
         let mut call = self.scripts.mark.prepare_invoke();
         call.key(self.keys.owner(lane.shard, &lane.participant))
             .key(self.keys.unreported(lane.shard, &lane.participant))
@@ -126,19 +165,34 @@ impl Store {
             call.key(self.keys.command(lane.shard, command))
                 .arg(command.to_string());
         }
+        let absorbers: HashSet<_> = absorbed.iter().map(|entry| entry.by_sequence).collect();
+        for (place, entry) in (1..).zip(&batch.entries) {
+            if absorbers.contains(&entry.sequence) {
+                call.arg::<usize>(place);
+            }
+        }
         let flags: Vec<i64> = self.redis.script(&call).await?;
-        Ok((flags != [-1]).then(|| read_marks(&flags, batch.entries.len())))
+        Ok(read(&flags, &batch.entries))
     }
 }
 
-fn read_marks(flags: &[i64], entries: usize) -> Marks {
-    Marks {
-        entries: flags
-            .iter()
-            .take(entries)
-            .copied()
-            .map(Mark::from)
-            .collect(),
-        cancels: flags.iter().skip(entries).map(|flag| *flag == 1).collect(),
+fn read(flags: &[i64], entries: &[Entry]) -> Marked {
+    match flags {
+        [-1] => Marked::LostLease,
+        [-2, ended @ ..] => {
+            let (ended, _) = ended.as_chunks();
+            let ended = ended.iter().filter_map(|&[place, flag]| {
+                let entry = entries.get(usize::try_from(place).ok()?.checked_sub(1)?)?;
+                Some((entry.sequence, Mark::from(flag)))
+            });
+            Marked::Ended(ended.collect())
+        }
+        flags => {
+            let (entries, cancels) = flags.split_at(entries.len().min(flags.len()));
+            Marked::All(Marks {
+                entries: entries.iter().copied().map(Mark::from).collect(),
+                cancels: cancels.iter().map(|flag| *flag == 1).collect(),
+            })
+        }
     }
 }

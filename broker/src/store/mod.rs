@@ -33,7 +33,7 @@ pub use connection::StoreError;
 pub use due::{Expired, Released};
 pub use keys::{Keys, Shard, stable_hash};
 pub use listen::Heard;
-pub use mark::{Mark, Marking, Marks};
+pub use mark::{Mark, Marked, Marking, Marks};
 pub use outbox::{Batch, BatchLimits, Entry, Gone, Lane, Lease, OutboxState, accepted_at};
 pub use progress::Progress;
 pub use read::{CommandPage, StoredCommand};

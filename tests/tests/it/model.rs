@@ -17,7 +17,7 @@
 //! 5. Order, at one participant among the executions of one configuration. With one journal the last tellings have the order of
 //!    the sequences: what a crash repeats, it repeats from some place on, in order, so no earlier one is told after the last
 //!    telling of a later one. Where another adapter takes over, which has not the journal of the first, the first tellings
-//!    have that order; unless a dispatch that a replica had given up arrives late, for the other one takes it for new.
+//!    have that order, but for what was to be cancelled; unless a dispatch that a replica had given up arrives late, for the other one takes it for new.
 //! 6. Nothing is left: outboxes, lists of the unreported, schedules and queues are empty, and every command counts as settled.
 //!
 //! A failure shows its seed and every step. `MODEL_SEED=n` replays one seed, `MODEL_RUNS=n` sets how many.

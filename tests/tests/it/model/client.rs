@@ -97,6 +97,7 @@ impl Request {
             self.cancel = call(world, store.command(id)).await?.flatten();
             return Ok(None);
         };
+        world.cancelled.insert(id);
         let withdrawn = call(world, store.cancel(&stored, now, RETENTION)).await?;
         world.note(format!("{} is cancelled: {withdrawn:?}", short(id)));
         for (participant, what) in withdrawn.unwrap_or_default() {

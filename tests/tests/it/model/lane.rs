@@ -12,7 +12,8 @@ use broker::{
         message,
     },
     store::{
-        AbsorbedEntry, Batch, BatchLimits, Entry, Gone, Lane, Lease, Mark, Marking, Marks, Store,
+        AbsorbedEntry, Batch, BatchLimits, Entry, Gone, Lane, Lease, Mark, Marked, Marking, Marks,
+        Store,
     },
 };
 use domain::{CommandId, Timestamp};
@@ -57,7 +58,7 @@ enum Stage {
         batch: Batch,
         absorbed: Vec<AbsorbedEntry>,
     },
-    Marked(Marked),
+    Marked(Sending),
     Composed {
         body: Vec<u8>,
         gone: Gone,
@@ -70,7 +71,7 @@ enum Stage {
 }
 
 /// What is marked but for what it absorbs.
-struct Marked {
+struct Sending {
     sent: Vec<(Entry, Mark)>,
     absorbed: Vec<AbsorbedEntry>,
     cancels: Vec<CommandId>,
@@ -142,11 +143,11 @@ impl LaneWorker {
             Stage::Idle => return self.read(world, store).await,
             Stage::Read(batch) => self.choose(world, store, batch).await?,
             Stage::Chosen { batch, absorbed } => {
-                let marks = self.mark(world, store, &lease, &batch, marking).await?;
-                self.marked(world, batch, absorbed, marks);
+                self.mark(world, store, &lease, (batch, absorbed), marking)
+                    .await?;
             }
-            Stage::Marked(marked) => {
-                self.mark_absorbed(world, store, &lease, marked, marking)
+            Stage::Marked(sending) => {
+                self.mark_absorbed(world, store, &lease, sending, marking)
                     .await?;
             }
             Stage::Composed { body, gone } => self.publish(world, body, gone),
@@ -225,28 +226,36 @@ impl LaneWorker {
         Ok(())
     }
 
-    /// The marks; nothing where the lease is lost, or nobody knows.
     async fn mark(
         &mut self,
         world: &mut World,
         store: &Store,
         lease: &Lease,
-        batch: &Batch,
+        (batch, absorbed): (Batch, Vec<AbsorbedEntry>),
         marking: Marking,
-    ) -> Result<Option<Marks>> {
-        if world.broken(Mutation::SentUnmarked) {
-            return Ok(Some(Marks {
+    ) -> Result<()> {
+        let marks = if world.broken(Mutation::SentUnmarked) {
+            Some(Marked::All(Marks {
                 entries: vec![Mark::Send; batch.entries.len()],
                 cancels: vec![true; batch.cancels.len()],
-            }));
+            }))
+        } else {
+            let marking = store.mark_dispatched(&self.lane, lease, &batch, &absorbed, marking);
+            call(world, marking).await?
+        };
+        match marks {
+            Some(Marked::All(marks)) => self.marked(world, batch, absorbed, marks),
+            Some(Marked::Ended(ended)) => {
+                world.note(format!("{} finds ended {ended:?}", self.name()));
+                self.gone.sequences = ended.into_iter().map(|(sequence, _)| sequence).collect();
+            }
+            Some(Marked::LostLease) => {
+                world.note(format!("{} has lost its lease", self.name()));
+                self.stage = Stage::LostLease;
+            }
+            None => {}
         }
-        let marking = store.mark_dispatched(&self.lane, lease, batch, marking);
-        let marks = call(world, marking).await?;
-        if matches!(marks, Some(None)) {
-            world.note(format!("{} has lost its lease", self.name()));
-            self.stage = Stage::LostLease;
-        }
-        Ok(marks.flatten())
+        Ok(())
     }
 
     fn marked(
@@ -254,11 +263,8 @@ impl LaneWorker {
         world: &mut World,
         batch: Batch,
         absorbed: Vec<AbsorbedEntry>,
-        marks: Option<Marks>,
+        marks: Marks,
     ) {
-        let Some(marks) = marks else {
-            return;
-        };
         world.note(format!("{} marks {:?}", self.name(), marks.entries));
         let mut gone = Gone {
             sequences: batch.entries.iter().map(|entry| entry.sequence).collect(),
@@ -266,13 +272,11 @@ impl LaneWorker {
         };
         let entries = batch.entries.into_iter().zip(marks.entries);
         let sent = entries.filter(|(_, mark)| matches!(mark, Mark::Send | Mark::SendAgain));
-        let sent = sent.collect::<Vec<_>>();
-        let absorbed = ahead::of_those_sent(absorbed, sent.iter().map(|(entry, _)| entry.sequence));
         gone.sequences
             .extend(absorbed.iter().map(|entry| entry.sequence));
         let cancels = batch.cancels.into_iter().zip(marks.cancels);
-        self.stage = Stage::Marked(Marked {
-            sent,
+        self.stage = Stage::Marked(Sending {
+            sent: sent.collect(),
             absorbed,
             cancels: cancels
                 .filter(|(_, matters)| *matters)
@@ -287,15 +291,15 @@ impl LaneWorker {
         world: &mut World,
         store: &Store,
         lease: &Lease,
-        marked: Marked,
+        sending: Sending,
         marking: Marking,
     ) -> Result<()> {
-        let Marked {
+        let Sending {
             sent,
             absorbed,
             cancels,
             gone,
-        } = marked;
+        } = sending;
         let marking_them = store.mark_absorbed(&self.lane, lease, &absorbed, marking);
         let Some(marks) = call(world, marking_them).await? else {
             return Ok(());

@@ -33,6 +33,8 @@ pub(super) struct World {
     pub(super) tellings: Vec<Telling>,
     /// Executions that an adapter ended with a later one, and these.
     pub(super) absorbed: BTreeMap<ExecutionId, BTreeSet<CommandId>>,
+    /// Commands that somebody wanted to take back, whatever came of it.
+    pub(super) cancelled: BTreeSet<CommandId>,
     /// Executions that a cancel was said to have taken back.
     pub(super) taken_back: BTreeSet<ExecutionId>,
     /// Grows whenever there may be something to do in an outbox that was not there.
@@ -72,6 +74,7 @@ impl World {
             cast,
             tellings: Vec::new(),
             absorbed: BTreeMap::new(),
+            cancelled: BTreeSet::new(),
             taken_back: BTreeSet::new(),
             news: BTreeMap::new(),
             released: 0,
