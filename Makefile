@@ -4,6 +4,8 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where nobody looks on, the lock file decides and nothing may change it.
 LOCKED := $(if $(CI),--locked)
+# What the fault harness runs, and no more: each optimised program takes its time to link.
+BUILD_CHAOS := cargo build $(LOCKED) --release -p broker -p adapters -p tests --bin broker --bin adapter --bin chaos
 BUF := npx --yes @bufbuild/buf@1.75.0
 
 # Backtraces of panics are useful; those of errors that a test returns bury their text.
@@ -36,15 +38,15 @@ bench: install ## The table of measurements
 	$(TARGET)/release/with-servers -- cargo bench $(LOCKED) -p bench
 
 chaos: install ## Breaks everything under load; SECONDS=180 repeats the faults for that long
-	cargo build $(LOCKED) --release --workspace --exclude bench --bins
+	$(BUILD_CHAOS)
 	@exec $(TARGET)/release/chaos run $(if $(SECONDS),--seconds $(SECONDS))
 
 soak: install ## Steady load for MINUTES=60; fails when memory or open files grow
-	cargo build $(LOCKED) --release --workspace --exclude bench --bins
+	$(BUILD_CHAOS)
 	@exec $(TARGET)/release/chaos soak --minutes $(or $(MINUTES),60)
 
 backlog: install ## A participant is away while EXECUTIONS=1000000 wait for it
-	cargo build $(LOCKED) --release --workspace --exclude bench --bins
+	$(BUILD_CHAOS)
 	@exec $(TARGET)/release/chaos backlog --executions $(or $(EXECUTIONS),1000000)
 
 fmt: ## Formats all code

@@ -7,8 +7,8 @@
 //!                                  └──────── no answer ────────┘  for longer, up to a maximum
 //! ```
 //!
-//! Invariant: one call at a time finds out whether the server is back; all others are refused at once, and hear since when,
-//! why, and when to come again. Any answer at all closes it: a server that says no is there.
+//! Invariant: one call at a time finds out whether the server is back, or one more where that one takes long, as a load may;
+//! all others are refused at once, and hear since when, why, and when to come again. Any answer at all closes it: a server that says no is there.
 //! Not here: whether a refused call waits (`caches`), and which failures count.
 
 use std::{
@@ -31,6 +31,8 @@ const SERVERS_LIMIT: usize = 10_000;
 
 /// When a call comes again that met another one's probe.
 const PROBE_TAKES: Duration = Duration::from_secs(1);
+/// A probe that takes longer says nothing yet, and the next call is one too.
+const PROBE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The circuits of all servers that failed of late.
 #[derive(Debug)]
@@ -52,7 +54,8 @@ struct Open {
     until: Instant,
     /// How often in a row it was opened.
     times: u32,
-    probing: bool,
+    /// Since when a call finds out whether the server is back.
+    probing: Option<Instant>,
     /// The latest failure, in its own words.
     reason: String,
 }
@@ -90,10 +93,10 @@ impl Circuits {
             None => false,
             Some((failures, open)) => {
                 let now = Instant::now();
-                if open.probing || now < open.until {
+                if open.is_probed(now) || now < open.until {
                     return Err(open.refuse(now, failures));
                 }
-                open.probing = true;
+                open.probing = Some(now);
                 true
             }
         };
@@ -123,7 +126,7 @@ impl Circuits {
                 reason.clone_into(&mut open.reason);
                 // A call that was under way when it opened says nothing new.
                 if is_probe {
-                    open.probing = false;
+                    open.probing = None;
                     open.times = open.times.saturating_add(1);
                     open.until = Instant::now() + self.pause(open.times);
                 }
@@ -133,7 +136,7 @@ impl Circuits {
                     since: SystemTime::now(),
                     until: Instant::now() + self.pause(1),
                     times: 1,
-                    probing: false,
+                    probing: None,
                     reason: reason.to_owned(),
                 });
             }
@@ -149,7 +152,7 @@ impl Circuits {
             .get_mut(address)
             .and_then(|circuit| circuit.open.as_mut())
         {
-            open.probing = false;
+            open.probing = None;
         }
     }
 
@@ -174,8 +177,13 @@ fn show(servers: &HashMap<ServerAddress, Circuit>) {
 }
 
 impl Open {
+    fn is_probed(&self, now: Instant) -> bool {
+        self.probing
+            .is_some_and(|since| now.saturating_duration_since(since) < PROBE_LIMIT)
+    }
+
     fn refuse(&self, now: Instant, failures: u32) -> Refused {
-        let rest = if self.probing {
+        let rest = if self.is_probed(now) {
             PROBE_TAKES
         } else {
             self.until.saturating_duration_since(now)
@@ -278,6 +286,22 @@ mod tests {
         probe.failed(&refused());
         circuits.enter(&server).unwrap().answered();
         assert!(circuits.lock().is_empty());
+    }
+
+    /// A load may take minutes; the others do not wait for it to say whether the server is back.
+    #[test]
+    fn a_probe_that_takes_long_is_not_the_only_one() {
+        let (circuits, server) = (circuits(Duration::from_nanos(1)), server());
+        fail(&circuits, 3);
+        let _load = circuits.enter(&server).unwrap();
+        assert!(circuits.enter(&server).is_err());
+        let open = |circuit: &mut Circuit| {
+            let open = circuit.open.as_mut().unwrap();
+            open.probing = open.probing.unwrap().checked_sub(PROBE_LIMIT);
+        };
+        circuits.lock().get_mut(&server).map(open).unwrap();
+        circuits.enter(&server).unwrap().answered();
+        assert!(circuits.enter(&server).is_ok());
     }
 
     /// Whoever was under way when it opened does not make the pause longer; a late answer closes it.

@@ -27,6 +27,10 @@ use thiserror::Error;
 use tokio::time::timeout;
 use url::Url;
 
+/// A connection on which nothing comes is asked after so long, and again; then a host that has vanished is noticed, however
+/// long a load may take.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE_RETRIES: u32 = 3;
 /// Headers that are ours to write. An order that brings one is refused.
 const OUR_HEADERS: [HeaderName; 5] = [
     HOST,
@@ -120,6 +124,9 @@ impl Http {
             .connect_timeout(connect_timeout)
             .pool_max_idle_per_host(idle)
             .tcp_nodelay(true)
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE)
+            .tcp_keepalive_retries(KEEPALIVE_RETRIES)
             .user_agent(concat!("federation-adapter/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self(client))
@@ -173,7 +180,7 @@ fn request(to: &Target<'_>, call: &NativeCall) -> Result<Request, CallError> {
 
 /// The path below the base, and never anything but the base's scheme, host and port. A path that begins with two slashes
 /// is one: it stands behind an authority, and so is not taken for one (RFC 3986, 3.3).
-fn url(base: &str, path: &str) -> Result<Url, CallError> {
+pub(crate) fn url(base: &str, path: &str) -> Result<Url, CallError> {
     if !path.starts_with('/') {
         return Err(CallError::Elsewhere);
     }

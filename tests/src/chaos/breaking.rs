@@ -21,7 +21,8 @@ use crate::{
 
 /// How far a clock is ahead.
 const AHEAD_SECONDS: u32 = 120;
-/// How much a journal may still grow on a disk that is nearly full.
+/// How far into its journal's file an adapter can write on a disk that is full. A journal has room inside for what was deleted,
+/// so that it would not notice for long if only growing failed.
 const ROOM_BYTES: u64 = 64 * 1024;
 /// A link that is slow, and how thin it is: about a tenth of what the load needs at its best.
 const SLOW: (Duration, u32) = (Duration::from_millis(100), 256 * 1024);
@@ -156,8 +157,7 @@ pub(super) async fn full_disk(stage: &mut Stage, round: usize) -> Result<Instant
     }
     let adapter = &mut stage.adapters[participant][active].program;
     adapter.end().await?;
-    let written = adapter.journal_bytes(PARTICIPANTS[participant])?;
-    adapter.launch(Surroundings::FullDisk(written + ROOM_BYTES))?;
+    adapter.launch(Surroundings::FullDisk(ROOM_BYTES))?;
     wait::until(BITES, "the adapter ends without its journal", async || {
         !adapter.is_running()
     })

@@ -29,7 +29,7 @@ pub(super) enum Surroundings {
     Good,
     /// The clock is ahead by this many seconds.
     ClockAhead(u32),
-    /// No file can grow beyond this many bytes, as on a disk that is full.
+    /// No file can be written beyond this many bytes, as on a disk that is full.
     FullDisk(u64),
 }
 
@@ -138,13 +138,6 @@ impl Program {
         } else {
             process.resume()
         }
-    }
-
-    /// Bytes of the journal that it keeps for a participant.
-    pub(super) fn journal_bytes(&self, participant: &str) -> Result<u64> {
-        let folder = self.folder.join(format!("{}-journal", self.name));
-        let file = folder.join(format!("{participant}.redb"));
-        Ok(std::fs::metadata(file)?.len())
     }
 
     /// The end of its log.

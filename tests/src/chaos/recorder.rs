@@ -5,10 +5,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::Result;
@@ -19,7 +16,7 @@ use axum::{
     http::StatusCode,
     routing::post,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use uuid::Uuid;
 
 /// One server for each participant.
@@ -31,8 +28,8 @@ pub(super) struct Recorder {
 #[derive(Debug)]
 struct Server {
     address: SocketAddr,
-    /// It reads and never answers.
-    dead: AtomicBool,
+    /// It reads, and answers when it is well again.
+    dead: watch::Sender<bool>,
     told: Mutex<HashMap<Uuid, u32>>,
 }
 
@@ -44,7 +41,7 @@ impl Recorder {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let server = Arc::new(Server {
                 address: listener.local_addr()?,
-                dead: AtomicBool::new(false),
+                dead: watch::Sender::new(false),
                 told: Mutex::default(),
             });
             let router = Router::new()
@@ -68,7 +65,7 @@ impl Recorder {
 
     /// From now on a server hears and says nothing, or is well again.
     pub(super) fn let_die(&self, server: usize, dead: bool) {
-        self.servers[server].1.dead.store(dead, Ordering::Relaxed);
+        self.servers[server].1.dead.send_replace(dead);
     }
 
     /// How often a server was told a command.
@@ -98,8 +95,7 @@ async fn hear(
         let mut told = server.told.lock().unwrap_or_else(PoisonError::into_inner);
         *told.entry(command).or_default() += 1;
     }
-    if server.dead.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
-    }
+    // The sender is the server's own, so it is there.
+    let _ = server.dead.subscribe().wait_for(|dead| !dead).await;
     StatusCode::OK
 }
