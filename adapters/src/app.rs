@@ -20,16 +20,18 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
+    api::Api,
     caches::Caches,
     config::{Configuration, Kind},
     intake::Intake,
+    jobs::{Jobs, Pace, Poller, Teller},
     journal::{Journal, JournalError},
     lanes::Lanes,
     ledger::Ledger,
     metrics,
     progress::HowFar,
     report::Reporter,
-    system::{Callbacks, Jobs, Poller, System},
+    system::{Callbacks, System},
     worker::{Carrier, Work, Worker},
 };
 
@@ -69,7 +71,7 @@ pub fn arguments<A: clap::Parser>() -> Result<A, ExitCode> {
 pub struct StartError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl StartError {
-    fn of(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(crate) fn of(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(error.into())
     }
 }
@@ -167,24 +169,49 @@ async fn start_carrier(
     shutdown: &Shutdown,
 ) -> Result<Carrier, StartError> {
     let calls = &configuration.calls;
-    if configuration.kind == Kind::Caches {
-        let allowed = configuration.allowed_addresses.clone();
-        let caches = Caches::new(calls, configuration.execution, allowed);
-        return Ok(Carrier::Caches(Box::new(caches.map_err(StartError::of)?)));
+    let parts = (configuration, journal, shutdown);
+    match configuration.kind {
+        Kind::Caches => {
+            let allowed = configuration.allowed_addresses.clone();
+            let caches = Caches::new(calls, configuration.execution, allowed);
+            Ok(Carrier::Caches(Box::new(caches.map_err(StartError::of)?)))
+        }
+        Kind::InvocationSystem => {
+            let settings = &configuration.invocation_system;
+            let system = System::new(settings, calls).map_err(StartError::of)?;
+            let teller = Teller::System(Arc::new(system));
+            let jobs = start_jobs(teller, settings.jobs_at_once, settings.pace(), parts).await;
+            if let Some(address) = settings.callback_listen {
+                let callbacks = Callbacks::bind(address, jobs.news())
+                    .await
+                    .map_err(StartError::of)?;
+                shutdown.spawn("callbacks", callbacks.run(shutdown.token()));
+            }
+            Ok(Carrier::System(jobs))
+        }
+        Kind::Api => {
+            let settings = &configuration.api;
+            let api = Api::new(settings, calls).map_err(StartError::of)?;
+            let teller = Teller::Api(Arc::new(api));
+            let jobs = start_jobs(teller, settings.jobs_at_once, settings.polls(), parts).await;
+            Ok(Carrier::Api(jobs))
+        }
     }
-    let settings = &configuration.invocation_system;
-    let system = Arc::new(System::new(settings, calls).map_err(StartError::of)?);
-    let (jobs, news) = Jobs::new(Arc::clone(&system), settings.jobs_at_once);
-    if let Some(address) = settings.callback_listen {
-        let callbacks = Callbacks::bind(address, jobs.news())
-            .await
-            .map_err(StartError::of)?;
-        shutdown.spawn("callbacks", callbacks.run(shutdown.token()));
-    }
-    let poller = Poller::new(system, journal.clone(), configuration, news);
+}
+
+/// Starts the poller, with the jobs of the process before.
+async fn start_jobs(
+    teller: Teller,
+    at_once: usize,
+    pace: Pace,
+    (configuration, journal, shutdown): (&Configuration, &Journal, &Shutdown),
+) -> Jobs {
+    let (jobs, news) = Jobs::new(teller.clone(), at_once);
+    let participant = configuration.participant.clone();
+    let poller = Poller::new(teller, journal.clone(), participant, pace, news);
     shutdown.spawn("poller", poller.run(shutdown.token()));
     jobs.resume(journal.jobs()).await;
-    Ok(Carrier::System(jobs))
+    jobs
 }
 
 /// A fixed number of tasks takes executions from the lanes; none is started for a single execution.

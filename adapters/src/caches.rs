@@ -10,8 +10,6 @@
 //! for this execution to end; otherwise it fails at once. So a quiet adapter sits out a short restart of a server, and
 //! a busy one is not held up by a dead one.
 
-mod part;
-
 use std::time::{Duration, Instant};
 
 use amqp::envelope::{NativeOrder, Order, OrderedServer};
@@ -24,7 +22,6 @@ use futures::{StreamExt, stream};
 use service::trace::TraceContext;
 use tokio::time::sleep;
 
-use self::part::Part;
 use crate::{
     address::{Addresses, AllowedAddress},
     attempt::{Attempt, AttemptLimits, End, Next, Reply},
@@ -32,6 +29,7 @@ use crate::{
     config,
     http::{CallError, CallLimits, Http, Target, trace_headers},
     metrics,
+    part::Part,
 };
 
 /// The name of the operation whose answers are whole objects.
@@ -182,7 +180,7 @@ impl Caches {
         server: &OrderedServer,
     ) -> Option<ServerResult> {
         let began = Instant::now();
-        let mut part = Part::new(server);
+        let mut part = Part::new(server.id.clone());
         match dialect_of(order) {
             Ok(dialect) => {
                 for (made, native) in order.calls.iter().enumerate() {
@@ -196,7 +194,7 @@ impl Caches {
                         server,
                     };
                     let end = self.call(telling, call, &mut part).await?;
-                    if !part.take(native, end) {
+                    if !part.take(&native.selectors, end) {
                         break;
                     }
                 }

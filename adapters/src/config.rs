@@ -3,6 +3,7 @@
 //! Invariant: `default.toml` documents every key; what is loaded keeps all rules, so nobody checks again later.
 //! Not here: where the values come from (`service::configuration`).
 
+mod api;
 mod rules;
 
 use std::{
@@ -22,7 +23,8 @@ use service::{
 };
 use url::Url;
 
-use crate::address::AllowedAddress;
+pub use self::api::{Account, AccountPace, Api, TokenHeader};
+use crate::{address::AllowedAddress, jobs};
 
 /// The compiled-in default, which documents every key.
 pub const DEFAULT: &str = include_str!("../default.toml");
@@ -54,6 +56,8 @@ pub struct Configuration {
     pub report: Report,
     /// The participant's own system.
     pub invocation_system: InvocationSystem,
+    /// The participant's provider.
+    pub api: Api,
     /// Metrics and health.
     pub signals: Signals,
     /// The log.
@@ -68,6 +72,8 @@ pub enum Kind {
     Caches,
     /// To the participant's own system.
     InvocationSystem,
+    /// To the API of the participant's provider, or its own.
+    Api,
 }
 
 /// RabbitMQ.
@@ -210,6 +216,18 @@ pub struct InvocationSystem {
 pub struct Signals {
     /// Where they are served.
     pub listen: SocketAddr,
+}
+
+impl InvocationSystem {
+    /// How jobs are asked for.
+    pub(crate) fn pace(&self) -> jobs::Pace {
+        jobs::Pace {
+            every: self.poll_every,
+            report_every: self.report_every,
+            at_once: self.polls_at_once,
+            give_up_after: self.give_up_after,
+        }
+    }
 }
 
 impl Configuration {

@@ -22,7 +22,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use amqp::{
     Consumer, Delivery, SettleError,
-    envelope::{Absorbed, ExecutionReport, ReportedOutcome},
+    envelope::{Absorbed, ExecutionReport, MappingDocument, Order, ReportedOutcome},
 };
 use domain::{ExecutionId, Fault, ParticipantId};
 use service::exit::Chain;
@@ -126,6 +126,7 @@ impl Intake {
         self.worker.ledger.cancel(&dispatch.cancels);
         let mut look_for_cancelled = !dispatch.cancels.is_empty();
         let mut absorbed = self.by_absorber(dispatch.shard, &dispatch.absorbed, &receipt);
+        let mappings: Vec<_> = dispatch.mappings.into_iter().map(Arc::new).collect();
         for order in &dispatch.executions {
             let order = match read_order(order, &self.participant) {
                 Read::Order(order) => *order,
@@ -142,6 +143,7 @@ impl Intake {
             let work = Work {
                 sent_before: dispatch.sent_before.contains(&order.sequence),
                 absorbed: absorbed.remove(&order.sequence).unwrap_or_default(),
+                mapping: mapping_of(&order, &mappings),
                 order,
                 receipt: receipt.clone(),
                 asked_by: None,
@@ -216,6 +218,15 @@ impl Intake {
         let reportable = Reportable::new(&report, Some(receipt.clone()));
         self.worker.journal.answer(reportable).await
     }
+}
+
+/// The document that an order's calls were made by. An order for an API has calls of one dialect only.
+fn mapping_of(order: &Order, mappings: &[Arc<MappingDocument>]) -> Option<Arc<MappingDocument>> {
+    let native = order.native.first()?;
+    let is_it = |mapping: &&Arc<MappingDocument>| {
+        mapping.name == native.dialect && Some(mapping.version) == native.mapping
+    };
+    mappings.iter().find(is_it).cloned()
 }
 
 /// Nobody can be told of it.

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::store::Store;
 pub(crate) use self::writer::Writer;
-use crate::{config, report::Reportable};
+use crate::{api::ApiJob, config, report::Reportable};
 
 /// Records that wait for the writer. More wait in the workers.
 const WAITING_LIMIT: usize = 4_096;
@@ -64,6 +64,9 @@ pub(crate) struct Job {
     /// Executions whose work it does too.
     #[serde(default)]
     pub(crate) absorbed: Vec<ExecutionId>,
+    /// What a provider works on, and all that is needed to ask after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) api: Option<ApiJob>,
 }
 
 impl Job {

@@ -1,5 +1,5 @@
 //! The adapter: takes its participant's executions from RabbitMQ, carries them out on real caches or hands them to the
-//! participant's invocation system, and reports what happened.
+//! participant's invocation system or its provider's API, and reports what happened.
 //!
 //! Invariant: nothing is acknowledged before its report is confirmed; nothing that is finished is done again; what may
 //! not be repeated is begun at most once.
@@ -33,10 +33,14 @@ mod ending;
 
 mod journal;
 
+mod jobs;
+
+mod api;
 mod system;
 
 mod attempt;
 mod circuit;
 mod http;
+mod part;
 
 mod report;

@@ -21,6 +21,7 @@ const FLUSHES: &str = "adapter_journal_flush_seconds";
 const FLUSHED: &str = "adapter_journal_flush_records";
 const CALLS: &str = "adapter_native_calls_total";
 const CALL_TIME: &str = "adapter_native_call_seconds";
+const PACED: &str = "adapter_pace_wait_seconds";
 const CIRCUITS: &str = "adapter_circuits_open";
 const FAULTS: &str = "adapter_faults_total";
 const REPORT_SIZE: &str = "adapter_report_executions";
@@ -63,7 +64,7 @@ pub const TABLE: &[Description] = &[
         Kind::Gauge,
         Unit::Count,
         &[],
-        "Executions that the invocation system works on.",
+        "Executions that the invocation system or the provider works on.",
     ),
     row(
         REDELIVERED,
@@ -113,6 +114,13 @@ pub const TABLE: &[Description] = &[
         Unit::Seconds,
         &["dialect"],
         "One call, from the first byte to the last.",
+    ),
+    row(
+        PACED,
+        Kind::Histogram,
+        Unit::Seconds,
+        &[],
+        "How long a call to a provider waited for its account's pace.",
     ),
     row(
         CIRCUITS,
@@ -212,6 +220,10 @@ pub(crate) fn native_call(dialect: &'static str, status: Option<u16>, took: Dura
     };
     counter!(CALLS, "dialect" => dialect, "status" => class).increment(1);
     histogram!(CALL_TIME, "dialect" => dialect).record(took);
+}
+
+pub(crate) fn paced(waited: Duration) {
+    histogram!(PACED).record(waited);
 }
 
 pub(crate) fn circuits_open(count: usize) {

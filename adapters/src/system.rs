@@ -6,13 +6,9 @@
 //! Not here: the format (`dialects::canonical`).
 
 mod callback;
-mod poller;
 mod results;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 use amqp::envelope::{NativeOrder, Order};
 use dialects::{
@@ -20,28 +16,23 @@ use dialects::{
     canonical::{CALLBACK_HEADER, Canonical, EXECUTIONS_PATH, Progress, ProgressState},
 };
 use domain::{
-    ExecutionId, Fault, NativeCall, Outcome, ServerId, ServerResult, Try,
+    Fault, NativeCall, Outcome, ServerId, Try,
     fault::{Again, FaultCode},
 };
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use service::trace::TraceContext;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::sleep,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
-use self::results::{all_ended, all_failed, ended, latest, settled};
-pub(crate) use self::{callback::Callbacks, poller::Poller};
+pub(crate) use self::callback::Callbacks;
+use self::results::{ended, latest, settled};
 use crate::{
     attempt::{Attempt, AttemptLimits, End, Next, Reply},
     config,
     http::{CallError, CallLimits, Http, Target, trace_headers},
+    jobs::{Asked, Submitted, all_ended, all_failed},
     journal::{Job, now},
     metrics,
 };
-
-/// Jobs and callbacks that wait for the poller.
-const NEWS_LIMIT: usize = 1_024;
 
 /// The invocation system, as a caller sees it.
 #[derive(Debug)]
@@ -56,15 +47,6 @@ pub(crate) struct System {
     limits: CallLimits,
 }
 
-/// What came of a submission.
-#[derive(Debug)]
-pub(crate) enum Submitted {
-    /// It has ended already, one way or another.
-    Settled(Vec<ServerResult>),
-    /// It is under way, and takes one of the places for jobs.
-    Running(Job, OwnedSemaphorePermit),
-}
-
 /// What came of all tries of a submission.
 struct Tried {
     end: End,
@@ -75,79 +57,6 @@ struct Tried {
     lost: bool,
     /// Those before the last.
     tries: Vec<Try>,
-}
-
-/// What the system says of a job.
-#[derive(Debug)]
-enum Asked {
-    /// It is under way; the servers that have ended.
-    Running(Vec<ServerResult>),
-    /// It has ended.
-    Settled(Vec<ServerResult>),
-    /// No answer that we understand; ask again.
-    Silent(Fault),
-}
-
-/// What the poller hears of.
-#[derive(Debug)]
-pub(crate) enum News {
-    /// Ask for this one from now on.
-    Job(Arc<Job>, Option<OwnedSemaphorePermit>),
-    /// Somebody says that this one has ended.
-    Called {
-        execution: ExecutionId,
-        token: String,
-    },
-}
-
-/// Submits orders, and hands what runs to the poller.
-#[derive(Debug)]
-pub(crate) struct Jobs {
-    system: Arc<System>,
-    places: Arc<Semaphore>,
-    news: mpsc::Sender<News>,
-}
-
-impl Jobs {
-    /// The other end of the channel is the poller's.
-    pub(crate) fn new(system: Arc<System>, at_once: usize) -> (Self, mpsc::Receiver<News>) {
-        let places = Arc::new(Semaphore::new(at_once));
-        let (news, heard) = mpsc::channel(NEWS_LIMIT);
-        (
-            Self {
-                system,
-                places,
-                news,
-            },
-            heard,
-        )
-    }
-
-    /// A way to tell the poller of a callback.
-    pub(crate) fn news(&self) -> mpsc::Sender<News> {
-        self.news.clone()
-    }
-
-    /// Submits an order, once there is a place for it.
-    pub(crate) async fn submit(&self, order: &Order, trace: &TraceContext) -> Submitted {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        let place = place.expect("the places are never closed");
-        self.system.submit(order, trace, place).await
-    }
-
-    /// Asks for the job from now on.
-    pub(crate) async fn follow(&self, job: Arc<Job>, place: OwnedSemaphorePermit) {
-        // The poller is gone only at shutdown; the next process finds the job in the journal.
-        let _ = self.news.send(News::Job(job, Some(place))).await;
-    }
-
-    /// Goes on with the jobs of the process before. They take places as far as there are any.
-    pub(crate) async fn resume(&self, jobs: Vec<Arc<Job>>) {
-        for job in jobs {
-            let place = Arc::clone(&self.places).try_acquire_owned().ok();
-            let _ = self.news.send(News::Job(job, place)).await;
-        }
-    }
 }
 
 impl System {
@@ -182,7 +91,7 @@ impl System {
         })
     }
 
-    async fn submit(
+    pub(crate) async fn submit(
         &self,
         order: &Order,
         trace: &TraceContext,
@@ -199,7 +108,10 @@ impl System {
         let tried = self.call(call, &headers).await;
         let mut results = match (tried.end, tried.answer.as_ref().and_then(settled)) {
             (End::Judged(Verdict::Running { job }), _) => {
-                return Submitted::Running(job_of(order, job, servers, token, trace), place);
+                return Submitted::Running(
+                    Box::new(job_of(order, job, servers, token, trace)),
+                    place,
+                );
             }
             (_, Some(progress)) => return Submitted::Settled(progress.results(&servers)),
             // The system may have taken it, and may be at work on what nobody may do again.
@@ -258,7 +170,7 @@ impl System {
         }
     }
 
-    async fn ask(&self, job: &Job) -> Asked {
+    pub(crate) async fn ask(&self, job: &Job) -> Asked {
         let path = format!("{EXECUTIONS_PATH}/{}", job.execution);
         let call = NativeCall::new("GET", None, &path, Vec::new());
         let headers = self.headers(&job.trace(), None);
@@ -349,7 +261,7 @@ fn submission(native: &[NativeOrder]) -> Result<&NativeCall, Fault> {
     }
 }
 
-fn job_of(
+pub(crate) fn job_of(
     order: &Order,
     name: String,
     servers: Vec<ServerId>,
@@ -366,6 +278,7 @@ fn job_of(
         traceparent: Some(trace.to_string()),
         tracestate: trace.tracestate().map(str::to_owned),
         absorbed: Vec::new(),
+        api: None,
     }
 }
 
@@ -377,10 +290,5 @@ fn unreadable_order(message: &str) -> Fault {
     Fault::participant(FaultCode::UnreadableOrder, Again::Never, message)
 }
 
-/// How long a job is asked for before we give it up.
-fn is_overdue(job: &Job, give_up_after: Duration) -> bool {
-    now().since(job.submitted_at) >= give_up_after
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 //! Invariant: what is finished is answered and not done again. What may not be repeated is begun only when the journal
 //! has written that down, and never when this adapter or another one may have begun it before. What was cancelled before
 //! it was begun, or whose time was over by then, is not begun.
-//! Not here: how it is carried out (`caches`, `system`).
+//! Not here: how it is carried out (`caches`, `system`, `api`).
 //!
 //! The time of an order that expires is looked at once, right before it begins, by this machine's clock and without a
 //! tolerance: a clock that is fast by a second begins it up to a second too seldom, one that is slow up to a second too
@@ -13,7 +13,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use amqp::envelope::{ExecutionReport, Order, ReportedOutcome};
+use amqp::envelope::{ExecutionReport, MappingDocument, Order, ReportedOutcome};
 use domain::{ExecutionId, ParticipantId, ServerResult};
 use serde_json::value::RawValue;
 use service::trace::TraceContext;
@@ -22,12 +22,12 @@ use tracing::{debug, info};
 use crate::{
     caches::{Caches, Surroundings},
     ending::{self, fold, report},
+    jobs::{Jobs, Submitted},
     journal::{Entry, Job, Journal, JournalError, now},
     ledger::Ledger,
     metrics,
     receipt::Receipt,
     report::Reportable,
-    system::{Jobs, Submitted},
 };
 
 /// One order of one dispatch.
@@ -35,6 +35,8 @@ use crate::{
 pub(crate) struct Work {
     /// What is to be done.
     pub(crate) order: Order,
+    /// The document that its calls were made by, where they were made by one and it came with them.
+    pub(crate) mapping: Option<Arc<MappingDocument>>,
     /// The dispatch that waits for it.
     pub(crate) receipt: Receipt,
     /// Whether the broker may have sent it before in another message.
@@ -52,6 +54,8 @@ pub(crate) enum Carrier {
     Caches(Box<Caches>),
     /// The participant's invocation system.
     System(Jobs),
+    /// The participant's provider, by its API.
+    Api(Jobs),
 }
 
 /// Takes executions one at a time; many tasks share one.
@@ -67,6 +71,17 @@ pub(crate) struct Worker {
 struct Around<'a> {
     receipt: &'a Receipt,
     is_awaited: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Carrier {
+    /// Whether it tells a native system itself, so that what may not be repeated is begun at most once here. A submission
+    /// to an invocation system can be repeated.
+    fn tells(&self) -> bool {
+        match self {
+            Self::Caches(_) | Self::Api(_) => true,
+            Self::System(_) => false,
+        }
+    }
 }
 
 impl Surroundings for Around<'_> {
@@ -105,17 +120,16 @@ impl Worker {
             return Ok(());
         }
         let _counted = metrics::in_flight();
-        let is_marked = match (self.journal.find(&work.order.execution)?, &self.carrier) {
-            (Some(Entry::Finished(report)), _) => return self.answer(work, report).await,
-            (Some(Entry::Running(job)), _) => return self.answer_running(work, &job).await,
-            (Some(Entry::Begun), Carrier::Caches(_)) if !work.order.repeatable => {
-                return self.unknown(work, "begun").await;
-            }
-            (None, Carrier::Caches(_)) if !work.order.repeatable && work.comes_again() => {
+        let only_once = self.carrier.tells() && !work.order.repeatable;
+        let is_marked = match self.journal.find(&work.order.execution)? {
+            Some(Entry::Finished(report)) => return self.answer(work, report).await,
+            Some(Entry::Running(job)) => return self.answer_running(work, &job).await,
+            Some(Entry::Begun) if only_once => return self.unknown(work, "begun").await,
+            None if only_once && work.comes_again() => {
                 // A predecessor that had the same order may have begun it, and its journal is not ours.
                 return self.unknown(work, "elsewhere").await;
             }
-            (entry, _) => entry.is_some(),
+            entry => entry.is_some(),
         };
         if !is_marked {
             if let Some(outcome) = self.is_too_late(&work) {
@@ -127,7 +141,7 @@ impl Worker {
         }
         match &self.carrier {
             Carrier::Caches(caches) => self.tell(caches, work, is_awaited).await,
-            Carrier::System(jobs) => self.submit(jobs, work).await,
+            Carrier::System(jobs) | Carrier::Api(jobs) => self.submit(jobs, work, is_awaited).await,
         }
     }
 
@@ -157,9 +171,9 @@ impl Worker {
         (!is_begun).then_some(ReportedOutcome::Cancelled)
     }
 
-    /// Whether it must stand in the journal that it is begun. A submission to an invocation system can be repeated.
+    /// Whether it must stand in the journal that it is begun.
     fn needs_mark(&self, order: &Order) -> bool {
-        let only_once = matches!(self.carrier, Carrier::Caches(_)) && !order.repeatable;
+        let only_once = self.carrier.tells() && !order.repeatable;
         only_once || order.expires_at.is_some()
     }
 
@@ -235,15 +249,30 @@ impl Worker {
         self.finish(work, results, began, &trace).await
     }
 
-    async fn submit(&self, jobs: &Jobs, work: Work) -> Result<(), JournalError> {
+    async fn submit(
+        &self,
+        jobs: &Jobs,
+        work: Work,
+        is_awaited: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), JournalError> {
         let (began, trace) = (Instant::now(), trace_of(&work.order));
-        let (job, place) = match jobs.submit(&work.order, &trace).await {
-            Submitted::Settled(results) => return self.finish(work, results, began, &trace).await,
-            Submitted::Running(job, place) => (job, place),
+        let around = Around {
+            receipt: &work.receipt,
+            is_awaited,
+        };
+        let (job, place) = match jobs.submit(&work, &trace, &around).await {
+            Some(Submitted::Running(job, place)) => (job, place),
+            Some(Submitted::Settled(results)) => {
+                return self.finish(work, results, began, &trace).await;
+            }
+            None => {
+                debug!(execution.id = %work.order.execution, "left half-way for its next delivery");
+                return Ok(());
+            }
         };
         let job = Arc::new(Job {
             absorbed: work.absorbed.clone(),
-            ..job
+            ..*job
         });
         let outcome = ReportedOutcome::Running {
             job: job.name.clone(),

@@ -37,6 +37,36 @@ pub struct Dispatch<'a> {
     /// Executions, sent earlier or in this message, that are not to be begun any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cancels: Vec<ExecutionId>,
+    /// The documents that orders of this message speak by ([`NativeOrder::mapping`]), each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mappings: Vec<MappingDocument>,
+}
+
+impl Dispatch<'_> {
+    /// The document by which an order of this message is spoken; `None` also where the broker no longer had that version,
+    /// and then the order cannot be carried out.
+    pub fn mapping(&self, order: &NativeOrder) -> Option<&MappingDocument> {
+        let version = order.mapping?;
+        self.mappings
+            .iter()
+            .find(|mapping| mapping.name == order.dialect && mapping.version == version)
+    }
+}
+
+/// One version of a mapping: a dialect from a document (`dialects::mapped`), of at most 64 KiB.
+///
+/// The broker has translated by it, so the calls are in the order; by it the adapter judges the answers, asks after jobs
+/// and judges what it hears of them. It never changes: another document has another version. An execution keeps the
+/// version that it was planned with, whatever the registry says since, so who asks after a job in a later run keeps the
+/// document with the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappingDocument {
+    /// Its name: the `dialect` of native orders.
+    pub name: DialectName,
+    /// Its version, counted from 1.
+    pub version: u32,
+    /// The document as it was put into the registry, YAML.
+    pub document: String,
 }
 
 /// An execution that a later one of the same configuration covers whole: both purge, the later one purges all that this one
@@ -90,8 +120,11 @@ pub struct Order {
 /// The calls of one dialect and the servers that get them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NativeOrder {
-    /// Which dialect judges the answers.
+    /// Which dialect judges the answers: one that adapters know, or with `mapping` one from a document.
     pub dialect: DialectName,
+    /// The version of the mapping that has the name of `dialect`; its document is in [`Dispatch::mappings`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<u32>,
     /// The servers; with an invocation system, those that it shall tell.
     pub servers: Vec<OrderedServer>,
     /// The calls, in order.

@@ -1,5 +1,6 @@
 //! Every metric of the broker, once: `docs/metrics.md` is compared with this table by a test.
 
+use amqp::PublishError;
 use domain::{ParticipantId, State};
 use metrics::counter;
 use service::telemetry::{Description, Kind, Unit};
@@ -217,5 +218,17 @@ const fn row(
         unit,
         labels,
         help,
+    }
+}
+
+/// How a dispatch that was not confirmed is counted.
+pub fn dispatch_result(error: &PublishError) -> &'static str {
+    match error {
+        PublishError::Unroutable { .. }
+        | PublishError::Denied { .. }
+        | PublishError::TooLong { .. } => "unroutable",
+        PublishError::Refused { .. } => "refused",
+        PublishError::TimedOut { .. } | PublishError::Lost { .. } => "timed_out",
+        PublishError::Unavailable { .. } => "unavailable",
     }
 }

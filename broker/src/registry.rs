@@ -4,6 +4,8 @@
 //! not see does not exist for it. A participant's queues stand before the participant can be told anything.
 
 mod capable;
+mod mappings;
+mod spoken;
 mod visible;
 
 use std::sync::Arc;
@@ -11,7 +13,6 @@ use std::sync::Arc;
 pub use visible::Visible;
 
 use amqp::Provisioner;
-use dialects::Counterpart;
 use domain::{Configuration, Deployment, HostName, Participant, ParticipantId, Server};
 use tokio::sync::Mutex;
 use tracing::info;
@@ -21,7 +22,6 @@ use crate::{
     error::Error,
     ingress::Identity,
     store::{Lane, Put, Record, RecordKind, Store},
-    translate::is_dialect_for,
     verify::Registered,
 };
 
@@ -105,7 +105,7 @@ impl Registrar {
                 self.follower.catch_up().await?;
                 info!(
                     resource = record.kind().singular(),
-                    id = record.id(),
+                    id = %record.id(),
                     "wrote a record of the registry"
                 );
                 return Ok(());
@@ -203,6 +203,8 @@ fn check(
             check_configuration(tables, identity, configuration, change)
         }
         Record::Deployment(deployment) => check_deployment(tables, identity, deployment, change),
+        // Put by its document alone (`mappings`).
+        Record::Mapping(_) => identity.require_operator(),
     }
 }
 
@@ -245,16 +247,8 @@ fn check_participant(
             "must not be `replies`, which RabbitMQ's names use",
         )
     })?;
-    match &participant.invocation_system {
-        Some(name) if !is_dialect_for(name, Counterpart::InvocationSystem) => Err(Error::invalid(
-            "participant.invocation_system",
-            format!(
-                "must be a dialect of invocation systems: {}",
-                names_of(Counterpart::InvocationSystem)
-            ),
-        )),
-        _ => Ok(()),
-    }
+    let system = participant.invocation_system.as_ref();
+    system.map_or(Ok(()), |name| spoken::check_system(tables, name))
 }
 
 fn check_server(
@@ -277,14 +271,7 @@ fn check_server(
             "must stay what it is; delete the server and create it anew",
         ));
     }
-    if is_dialect_for(&server.dialect, Counterpart::Server) {
-        return Ok(());
-    }
-    let rule = format!(
-        "must be a dialect of servers: {}",
-        names_of(Counterpart::Server)
-    );
-    Err(Error::invalid("server.dialect", rule))
+    spoken::check_server(&server.dialect)
 }
 
 fn check_configuration(
@@ -382,14 +369,4 @@ fn require_participant(
         return Ok(());
     }
     Err(Error::not_found("participant", id.as_str()))
-}
-
-fn names_of(counterpart: Counterpart) -> String {
-    let names = dialects::all()
-        .iter()
-        .filter(|dialect| dialect.counterpart() == counterpart);
-    names
-        .map(|dialect| dialect.name())
-        .collect::<Vec<_>>()
-        .join(", ")
 }

@@ -5,13 +5,18 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use amqp::envelope::{NativeOrder, OrderedServer};
-use dialects::{Counterpart, Site, fidelity_of};
+use dialects::{Counterpart, Site, fidelity_of, mapped::CannotMap};
 use domain::{
-    Command, CommandId, Configuration, DialectName, ExecutionId, Fidelity, Participant,
+    Command, CommandId, Configuration, DialectName, ExecutionId, Fidelity, NativeCall, Participant,
     ParticipantId, Server, Timestamp, command::WhenImpossible,
 };
 
-use crate::{directory::Carrier, error::Error, resolve::Resolved, verify::Draft};
+use crate::{
+    directory::{Carrier, Mapping},
+    error::Error,
+    resolve::Resolved,
+    verify::Draft,
+};
 
 /// A command with all that is to be told to whom.
 #[derive(Debug, Clone)]
@@ -117,28 +122,21 @@ fn plan_execution(
     let mut fidelity = Fidelity::Exact;
     let mut native = Vec::new();
     for (name, servers) in by_dialect(&target) {
-        let dialect = dialects::by_name(&name).ok_or_else(|| Error::UnknownDialect {
-            dialect: name.clone(),
-        })?;
-        let mut whole = fidelity_of(dialect, command);
-        if dialect.counterpart() == Counterpart::InvocationSystem {
-            whole = whole.and(declared(&target.participant, command));
-        }
-        if !matches!(whole, Fidelity::Impossible { .. }) {
-            let site = Site {
-                execution: &execution,
-                configuration,
-                servers: &servers,
-            };
-            let calls = dialect
-                .translate(command, &site)
-                .map_err(Error::CannotSay)?;
-            native.push(NativeOrder {
-                dialect: name,
-                servers: servers.iter().map(ordered).collect(),
-                calls,
-            });
-        }
+        let site = Site {
+            execution: &execution,
+            configuration,
+            servers: &servers,
+        };
+        let (whole, calls) = match &target.mapping {
+            Some(mapping) => say_mapped(mapping, &target.participant, command, &site)?,
+            None => say(&name, &target.participant, command, &site)?,
+        };
+        native.push(NativeOrder {
+            dialect: name,
+            mapping: target.mapping.as_ref().map(|mapping| mapping.version()),
+            servers: servers.iter().map(ordered).collect(),
+            calls,
+        });
         fidelity = fidelity.and(whole);
     }
     // A participant that cannot say it on one kind of its servers does not do half of it.
@@ -151,6 +149,51 @@ fn plan_execution(
         servers: target.servers,
         native,
     })
+}
+
+/// What is said in a dialect that the broker brings along, and how faithful that is.
+fn say(
+    name: &DialectName,
+    participant: &Participant,
+    command: &Command,
+    site: &Site<'_>,
+) -> Result<(Fidelity, Vec<NativeCall>), Error> {
+    let dialect = dialects::by_name(name).ok_or_else(|| unknown(name))?;
+    let mut fidelity = fidelity_of(dialect, command);
+    if dialect.counterpart() != Counterpart::Server {
+        fidelity = fidelity.and(declared(participant, command));
+    }
+    if matches!(fidelity, Fidelity::Impossible { .. }) {
+        return Ok((fidelity, Vec::new()));
+    }
+    let calls = dialect.translate(command, site).map_err(Error::CannotSay)?;
+    Ok((fidelity, calls))
+}
+
+/// The same by a mapping. What its document does not foresee, such as a parameter that is not given, is impossible.
+fn say_mapped(
+    mapping: &Mapping,
+    participant: &Participant,
+    command: &Command,
+    site: &Site<'_>,
+) -> Result<(Fidelity, Vec<NativeCall>), Error> {
+    let spoken = mapping.read().ok_or_else(|| unknown(mapping.name()))?;
+    let fidelity = spoken
+        .fidelity_of(command)
+        .and(declared(participant, command));
+    if matches!(fidelity, Fidelity::Impossible { .. }) {
+        return Ok((fidelity, Vec::new()));
+    }
+    match spoken.translate(command, site) {
+        Ok(calls) => Ok((fidelity, calls)),
+        Err(CannotMap { why, .. }) => Ok((Fidelity::Impossible { why }, Vec::new())),
+    }
+}
+
+fn unknown(name: &DialectName) -> Error {
+    Error::UnknownDialect {
+        dialect: name.clone(),
+    }
 }
 
 /// What a participant declares of its own invocation system: the dialect can say everything to it, but it cannot do
@@ -190,9 +233,4 @@ fn ordered(server: &Server) -> OrderedServer {
         id: server.id.clone(),
         address: server.address.clone(),
     }
-}
-
-/// Whether a dialect of that name speaks to `counterpart`.
-pub fn is_dialect_for(name: &DialectName, counterpart: Counterpart) -> bool {
-    dialects::by_name(name).is_some_and(|dialect| dialect.counterpart() == counterpart)
 }

@@ -16,8 +16,10 @@ use crate::{
     commands::{
         cancel::Cancel,
         dead_letters::DeadLetters,
+        dialects::Dialects,
         list::List,
         load::Load,
+        mappings::Mappings,
         plan::Plan,
         registry::{
             Registry, configurations::Configurations, deployments::Deployments,
@@ -81,6 +83,10 @@ pub(crate) enum Verb {
     Configurations(Registry<Configurations>),
     /// Which configuration is placed at which participant
     Deployments(Registry<Deployments>),
+    /// How participants with an HTTP API of their own are told: dialects from documents
+    Mappings(Mappings),
+    /// Check and try out such a document, without the broker
+    Dialects(Dialects),
     /// Messages that nobody could handle: look at them, send them again, throw them away
     DeadLetters(DeadLetters),
 }

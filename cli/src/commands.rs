@@ -4,8 +4,10 @@
 
 pub(crate) mod cancel;
 pub(crate) mod dead_letters;
+pub(crate) mod dialects;
 pub(crate) mod list;
 pub(crate) mod load;
+pub(crate) mod mappings;
 pub(crate) mod plan;
 pub(crate) mod registry;
 pub(crate) mod status;
@@ -40,6 +42,8 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
         Verb::Servers(registry) => registry.run(context).await,
         Verb::Configurations(registry) => registry.run(context).await,
         Verb::Deployments(registry) => registry.run(context).await,
+        Verb::Mappings(mappings) => mappings.run(context).await,
+        Verb::Dialects(dialects) => dialects.run(context),
         Verb::DeadLetters(letters) => letters.run(context).await,
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{error::Error as _, io};
 
+use dialects::mapped::Mistake;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -27,6 +28,14 @@ pub(crate) enum Failure {
         name: String,
         /// Why.
         source: io::Error,
+    },
+    /// A mapping has mistakes.
+    #[error("{name} has {}", words::count(mistakes.len(), "mistake"))]
+    Mapping {
+        /// The file, as the user named it.
+        name: String,
+        /// All of them.
+        mistakes: Vec<Mistake>,
     },
     /// Stdout is gone.
     #[error("cannot write the output")]
@@ -94,7 +103,9 @@ impl Failure {
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::Read { .. } | Self::Connection { .. } => Exit::Usage,
+            Self::Usage(_) | Self::Read { .. } | Self::Mapping { .. } | Self::Connection { .. } => {
+                Exit::Usage
+            }
             Self::Write(_) | Self::Declined => Exit::Failed,
             Self::Broker(status) | Self::Submit { status, .. } | Self::Change { status, .. } => {
                 Exit::of(Answer::Error(status.code()))
@@ -112,6 +123,7 @@ impl Failure {
     pub(crate) fn details(&self) -> Vec<String> {
         match self {
             Self::Usage(_) | Self::Declined => Vec::new(),
+            Self::Mapping { mistakes, .. } => mistakes.iter().map(ToString::to_string).collect(),
             Self::Read { source, .. } | Self::Write(source) => vec![source.to_string()],
             Self::Connection { source, .. } => chain(source),
             Self::Broker(status) => of_status(status, &[]),

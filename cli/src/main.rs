@@ -1,7 +1,8 @@
 //! `fedctl`, the federation's command line: submits commands to the broker, watches them, and keeps the registry.
 //!
 //! Invariant: data goes to stdout and messages to stderr; the exit code alone says how it ended (`exit`).
-//! Not here: any rule about what is well formed or allowed. The broker decides, and its answer is shown whole.
+//! Not here: any rule about what is well formed or allowed. The broker decides, and its answer is shown whole; only a mapping
+//! is also read here (`commands::dialects`), by the code that the broker reads it with.
 
 mod arguments;
 mod broker;

@@ -6,6 +6,7 @@
 mod cancel;
 mod command;
 mod draft;
+mod mapping;
 mod plan;
 mod registry;
 mod word;
@@ -16,6 +17,7 @@ pub(crate) use command::{
     ServerResultView, StandingView, is_under_way,
 };
 pub(crate) use draft::{DraftView, OperationView, ScopeView, SelectorView, text_of};
+pub(crate) use mapping::{CheckedView, MappingView};
 pub(crate) use plan::{
     FidelityView, NativeCallView, NativeOrderView, PlanView, PlannedExecutionView,
 };

@@ -87,7 +87,8 @@ impl Dialect for ByKey {
     }
 }
 
-fn plural(selector: &Selector) -> &'static str {
+/// The kind of a selector, in a sentence about what somebody does not know.
+pub(crate) fn plural(selector: &Selector) -> &'static str {
     match selector {
         Selector::Url(_) => "URLs",
         Selector::Prefix(_) => "prefixes",

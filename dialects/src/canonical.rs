@@ -318,6 +318,8 @@ const fn side_of(code: FaultCode) -> Side {
         | FaultCode::AddressNotAllowed
         | FaultCode::UnreadableOrder
         | FaultCode::CircuitOpen
+        | FaultCode::NotConfigured
+        | FaultCode::ClockOff
         | FaultCode::Several => Side::Participant,
     }
 }

@@ -13,13 +13,23 @@
 )]
 
 pub mod agent;
+pub mod akamai;
+pub mod alibaba;
+pub mod bunny;
 pub mod by_key;
 pub mod canonical;
+pub mod cloudflare;
+pub mod cloudfront;
+pub mod edgecast;
+pub mod fastly;
+pub mod google;
 pub mod mapped;
+pub mod matrix;
 pub mod nginx;
 pub mod squid;
 pub mod traffic_server;
 pub mod varnish;
+pub mod vendor;
 
 mod answer;
 mod expression;
@@ -33,6 +43,9 @@ mod site;
 pub use answer::{Answer, Verdict};
 pub use registry::{all, by_name};
 pub use site::Site;
+pub use vendor::{AccountField, Authentication, Limits, Pace, Presence};
+
+use std::time::Duration;
 
 use domain::{Command, Fidelity, NativeCall, Operation, Selector};
 use thiserror::Error;
@@ -47,6 +60,9 @@ pub enum Counterpart {
     Server,
     /// A participant's invocation system: the calls go there once, and it tells its servers.
     InvocationSystem,
+    /// A provider's HTTP API: the calls go there once, in order, each judged by itself, and what came of them holds for
+    /// every server of the execution.
+    Api,
 }
 
 /// One kind of native system.
@@ -71,6 +87,37 @@ pub trait Dialect: Send + Sync {
 
     /// What the answer to a call means.
     fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict;
+
+    /// The call that asks after a job of [`Verdict::Running`]; `None` where jobs cannot be asked after. It names no selector.
+    fn poll(&self, _job: &str) -> Option<NativeCall> {
+        None
+    }
+
+    /// What the answer to a call of [`Self::poll`] means, for the same `job`: running again, done, or failed.
+    fn judge_poll(&self, _job: &str, answer: &Answer) -> Verdict {
+        Verdict::failed(problem::refusal(self.name(), answer))
+    }
+
+    /// How long after a call that went well the same call is to go out once more, where the adapter's configuration asks
+    /// for that: an inner cache of the provider may have put back what an outer one had just removed.
+    fn second_call(&self, _call: &NativeCall) -> Option<Duration> {
+        None
+    }
+
+    /// The values of an account that its calls name.
+    fn account(&self) -> &'static [AccountField] {
+        &[]
+    }
+
+    /// How a call proves who sends it.
+    fn authentication(&self) -> Authentication {
+        Authentication::None
+    }
+
+    /// What it takes by default.
+    fn limits(&self) -> Limits {
+        Limits::NONE
+    }
 }
 
 /// A dialect was asked to say what it cannot.

@@ -85,7 +85,13 @@ pub struct CannotMap {
 impl Mapping {
     /// Reads a document, or says all that is wrong with it, by line.
     pub fn read(document: &str) -> Result<Self, Vec<Mistake>> {
-        check::read(document)
+        check::read(document, &|_| false)
+    }
+
+    /// The same for a document that is to be kept from now on: its name is not one that a dialect has already. What is kept
+    /// goes on to be read where a dialect of that name comes later.
+    pub fn read_new(document: &str) -> Result<Self, Vec<Mistake>> {
+        check::read(document, &|name| crate::by_name(name).is_some())
     }
 
     /// Its name.
@@ -108,6 +114,13 @@ impl Mapping {
         )
     }
 
+    /// How well it can say a whole command under its originator's ceiling: the worst of its selectors.
+    pub fn fidelity_of(&self, command: &Command) -> Fidelity {
+        fidelity_of_each(command, |selector| {
+            self.fidelity(&command.operation, selector)
+        })
+    }
+
     /// The calls that carry the command out, split to the limits; together they name every selector once.
     pub fn translate(
         &self,
@@ -118,8 +131,7 @@ impl Mapping {
             dialect: self.name.clone(),
             why,
         };
-        let each = |selector: &Selector| self.fidelity(&command.operation, selector);
-        if let Fidelity::Impossible { why } = fidelity_of_each(command, each) {
+        if let Fidelity::Impossible { why } = self.fidelity_of(command) {
             return Err(cannot(why));
         }
         http::check_hosts(command, site).map_err(cannot)?;

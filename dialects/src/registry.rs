@@ -3,8 +3,9 @@
 use domain::DialectName;
 
 use crate::{
-    Dialect, agent::Agent, canonical::Canonical, nginx::NGINX, squid::SQUID,
-    traffic_server::TRAFFIC_SERVER, varnish::Varnish,
+    Dialect, agent::Agent, akamai::Akamai, alibaba::Alibaba, bunny::Bunny, canonical::Canonical,
+    cloudflare::Cloudflare, cloudfront::CloudFront, edgecast::Edgecast, fastly::Fastly,
+    google::Google, nginx::NGINX, squid::SQUID, traffic_server::TRAFFIC_SERVER, varnish::Varnish,
 };
 
 static DIALECTS: &[&dyn Dialect] = &[
@@ -14,6 +15,14 @@ static DIALECTS: &[&dyn Dialect] = &[
     &TRAFFIC_SERVER,
     &Agent,
     &Canonical,
+    &Fastly,
+    &Cloudflare,
+    &Akamai,
+    &CloudFront,
+    &Google,
+    &Bunny,
+    &Edgecast,
+    &Alibaba,
 ];
 
 /// All dialects, in the order of the documentation.

@@ -61,6 +61,10 @@ pub enum FaultCode {
     OriginError,
     /// The server failed so often of late that the adapter leaves it alone for a while.
     CircuitOpen,
+    /// The adapter's configuration lacks what the call needs: a value of the account, a credential.
+    NotConfigured,
+    /// The adapter's clock is off, so that what it signs is refused.
+    ClockOff,
     /// Servers of one execution failed for several reasons; each has its own fault.
     Several,
 }
@@ -161,6 +165,8 @@ impl FaultCode {
             Self::UnreadableOrder => "unreadable_order",
             Self::OriginError => "origin_error",
             Self::CircuitOpen => "circuit_open",
+            Self::NotConfigured => "not_configured",
+            Self::ClockOff => "clock_off",
             Self::Several => "several",
         }
     }

@@ -16,6 +16,7 @@ pub mod rabbitmq;
 pub mod redis;
 pub mod relay;
 pub mod shared;
+pub mod vendors;
 pub mod wait;
 
 pub use shared::{Shared, http, prefix, shared};

@@ -86,6 +86,7 @@ fn order(
         accepted_at: Timestamp::from_millis(1),
         traceparent: None,
         native: vec![NativeOrder {
+            mapping: None,
             dialect: DIALECT.parse().unwrap(),
             servers: servers.collect(),
             calls,

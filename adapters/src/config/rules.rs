@@ -10,6 +10,9 @@ use super::{
     Amqp, Calls, Circuit, Configuration, Execution, InvocationSystem, Journal, Kind, Report,
 };
 
+/// RabbitMQ 3.10 keeps what is unsettled in order up to here; of more, what is given back after a cut comes again shuffled.
+const PREFETCH_LIMIT: u16 = 32;
+
 impl Checked for Configuration {
     fn check(&self, check: &mut Check<'_>) {
         check.require(
@@ -24,6 +27,7 @@ impl Checked for Configuration {
                 "must name at least one network or host: an adapter connects nowhere else",
             ),
             Kind::InvocationSystem => check.within("invocation_system", &self.invocation_system),
+            Kind::Api => check.within("api", &self.api),
         }
         positive(check, "drain_time", self.drain_time);
         check.within("amqp", &self.amqp);
@@ -47,6 +51,11 @@ impl Checked for Amqp {
         if let Err(error) = topology {
             check.require("prefix", false, error);
         }
+        check.require(
+            "prefetch",
+            self.prefetch.get() <= PREFETCH_LIMIT,
+            format_args!("must be at most {PREFETCH_LIMIT}: RabbitMQ gives more than that back in another order"),
+        );
         positive(check, "connect_timeout", self.connect_timeout);
         check.require(
             "heartbeat",
@@ -162,7 +171,7 @@ impl Checked for InvocationSystem {
 }
 
 /// A URL that a path can follow. Who calls is said by the token, never by the URL, which is logged.
-fn is_base(url: &Url) -> bool {
+pub(super) fn is_base(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.username().is_empty()
@@ -177,6 +186,6 @@ fn is_token(token: &Secret) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn positive(check: &mut Check<'_>, key: &str, time: Duration) {
+pub(super) fn positive(check: &mut Check<'_>, key: &str, time: Duration) {
     check.require(key, !time.is_zero(), "must be more than 0");
 }

@@ -70,6 +70,7 @@ fn job(execution: &ExecutionId) -> Arc<Job> {
         traceparent: None,
         tracestate: None,
         absorbed: Vec::new(),
+        api: None,
     })
 }
 

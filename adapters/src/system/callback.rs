@@ -19,7 +19,7 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use self::guarded::Guarded;
-use super::News;
+use crate::jobs::News;
 
 /// Below it stand the execution and its token.
 pub(super) const PATH: &str = "/v1/callbacks";

@@ -6,9 +6,7 @@ use dialects::{
     Answer,
     canonical::{Progress, ServerState},
 };
-use domain::{Fault, Outcome, ServerId, ServerResult, Try, limits::TRIES_PER_RESULT};
-
-use crate::metrics;
+use domain::{ServerId, ServerResult, Try, limits::TRIES_PER_RESULT};
 
 /// The states of all servers, where the answer has them.
 pub(super) fn settled(answer: &Answer) -> Option<Progress> {
@@ -31,19 +29,4 @@ pub(super) fn ended(progress: &Progress, servers: &[ServerId]) -> Vec<ServerResu
 pub(super) fn latest(mut tries: Vec<Try>) -> Vec<Try> {
     tries.drain(..tries.len().saturating_sub(TRIES_PER_RESULT));
     tries
-}
-
-/// The same failure for every server.
-pub(super) fn all_failed(servers: &[ServerId], fault: &Fault) -> Vec<ServerResult> {
-    metrics::fault(fault.code);
-    all_ended(servers, &Outcome::Failed(fault.clone()))
-}
-
-pub(super) fn all_ended(servers: &[ServerId], outcome: &Outcome) -> Vec<ServerResult> {
-    let result = |server: &ServerId| ServerResult {
-        outcome: outcome.clone(),
-        attempts: 1,
-        ..ServerResult::unknown(server.clone())
-    };
-    servers.iter().map(result).collect()
 }

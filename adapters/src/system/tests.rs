@@ -3,9 +3,12 @@
 mod long;
 mod lost;
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use amqp::envelope::{OrderedServer, ReportedOutcome};
@@ -15,16 +18,17 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::put,
 };
-use domain::{Evidence, Timestamp, result::SelectorFinding};
+use domain::{Evidence, ExecutionId, Timestamp, result::SelectorFinding};
 use serde_json::{Value, json};
 use service::{backoff::BackoffSettings, configuration::load_with};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
     config::Configuration,
+    jobs::{Jobs, News, Poller, Teller},
     journal::Journal,
     ledger::Ledger,
     receipt::Receipt,
@@ -98,7 +102,7 @@ fn settled() -> Value {
     ]})
 }
 
-pub(super) fn order() -> Order {
+pub(crate) fn order() -> Order {
     let servers = vec![OrderedServer {
         id: "b-1".parse().unwrap(),
         address: "192.0.2.1:80".parse().unwrap(),
@@ -115,6 +119,7 @@ pub(super) fn order() -> Order {
         accepted_at: Timestamp::from_millis(1),
         traceparent: None,
         native: vec![NativeOrder {
+            mapping: None,
             dialect: "canonical".parse().unwrap(),
             servers,
             calls: vec![NativeCall {
@@ -142,10 +147,11 @@ impl Stage {
         let (journal, writer) =
             Journal::open(&configuration.journal, &participant, sender).unwrap();
         let system = System::new(&configuration.invocation_system, &configuration.calls).unwrap();
-        let system = Arc::new(system);
-        let (jobs, heard) = Jobs::new(Arc::clone(&system), 10);
+        let teller = Teller::System(Arc::new(system));
+        let (jobs, heard) = Jobs::new(teller.clone(), 10);
         let stopped = CancellationToken::new();
-        let poller = Poller::new(system, journal.clone(), &configuration, heard);
+        let pace = configuration.invocation_system.pace();
+        let poller = Poller::new(teller, journal.clone(), participant.clone(), pace, heard);
         let polling = poller.run(stopped.clone());
         jobs.resume(journal.jobs()).await;
         let parts = vec![
@@ -181,6 +187,7 @@ impl Stage {
             sent_before: false,
             order: order(),
             receipt: Receipt::of_test(redelivered),
+            mapping: None,
             absorbed,
             asked_by: None,
         };
@@ -203,7 +210,7 @@ impl Stage {
     }
 }
 
-pub(super) fn configuration(folder: &TempDir, url: &str, poll_every: &str) -> Configuration {
+pub(crate) fn configuration(folder: &TempDir, url: &str, poll_every: &str) -> Configuration {
     let variables = [
         ("PARTICIPANT", "b"),
         ("KIND", "invocation-system"),

@@ -90,6 +90,7 @@ impl Stage {
             accepted_at: Timestamp::from_millis(1),
             traceparent: None,
             native: vec![NativeOrder {
+                mapping: None,
                 dialect: "varnish".parse().unwrap(),
                 servers,
                 calls,
@@ -124,6 +125,7 @@ fn work(order: &Order, redelivered: bool) -> Work {
         sent_before: false,
         order: order.clone(),
         receipt: Receipt::of_test(redelivered),
+        mapping: None,
         absorbed: Vec::new(),
         asked_by: None,
     }

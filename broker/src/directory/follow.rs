@@ -93,6 +93,7 @@ impl Follower {
             servers = tables.servers.len(),
             configurations = tables.configurations.len(),
             deployments = tables.deployments.len(),
+            mappings = tables.mappings.len(),
             "read the registry"
         );
         let old = std::mem::replace(&mut *self.directory.write(), tables);

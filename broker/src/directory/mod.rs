@@ -5,13 +5,16 @@
 //! Not here: how it learns of changes (`follow`), who may change what (`registry`).
 
 mod follow;
+mod mapping;
 mod tables;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use domain::{Configuration, ConfigurationId, HostName, Participant, Server};
+use amqp::envelope::MappingDocument;
+use domain::{Configuration, ConfigurationId, DialectName, HostName, Participant, Server};
 
 pub use follow::Follower;
+pub use mapping::Mapping;
 pub use tables::Tables;
 
 /// One participant that carries a configuration, with the servers that carry it.
@@ -19,6 +22,8 @@ pub use tables::Tables;
 pub struct Carrier {
     /// The participant.
     pub participant: Arc<Participant>,
+    /// The mapping by which its invocation system is told, as it is now.
+    pub mapping: Option<Arc<Mapping>>,
     /// Its servers that carry the configuration, by id.
     pub servers: Vec<Arc<Server>>,
 }
@@ -48,6 +53,12 @@ impl Directory {
     /// Who carries a configuration, by participant.
     pub fn carriers(&self, configuration: &ConfigurationId) -> Vec<Carrier> {
         self.read().carriers(configuration)
+    }
+
+    /// A version of a mapping for those who are told by it; `None` where it is no longer kept.
+    pub fn mapping(&self, name: &DialectName, version: u32) -> Option<MappingDocument> {
+        let tables = self.read();
+        tables.versions.get(&(name.clone(), version))?.document()
     }
 
     /// All tables, for as long as the guard lives; no await meanwhile.

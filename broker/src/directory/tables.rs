@@ -8,12 +8,12 @@ use std::{
 };
 
 use domain::{
-    Configuration, ConfigurationId, Deployment, DeploymentId, HostName, Participant, ParticipantId,
-    Server, ServerId,
+    Configuration, ConfigurationId, Deployment, DeploymentId, DialectName, HostName, Participant,
+    ParticipantId, Server, ServerId,
 };
 
-use super::Carrier;
-use crate::store::{Change, Record, RecordKind};
+use super::{Carrier, Mapping};
+use crate::store::{Change, MappingVersion, Record, RecordKind};
 
 /// The records by id, and what finds them by other roads.
 #[derive(Debug, Default)]
@@ -28,6 +28,10 @@ pub struct Tables {
     pub configurations: BTreeMap<ConfigurationId, Arc<Configuration>>,
     /// All deployments.
     pub deployments: BTreeMap<DeploymentId, Arc<Deployment>>,
+    /// All mappings, each in its current version.
+    pub mappings: BTreeMap<DialectName, Arc<Mapping>>,
+    /// All versions of all mappings, also of those that were deleted.
+    pub versions: BTreeMap<(DialectName, u32), Arc<Mapping>>,
     /// Which configuration a host name belongs to.
     pub hosts: HashMap<HostName, ConfigurationId>,
     servers_of: HashMap<ParticipantId, BTreeMap<ServerId, Arc<Server>>>,
@@ -47,7 +51,7 @@ impl Tables {
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::Put(record) => {
-                self.remove(record.kind(), record.id());
+                self.remove(record.kind(), &record.id());
                 self.insert(record);
             }
             Change::Delete(kind, id) => self.remove(kind, &id),
@@ -84,7 +88,22 @@ impl Tables {
                     .push(Arc::clone(&deployment));
                 self.deployments.insert(deployment.id.clone(), deployment);
             }
+            Record::Mapping(version) => {
+                let name = version.name.clone();
+                let key = (name.clone(), version.version);
+                self.versions.insert(key, Arc::new(version.into()));
+                self.index_mapping(name);
+            }
         }
+    }
+
+    /// The highest version is the current one, unless it says that the mapping was deleted.
+    fn index_mapping(&mut self, name: DialectName) {
+        let latest = self.versions_of(&name).next_back();
+        match latest.filter(|latest| !latest.is_deleted()).cloned() {
+            Some(current) => self.mappings.insert(name, current),
+            None => self.mappings.remove(&name),
+        };
     }
 
     fn remove(&mut self, kind: RecordKind, id: &str) {
@@ -125,6 +144,13 @@ impl Tables {
                     deployments.retain(|other| other.id != deployment.id);
                 }
             }
+            RecordKind::Mapping => {
+                if let Some(key) = MappingVersion::parts(id)
+                    && self.versions.remove(&key).is_some()
+                {
+                    self.index_mapping(key.0);
+                }
+            }
         }
     }
 
@@ -147,8 +173,11 @@ impl Tables {
         }
         let carrier = |(id, servers): (&ParticipantId, BTreeMap<_, &Arc<Server>>)| {
             let participant = Arc::clone(self.participants.get(id)?);
+            let system = participant.invocation_system.as_ref();
+            let mapping = system.and_then(|name| self.mappings.get(name)).cloned();
             Some(Carrier {
                 participant,
+                mapping,
                 servers: servers.into_values().cloned().collect(),
             })
         };
@@ -160,6 +189,15 @@ impl Tables {
         self.deployments_of
             .get(configuration)
             .map_or(&[], Vec::as_slice)
+    }
+
+    /// All versions of a mapping that are kept, the oldest first.
+    pub fn versions_of(
+        &self,
+        name: &DialectName,
+    ) -> impl DoubleEndedIterator<Item = &Arc<Mapping>> {
+        let all = (name.clone(), 0)..=(name.clone(), u32::MAX);
+        self.versions.range(all).map(|(_, version)| version)
     }
 
     /// The servers of a participant.
@@ -255,6 +293,33 @@ mod tests {
                 ("b".to_owned(), vec!["b1".to_owned()])
             ]
         );
+    }
+
+    fn mapping(version: u32, document: Option<&str>) -> Record {
+        Record::Mapping(MappingVersion {
+            name: "acme".parse().unwrap(),
+            version,
+            put_at: domain::Timestamp::from_millis(0),
+            document: document.map(str::to_owned),
+        })
+    }
+
+    /// Whatever the order in which versions are read, the highest counts, and what was deleted does not come back.
+    #[test]
+    fn the_highest_version_of_a_mapping_is_the_current_one() {
+        let name = "acme".parse().unwrap();
+        let mut tables = Tables::default();
+        let current = |tables: &Tables| tables.mappings.get(&name).map(|one| one.version());
+        tables.apply(Change::Put(mapping(2, Some("b"))));
+        tables.apply(Change::Put(mapping(1, Some("a"))));
+        assert_eq!(current(&tables), Some(2));
+        tables.apply(Change::Put(mapping(3, None)));
+        assert_eq!(current(&tables), None);
+        assert_eq!(tables.versions_of(&name).count(), 3);
+        tables.apply(Change::Delete(RecordKind::Mapping, "acme.1".to_owned()));
+        tables.apply(Change::Put(mapping(4, Some("d"))));
+        assert_eq!(current(&tables), Some(4));
+        assert_eq!(tables.versions_of(&name).count(), 3);
     }
 
     /// What is changed or deleted leaves nothing behind in an index.

@@ -225,7 +225,14 @@ impl Worker {
         self.count(&absorbed_marks);
         if !sent.is_empty() || !cancels.is_empty() {
             let absorbed = ahead::marked(&absorbed, &absorbed_marks);
-            let message = message::of(&self.lane, &sent, &absorbed, &cancels, marked)?;
+            let message = message::of(
+                &self.lane,
+                &sent,
+                &absorbed,
+                &cancels,
+                &shared.directory,
+                marked,
+            )?;
             self.publish(lease, &message, sent.len()).await?;
             names::count_absorbed(&self.lane.participant, absorbed.len());
         }
@@ -261,7 +268,11 @@ impl Worker {
             .publisher
             .publish(&exchange, participant.as_str(), message);
         let confirmed = self.renewing(lease, publishing).await;
-        self.count_dispatch(confirmed.as_ref().map_or_else(word, |()| "confirmed"));
+        self.count_dispatch(
+            confirmed
+                .as_ref()
+                .map_or_else(names::dispatch_result, |()| "confirmed"),
+        );
         confirmed?;
         if let Some(copies) = &shared.copies {
             copies.leave(participant.as_str(), message);
@@ -385,16 +396,5 @@ impl Worker {
             gauge!(names::UNREPORTED_EXECUTIONS, &labels).set(unreported as f64);
         }
         gauge!(names::OUTBOX_AGE_SECONDS, &labels).set(age);
-    }
-}
-
-fn word(error: &PublishError) -> &'static str {
-    match error {
-        PublishError::Unroutable { .. }
-        | PublishError::Denied { .. }
-        | PublishError::TooLong { .. } => "unroutable",
-        PublishError::Refused { .. } => "refused",
-        PublishError::TimedOut { .. } | PublishError::Lost { .. } => "timed_out",
-        PublishError::Unavailable { .. } => "unavailable",
     }
 }

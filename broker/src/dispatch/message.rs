@@ -2,17 +2,21 @@
 //!
 //! Invariant: sent again, a message has the id that it had the first time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use amqp::{
     Message,
-    envelope::{Absorbed, DISPATCH_TYPE, Dispatch},
+    envelope::{Absorbed, DISPATCH_TYPE, Dispatch, MappingDocument},
     header,
 };
-use domain::{CommandId, ExecutionId, Timestamp};
+use domain::{CommandId, DialectName, ExecutionId, Timestamp};
 use serde::Deserialize;
+use tracing::warn;
 
-use crate::store::{AbsorbedEntry, Entry, Lane, Mark};
+use crate::{
+    directory::Directory,
+    store::{AbsorbedEntry, Entry, Lane, Mark},
+};
 
 /// The message for a batch: executions with what they absorb, and cancels; one of both may be empty.
 pub fn of(
@@ -20,6 +24,7 @@ pub fn of(
     marked: &[(&Entry, &Mark)],
     absorbed: &[(AbsorbedEntry, Mark)],
     cancels: &[CommandId],
+    directory: &Directory,
     now: Timestamp,
 ) -> Result<Message, serde_json::Error> {
     let sent = marked.iter().map(|(entry, _)| *entry).collect::<Vec<_>>();
@@ -46,6 +51,7 @@ pub fn of(
             })
             .collect(),
         cancels: cancels.iter().map(execution).collect(),
+        mappings: mappings(&sent, directory),
     })?;
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX).into();
     let sequences = marks.map(|(sequence, _)| sequence);
@@ -74,6 +80,41 @@ pub fn of(
     })
 }
 
+/// The documents that the orders speak by, each once.
+fn mappings(sent: &[&Entry], directory: &Directory) -> Vec<MappingDocument> {
+    let named: BTreeSet<_> = sent.iter().flat_map(|entry| spoken_by(entry)).collect();
+    let document = |(name, version): &(DialectName, u32)| {
+        let document = directory.mapping(name, *version);
+        if document.is_none() {
+            warn!(mapping = %name, version, "an order is sent whose mapping is no longer kept");
+        }
+        document
+    };
+    named.iter().filter_map(document).collect()
+}
+
+/// The mappings of an order; most have none, which is seen without reading them.
+fn spoken_by(entry: &Entry) -> Vec<(DialectName, u32)> {
+    #[derive(Deserialize)]
+    struct Spoken {
+        native: Vec<Native>,
+    }
+    #[derive(Deserialize)]
+    struct Native {
+        dialect: DialectName,
+        mapping: Option<u32>,
+    }
+    if !entry.order.get().contains(r#""mapping":"#) {
+        return Vec::new();
+    }
+    let spoken = serde_json::from_str::<Spoken>(entry.order.get());
+    let native = spoken.map_or_else(|_| Vec::new(), |spoken| spoken.native);
+    native
+        .into_iter()
+        .filter_map(|native| Some((native.dialect, native.mapping?)))
+        .collect()
+}
+
 /// The trace of an order, without reading the rest of it.
 fn traceparent(entry: &Entry) -> Option<String> {
     #[derive(Deserialize)]
@@ -83,4 +124,54 @@ fn traceparent(entry: &Entry) -> Option<String> {
     serde_json::from_str::<Traced>(entry.order.get())
         .ok()?
         .traceparent
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::store::{Change, MappingVersion, Record};
+
+    fn entry(sequence: u64, native: &str) -> Entry {
+        let order = format!(r#"{{"sequence":{sequence},"native":[{native}]}}"#);
+        Entry {
+            sequence,
+            command: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+            order: RawValue::from_string(order).unwrap(),
+        }
+    }
+
+    /// However many orders speak by a version, its document travels once; what is no longer kept is left out.
+    #[test]
+    fn a_document_travels_once_with_its_message() {
+        let directory = Directory::default();
+        for (version, document) in [(1, "old"), (2, "new")] {
+            let record = MappingVersion {
+                name: "acme".parse().unwrap(),
+                version,
+                put_at: Timestamp::from_millis(0),
+                document: Some(document.to_owned()),
+            };
+            directory
+                .write()
+                .apply(Change::Put(Record::Mapping(record)));
+        }
+        let entries = [
+            entry(1, r#"{"dialect":"acme","mapping":1}"#),
+            entry(
+                2,
+                r#"{"dialect":"varnish","calls":[{"body":"\"mapping\":7"}]}"#,
+            ),
+            entry(3, r#"{"dialect":"acme","mapping":2}"#),
+            entry(4, r#"{"dialect":"acme","mapping":1}"#),
+            entry(5, r#"{"dialect":"acme","mapping":9}"#),
+        ];
+        let found = mappings(&entries.iter().collect::<Vec<_>>(), &directory);
+        let found: Vec<_> = found
+            .iter()
+            .map(|one| (one.version, one.document.as_str()))
+            .collect();
+        assert_eq!(found, [(1, "old"), (2, "new")]);
+    }
 }

@@ -6,6 +6,7 @@ mod commands;
 mod dead_letters;
 mod draft;
 mod identity;
+mod mappings;
 mod progress;
 mod records;
 mod registry;

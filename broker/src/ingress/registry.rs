@@ -160,6 +160,39 @@ macro_rules! resources {
                 let identity = self.identities.identify(&request)?;
                 Ok(Response::new(self.list_progress(&identity, request.get_ref()).await?))
             }
+
+            async fn put_mapping(
+                &self,
+                request: Request<v1::PutMappingRequest>,
+            ) -> Result<Response<v1::PutMappingResponse>, Status> {
+                let identity = self.identities.identify(&request)?;
+                Ok(Response::new(self.put(&identity, request.into_inner()).await?))
+            }
+
+            async fn get_mapping(
+                &self,
+                request: Request<v1::GetMappingRequest>,
+            ) -> Result<Response<v1::GetMappingResponse>, Status> {
+                let identity = self.identities.identify(&request)?;
+                Ok(Response::new(self.get_version(&identity, request.get_ref())?))
+            }
+
+            async fn list_mappings(
+                &self,
+                request: Request<v1::ListMappingsRequest>,
+            ) -> Result<Response<v1::ListMappingsResponse>, Status> {
+                let identity = self.identities.identify(&request)?;
+                Ok(Response::new(self.list_current(&identity, request.get_ref())?))
+            }
+
+            async fn delete_mapping(
+                &self,
+                request: Request<v1::DeleteMappingRequest>,
+            ) -> Result<Response<v1::DeleteMappingResponse>, Status> {
+                let identity = self.identities.identify(&request)?;
+                self.registrar.delete_mapping(&identity, &request.get_ref().mapping_name).await?;
+                Ok(Response::new(v1::DeleteMappingResponse {}))
+            }
         }
     };
 }

@@ -56,6 +56,7 @@ fn planned_execution(execution: &PlannedExecution) -> v1::PlannedExecution {
             .map(|server| server.id.to_string())
             .collect(),
         calls: order.calls.iter().map(native_call).collect(),
+        mapping_version: order.mapping.unwrap_or_default(),
     });
     v1::PlannedExecution {
         participant_id: execution.participant.to_string(),

@@ -5,11 +5,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{
-    Configuration, ConfigurationId, Deployment, DeploymentId, Participant, ParticipantId, Server,
-    ServerId,
+    Configuration, ConfigurationId, Deployment, DeploymentId, DialectName, Participant,
+    ParticipantId, Server, ServerId,
 };
 
-use crate::{directory::Tables, ingress::Identity, store::RecordKind};
+use crate::{
+    directory::{Mapping, Tables},
+    ingress::Identity,
+    store::RecordKind,
+};
 
 /// A kind of record that callers can look at.
 pub trait Visible: Sized {
@@ -139,5 +143,36 @@ impl Visible for Deployment {
 
     fn referred_by(&self, _: &Tables) -> Option<String> {
         None
+    }
+}
+
+impl Visible for Mapping {
+    type Id = DialectName;
+    const RESOURCE: &'static str = "mapping";
+    const KIND: RecordKind = RecordKind::Mapping;
+
+    fn table(tables: &Tables) -> &BTreeMap<DialectName, Arc<Self>> {
+        &tables.mappings
+    }
+
+    fn id_text(&self) -> &str {
+        self.name().as_str()
+    }
+
+    /// A participant sees by what it is told.
+    fn is_visible(&self, identity: &Identity, tables: &Tables) -> bool {
+        let mut participants = tables.participants.values();
+        identity.require_operator().is_ok()
+            || participants.any(|participant| {
+                participant.invocation_system.as_ref() == Some(self.name())
+                    && identity.may_act_for(&participant.id)
+            })
+    }
+
+    fn referred_by(&self, tables: &Tables) -> Option<String> {
+        let mut participants = tables.participants.values();
+        let told = participants
+            .find(|participant| participant.invocation_system.as_ref() == Some(self.name()));
+        told.map(|participant| format!("participant {}", participant.id))
     }
 }

@@ -19,6 +19,7 @@
 //! {s0}:retire                         zset    settled command ids, by the time at which they are deleted
 //! {s0}:wake, {s0}:changes             pub/sub outboxes that were filled; commands that changed
 //! {registry}:participants, :servers, :configurations, :deployments   hashes id → record
+//! {registry}:mappings                 hash    name.version → version of a mapping
 //! {registry}:shards                   string  how many shards the store was begun with
 //! {registry}:version, :log            the count of changes, and the latest of them
 //! {registry}:replicas                 zset    broker replicas by their last sign of life

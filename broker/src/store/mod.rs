@@ -37,7 +37,7 @@ pub use mark::{Mark, Marked, Marking, Marks};
 pub use outbox::{Batch, BatchLimits, Entry, Gone, Lane, Lease, OutboxState, accepted_at};
 pub use progress::Progress;
 pub use read::{CommandPage, StoredCommand};
-pub use records::{Record, RecordKind};
+pub use records::{MappingVersion, Record, RecordKind};
 pub use registry::{Change, Changes, Put};
 pub use request::Requested;
 

@@ -1,10 +1,13 @@
 //! The records of the registry, as they stand in Redis and in its log of changes.
 
-use domain::{Configuration, Deployment, Participant, Server};
+use std::borrow::Cow;
+
+use domain::{Configuration, Deployment, DialectName, Participant, Server, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 
-/// The four kinds of records.
+/// The five kinds of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecordKind {
     /// A participant.
@@ -15,6 +18,8 @@ pub enum RecordKind {
     Configuration,
     /// A deployment.
     Deployment,
+    /// A version of a mapping.
+    Mapping,
 }
 
 /// One record.
@@ -28,11 +33,41 @@ pub enum Record {
     Configuration(Configuration),
     /// A deployment.
     Deployment(Deployment),
+    /// A version of a mapping.
+    Mapping(MappingVersion),
+}
+
+/// One version of a mapping; the highest is the current one, or says that there is none any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappingVersion {
+    /// The mapping's name.
+    pub name: DialectName,
+    /// Counted from 1.
+    pub version: u32,
+    /// When it was put.
+    pub put_at: Timestamp,
+    /// The document; `None` where the mapping was deleted with this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+}
+
+impl MappingVersion {
+    /// The id of a version's record; a name has no `.`.
+    pub fn id_of(name: &DialectName, version: u32) -> String {
+        format!("{name}.{version}")
+    }
+
+    /// Name and version of a record's id.
+    pub fn parts(id: &str) -> Option<(DialectName, u32)> {
+        let (name, version) = id.split_once('.')?;
+        Some((name.parse().ok()?, version.parse().ok()?))
+    }
 }
 
 impl RecordKind {
     /// All kinds, so that what is referred to comes before what refers to it.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
+        Self::Mapping,
         Self::Participant,
         Self::Server,
         Self::Configuration,
@@ -46,6 +81,7 @@ impl RecordKind {
             Self::Server => "servers",
             Self::Configuration => "configurations",
             Self::Deployment => "deployments",
+            Self::Mapping => "mappings",
         }
     }
 
@@ -56,6 +92,7 @@ impl RecordKind {
             Self::Server => "server",
             Self::Configuration => "configuration",
             Self::Deployment => "deployment",
+            Self::Mapping => "mapping",
         }
     }
 
@@ -69,6 +106,7 @@ impl RecordKind {
             Self::Server => serde_json::from_str(text).map(Record::Server),
             Self::Configuration => serde_json::from_str(text).map(Record::Configuration),
             Self::Deployment => serde_json::from_str(text).map(Record::Deployment),
+            Self::Mapping => serde_json::from_str(text).map(Record::Mapping),
         };
         record.map_err(|error| StoreError::unreadable(format!("a {}", self.singular()), error))
     }
@@ -82,16 +120,18 @@ impl Record {
             Self::Server(_) => RecordKind::Server,
             Self::Configuration(_) => RecordKind::Configuration,
             Self::Deployment(_) => RecordKind::Deployment,
+            Self::Mapping(_) => RecordKind::Mapping,
         }
     }
 
     /// Its id as text.
-    pub fn id(&self) -> &str {
+    pub fn id(&self) -> Cow<'_, str> {
         match self {
-            Self::Participant(record) => record.id.as_str(),
-            Self::Server(record) => record.id.as_str(),
-            Self::Configuration(record) => record.id.as_str(),
-            Self::Deployment(record) => record.id.as_str(),
+            Self::Participant(record) => record.id.as_str().into(),
+            Self::Server(record) => record.id.as_str().into(),
+            Self::Configuration(record) => record.id.as_str().into(),
+            Self::Deployment(record) => record.id.as_str().into(),
+            Self::Mapping(record) => MappingVersion::id_of(&record.name, record.version).into(),
         }
     }
 
@@ -101,6 +141,7 @@ impl Record {
             Self::Server(record) => serde_json::to_string(record),
             Self::Configuration(record) => serde_json::to_string(record),
             Self::Deployment(record) => serde_json::to_string(record),
+            Self::Mapping(record) => serde_json::to_string(record),
         };
         text.map_err(|error| StoreError::unreadable(format!("a {}", self.kind().singular()), error))
     }

@@ -1,4 +1,4 @@
-//! The registry in Redis: four hashes, a count of changes, and a log of the latest of them.
+//! The registry in Redis: five hashes, a count of changes, and a log of the latest of them.
 //!
 //! Invariant: a change is written only by a replica that had seen every change before it, so a check that it made of its
 //! memory (nothing refers to this server, this host name is free) still holds when the change is written.
@@ -54,7 +54,7 @@ pub enum Changes {
 impl Store {
     /// Writes a record, if nothing changed since `seen`.
     pub async fn put(&self, record: &Record, seen: u64) -> Result<Put, StoreError> {
-        self.change(record.kind(), record.id(), &record.text()?, seen)
+        self.change(record.kind(), &record.id(), &record.text()?, seen)
             .await
     }
 

@@ -19,33 +19,49 @@ pub(crate) struct Plan {
     of: Planned,
 }
 
+/// What is planned, typed as if it were submitted.
 #[derive(Debug, Subcommand)]
-enum Planned {
-    /// Plan a purge
+pub(crate) enum Planned {
+    /// A purge
     Purge(PurgeRequest),
-    /// Plan a load
+    /// A load
     Load(LoadRequest),
-    /// Plan a registered operation
+    /// A registered operation
     Run(CustomRequest),
+}
+
+impl Planned {
+    /// The draft; files are read and durations become moments here.
+    pub(crate) fn draft(&self) -> Result<CommandDraft, Failure> {
+        match self {
+            Self::Purge(request) => request.draft(),
+            Self::Load(request) => request.draft(),
+            Self::Run(request) => request.draft(),
+        }
+    }
 }
 
 impl Plan {
     /// Asks for the plan and shows it.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let draft = match self.of {
-            Planned::Purge(request) => request.draft()?,
-            Planned::Load(request) => request.draft()?,
-            Planned::Run(request) => request.draft()?,
-        };
-        show(context, draft).await
+        show(context, self.of.draft()?).await
     }
 }
 
 /// Asks for the plan of a draft and shows it.
 pub(super) async fn show(context: &Context, draft: CommandDraft) -> Result<Exit, Failure> {
     let plan = PlanView::from(submit::plan(context, draft.clone()).await?);
+    print(context, &plan, draft)
+}
+
+/// Prints the plan of a draft.
+pub(super) fn print(
+    context: &Context,
+    plan: &PlanView,
+    draft: CommandDraft,
+) -> Result<Exit, Failure> {
     if context.output.json {
-        context.output.document(&plan)?;
+        context.output.document(plan)?;
         return Ok(Exit::Done);
     }
     let asked = DraftView::from(CommandDraft {
@@ -54,6 +70,6 @@ pub(super) async fn show(context: &Context, draft: CommandDraft) -> Result<Exit,
     });
     context
         .output
-        .text(&table::plan(&plan, &table::operation(&asked)))?;
+        .text(&table::plan(plan, &table::operation(&asked)))?;
     Ok(Exit::Done)
 }

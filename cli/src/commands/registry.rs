@@ -151,7 +151,7 @@ async fn list<K: Kind>(context: &Context, filter: &K::Filter) -> Result<Exit, Fa
 }
 
 /// All pages, one after the other.
-async fn pages<T>(
+pub(super) async fn pages<T>(
     page: impl AsyncFn(Page) -> Result<(Vec<T>, String), Refusal>,
 ) -> Result<Vec<T>, Refusal> {
     let mut records = Vec::new();
@@ -247,7 +247,7 @@ fn print<V: Row + Serialize>(
     Ok(Exit::Done)
 }
 
-fn incomplete() -> Failure {
+pub(super) fn incomplete() -> Failure {
     Status::internal("the broker's answer is incomplete").into()
 }
 

@@ -51,7 +51,10 @@ fn row(execution: &PlannedExecutionView) -> [Cell; 4] {
 
 fn native(participant_id: &str, order: &NativeOrderView) -> String {
     let servers = order.server_ids.join(", ");
-    let mut text = format!("{participant_id} tells {servers} in {}:\n", order.dialect);
+    let version = order.mapping_version;
+    let version = version.map_or_else(String::new, |version| format!(" version {version}"));
+    let dialect = &order.dialect;
+    let mut text = format!("{participant_id} tells {servers} in {dialect}{version}:\n");
     for call in order.calls.iter().take(CALLS_MAXIMUM) {
         text.push_str(&native_call(call));
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    view::{ConfigurationView, DeploymentView, ParticipantView, ProgressView, ServerView},
+    view::{
+        ConfigurationView, DeploymentView, MappingView, ParticipantView, ProgressView, ServerView,
+    },
     words,
 };
 
@@ -118,6 +120,18 @@ impl Row for ConfigurationView {
             self.owner_id.clone(),
             self.customer_id.clone(),
             self.hosts.join(", "),
+        ]
+    }
+}
+
+impl Row for MappingView {
+    const HEADER: &'static [&'static str] = &["MAPPING", "VERSION", "PUT"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.version.to_string(),
+            self.put_time.clone().unwrap_or_default(),
         ]
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct FidelityView {
 #[derive(Debug, Serialize)]
 pub(crate) struct NativeOrderView {
     pub(crate) dialect: String,
+    /// Where the dialect is a mapping of the registry.
+    pub(crate) mapping_version: Option<u32>,
     pub(crate) server_ids: Vec<String>,
     pub(crate) calls: Vec<NativeCallView>,
 }
@@ -99,6 +101,7 @@ impl From<NativeOrder> for NativeOrderView {
     fn from(order: NativeOrder) -> Self {
         Self {
             dialect: order.dialect,
+            mapping_version: (order.mapping_version != 0).then_some(order.mapping_version),
             server_ids: order.server_ids,
             calls: order.calls.into_iter().map(NativeCallView::from).collect(),
         }

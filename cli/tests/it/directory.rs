@@ -20,6 +20,7 @@ pub(crate) struct Directory {
     servers: Records<Server>,
     configurations: Records<Configuration>,
     deployments: Records<Deployment>,
+    mappings: Records<Mapping>,
     progress: Records<ParticipantProgress>,
     /// What the next creations answer before they do anything.
     refused: Mutex<VecDeque<Status>>,
@@ -181,6 +182,52 @@ macro_rules! directory {
                     progress,
                     next_page_token,
                 }))
+            }
+
+            async fn put_mapping(
+                &self,
+                request: Request<PutMappingRequest>,
+            ) -> Result<Response<PutMappingResponse>, Status> {
+                let refused = self.refused.lock().expect("nobody panicked").pop_front();
+                refused.map_or(Ok(()), Err)?;
+                let mut record = request.into_inner().mapping.unwrap_or_default();
+                let name = record.document.lines().find_map(|line| line.strip_prefix("name: "));
+                record.name = name.unwrap_or_default().to_owned();
+                let before = get(&self.mappings, &record.name);
+                record.version = 1 + before.map_or(0, |before| before.version);
+                record.put_time = Some(prost_types::Timestamp::default());
+                put(&self.mappings, &record.name, &record);
+                self.answered(PutMappingResponse { mapping: Some(record) })
+            }
+
+            async fn get_mapping(
+                &self,
+                request: Request<GetMappingRequest>,
+            ) -> Result<Response<GetMappingResponse>, Status> {
+                let record = get(&self.mappings, &request.into_inner().mapping_name)?;
+                Ok(Response::new(GetMappingResponse { mapping: Some(record) }))
+            }
+
+            async fn list_mappings(
+                &self,
+                request: Request<ListMappingsRequest>,
+            ) -> Result<Response<ListMappingsResponse>, Status> {
+                let token = request.into_inner().page_token;
+                let (mut mappings, next_page_token) = page(&self.mappings, &token, |_| true);
+                for mapping in &mut mappings {
+                    mapping.document.clear();
+                }
+                Ok(Response::new(ListMappingsResponse { mappings, next_page_token }))
+            }
+
+            async fn delete_mapping(
+                &self,
+                request: Request<DeleteMappingRequest>,
+            ) -> Result<Response<DeleteMappingResponse>, Status> {
+                let name = request.into_inner().mapping_name;
+                get(&self.mappings, &name)?;
+                self.mappings.lock().expect("nobody panicked").remove(&name);
+                self.answered(DeleteMappingResponse {})
             }
         }
     };

@@ -285,6 +285,7 @@ pub(crate) fn plan() -> Plan {
                     dialect: "varnish".to_owned(),
                     server_ids: servers(&["varnish-1", "varnish-2"]),
                     calls,
+                    mapping_version: 0,
                 }],
             },
             PlannedExecution {

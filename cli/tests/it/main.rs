@@ -8,6 +8,7 @@ mod connection;
 mod directory;
 mod examples;
 mod fedctl;
+mod mappings;
 mod peer;
 mod registry;
 mod status;

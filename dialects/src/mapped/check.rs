@@ -2,7 +2,7 @@
 //!
 //! Invariant: what passes here works: each template was filled in once for each kind of selector that it is for.
 
-use domain::{Fidelity, OperationName, PurgeMode, SelectorKind, fidelity::Breadth};
+use domain::{DialectName, Fidelity, OperationName, PurgeMode, SelectorKind, fidelity::Breadth};
 
 use super::{
     ENTRIES, Mapped, Mapping, Mistake, Poll, Said,
@@ -37,11 +37,15 @@ const MODES: [(&str, PurgeMode); 3] = [
     (word_of(PurgeMode::Deferred), PurgeMode::Deferred),
 ];
 
-pub(super) fn read(document: &str) -> Result<Mapping, Vec<Mistake>> {
+/// Reads a document whose name is not `taken`.
+pub(super) fn read(
+    document: &str,
+    taken: &dyn Fn(&DialectName) -> bool,
+) -> Result<Mapping, Vec<Mistake>> {
     let node = tree::parse(document).map_err(|mistake| vec![mistake])?;
     let mut reader = Reader::default();
     let place = String::new();
-    let mapping = mapping(&mut reader, Field { node: &node, place });
+    let mapping = mapping(&mut reader, Field { node: &node, place }, taken);
     let mistakes = reader.finish();
     match mapping {
         Some(mapping) if mistakes.is_empty() => Ok(mapping),
@@ -49,18 +53,17 @@ pub(super) fn read(document: &str) -> Result<Mapping, Vec<Mistake>> {
     }
 }
 
-fn mapping(reader: &mut Reader, field: Field<'_>) -> Option<Mapping> {
+fn mapping(
+    reader: &mut Reader,
+    field: Field<'_>,
+    taken: &dyn Fn(&DialectName) -> bool,
+) -> Option<Mapping> {
     let known = ["mapping", "name", "calls", "answers", "poll"];
     let members = reader.members(field, &known)?;
     let form = reader.required(&members, "mapping");
     form.and_then(|field| reader.number(&field, FORM));
     let name = reader.required(&members, "name");
-    let name = name.and_then(|field| {
-        let text = reader.text(&field)?;
-        let name = text.parse();
-        name.map_err(|rule: domain::BrokenRule| reader.wrong(&field, &rule.to_string()))
-            .ok()
-    });
+    let name = name.and_then(|field| name_of(reader, &field, taken));
     let calls = calls(reader, &members);
     let answers = reader.required(&members, "answers");
     let answers = answers.map(|field| rules(reader, &field, true));
@@ -87,6 +90,20 @@ fn mapping(reader: &mut Reader, field: Field<'_>) -> Option<Mapping> {
             None => None,
         },
     })
+}
+
+fn name_of(
+    reader: &mut Reader,
+    field: &Field<'_>,
+    taken: &dyn Fn(&DialectName) -> bool,
+) -> Option<DialectName> {
+    let name = reader.text(field)?.parse::<DialectName>();
+    match &name {
+        Err(rule) => reader.wrong(field, &rule.to_string()),
+        Ok(name) if taken(name) => reader.wrong(field, "must not be that of a dialect already"),
+        Ok(_) => {}
+    }
+    name.ok()
 }
 
 fn calls(reader: &mut Reader, members: &Members<'_>) -> Vec<Mapped> {
@@ -138,13 +155,14 @@ fn call(reader: &mut Reader, field: Field<'_>) -> Option<Mapped> {
         None => Some(otherwise),
     };
     let (items, bytes) = (limit("items", ITEMS, 1), limit("bytes", BYTES, BYTES));
+    // What is noted as wrong already is taken as if it had not been said, so that it hides nothing of the templates.
     let call = Mapped {
         operation: operation?,
         selectors: selectors?,
-        fidelity: fidelity?,
+        fidelity: fidelity.unwrap_or(Fidelity::Exact),
         request: request?,
-        items: items?,
-        bytes: bytes?,
+        items: items.unwrap_or(1),
+        bytes: bytes.unwrap_or(BYTES),
     };
     let samples = sample::values(&call);
     try_out(reader, &members, &call.request, &samples);
@@ -236,7 +254,7 @@ fn request(reader: &mut Reader, members: &Members<'_>, names: &[&str]) -> Option
         }
     };
     Some(Templates {
-        method: method?,
+        method: method.unwrap_or_default(),
         path: path?,
         headers,
         body: body?,

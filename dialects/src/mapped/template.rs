@@ -1,13 +1,18 @@
 //! The request of a call as templates of [MiniJinja](https://docs.rs/minijinja).
 //!
 //! Invariant: what a value holds cannot end the place where it is put: it is percent-encoded in a path and in a form, JSON
-//! in JSON, and a header or a text refuses what would break it. Rendering takes a bounded number of steps.
+//! in JSON, and a header or a text refuses what would break it. `{account:NAME}` and `{execution}` are filled in by the adapter
+//! where the document has them, and nowhere else. Rendering takes a bounded number of steps.
 
 use std::collections::BTreeMap;
 
 use domain::NativeCall;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, value::ValueKind,
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::vendor::write;
 
 /// Steps of one template: enough for a thousand selectors.
 const FUEL: u64 = 1_000_000;
@@ -21,6 +26,9 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// What the adapter fills in begins so: values of the participant's account, and the execution in another form.
+const FILLED_IN: [&str; 2] = ["{account:", "{execution"];
 
 /// What a template may speak of.
 pub(super) type Values = BTreeMap<&'static str, Value>;
@@ -85,8 +93,12 @@ impl Template {
             Form::Path | Form::UrlEncoded | Form::Header | Form::Text => AutoEscape::None,
         });
         environment.set_formatter(move |out, state, value| {
-            if form == Form::Json || value.is_safe() {
+            if value.is_safe() {
+                check_value(&value.to_string())?;
                 return minijinja::escape_formatter(out, state, value);
+            }
+            if form == Form::Json {
+                return Ok(out.write_str(&json(value)?)?);
             }
             let text = plain(value)?;
             if matches!(form, Form::Path | Form::UrlEncoded) {
@@ -96,6 +108,7 @@ impl Template {
                 let words = "a value has a control character";
                 return Err(Error::new(ErrorKind::InvalidOperation, words));
             }
+            check_value(&text)?;
             Ok(out.write_str(&text)?)
         });
         environment
@@ -157,6 +170,52 @@ impl Form {
             Self::Text => None,
         }
     }
+}
+
+/// A value as JSON whose texts have no brace of their own.
+fn json(value: &Value) -> Result<String, Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(write::json(&text));
+    }
+    match value.kind() {
+        ValueKind::None => Ok("null".to_owned()),
+        ValueKind::Bool | ValueKind::Number => Ok(value.to_string()),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items: Vec<_> = value
+                .try_iter()?
+                .map(|item| json(&item))
+                .collect::<Result<_, _>>()?;
+            Ok(format!("[{}]", items.join(",")))
+        }
+        ValueKind::Map => {
+            let member = |key: Value| {
+                let member = value.get_item(&key)?;
+                Ok(format!(
+                    "{}:{}",
+                    write::json(&key.to_string()),
+                    json(&member)?
+                ))
+            };
+            let members: Vec<_> = value
+                .try_iter()?
+                .map(member)
+                .collect::<Result<_, Error>>()?;
+            Ok(format!("{{{}}}", members.join(",")))
+        }
+        _ => Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "a value is no JSON",
+        )),
+    }
+}
+
+/// What stands in braces is for the document alone to say: no command asks for the participant's account.
+fn check_value(text: &str) -> Result<(), Error> {
+    if FILLED_IN.iter().any(|begin| text.contains(begin)) {
+        let words = "a value has what the adapter would fill in";
+        return Err(Error::new(ErrorKind::InvalidOperation, words));
+    }
+    Ok(())
 }
 
 fn plain(value: &Value) -> Result<String, Error> {

@@ -295,6 +295,7 @@ fn order(
         accepted_at: Timestamp::from_millis(1_700_000_000_000),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         native: vec![NativeOrder {
+            mapping: None,
             dialect: dialect.parse()?,
             servers,
             calls,

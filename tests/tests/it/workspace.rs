@@ -19,7 +19,8 @@ const MAY_USE: [(&str, &[&str]); 10] = [
         &["proto", "domain", "dialects", "amqp", "service"],
     ),
     ("adapters", &["domain", "dialects", "amqp", "service"]),
-    ("cli", &["proto"]),
+    // Pure crates alone: a mapping is checked where it is written.
+    ("cli", &["proto", "domain", "dialects"]),
     ("bench", ALL),
     ("tests", ALL),
 ];

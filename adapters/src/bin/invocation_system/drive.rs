@@ -195,6 +195,7 @@ fn order(submission: &Submission<'_>, own: &OwnServer) -> Result<Order, String> 
         accepted_at: submission.accepted_at,
         traceparent: None,
         native: vec![NativeOrder {
+            mapping: None,
             dialect: server.dialect,
             servers,
             calls,

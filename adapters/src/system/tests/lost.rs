@@ -1,6 +1,6 @@
 //! Submissions that nobody answers.
 
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, sync::Semaphore};
 
 use super::*;
 

@@ -35,7 +35,7 @@ pub(crate) struct Create {
         hide_default_value = true
     )]
     display_name: String,
-    /// The dialect of its invocation system, where commands go to that instead of to its servers
+    /// The dialect of its invocation system or the name of a mapping, where commands go to that instead of to its servers
     #[arg(
         long,
         value_name = "DIALECT",
@@ -57,7 +57,7 @@ pub(crate) struct Changes {
     /// What people call it
     #[arg(long, value_name = "NAME")]
     display_name: Option<String>,
-    /// The dialect of its invocation system; '' tells its servers directly
+    /// The dialect of its invocation system or the name of a mapping; '' tells its servers directly
     #[arg(long, value_name = "DIALECT")]
     invocation_system: Option<String>,
     /// Whether its own commands leave its own servers alone

@@ -1,8 +1,8 @@
 //! Messages with every variant that there is.
 
 use ::amqp::envelope::{
-    Absorbed, Dispatch, ExecutionReport, NativeOrder, Order, OrderedServer, Progress, Report,
-    ReportedOutcome,
+    Absorbed, Dispatch, ExecutionReport, MappingDocument, NativeOrder, Order, OrderedServer,
+    Progress, Report, ReportedOutcome,
 };
 use anyhow::Result;
 use domain::{
@@ -36,6 +36,7 @@ pub(super) fn orders() -> Result<[Order; 2]> {
         accepted_at: Timestamp::from_millis(1_700_000_000_000),
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
         native: vec![NativeOrder {
+            mapping: Some(3),
             dialect: "varnish".parse()?,
             servers: vec![server("cache-1.example:80")?, server("[2001:db8::1]:8080")?],
             calls: vec![call, NativeCall::new("BAN", None, "/", vec![])],
@@ -62,6 +63,11 @@ pub(super) fn dispatch(order: &Order) -> Result<Value> {
             by: 7,
         }],
         cancels: vec![EXECUTION.parse()?],
+        mappings: vec![MappingDocument {
+            name: "acme".parse()?,
+            version: 3,
+            document: "mapping: 1\n".to_owned(),
+        }],
         shard: 3,
         participant: "b".parse()?,
         sent_before: vec![7],
@@ -93,7 +99,7 @@ pub(super) fn reports() -> Result<Vec<Report>> {
         .collect()
 }
 
-pub(super) const FAULT_CODES: [FaultCode; 12] = [
+pub(super) const FAULT_CODES: [FaultCode; 14] = [
     FaultCode::Unreachable,
     FaultCode::TimedOut,
     FaultCode::Refused,
@@ -105,6 +111,8 @@ pub(super) const FAULT_CODES: [FaultCode; 12] = [
     FaultCode::UnreadableOrder,
     FaultCode::OriginError,
     FaultCode::CircuitOpen,
+    FaultCode::NotConfigured,
+    FaultCode::ClockOff,
     FaultCode::Several,
 ];
 

@@ -110,6 +110,7 @@ fn execution(
         address: server.address.clone(),
     };
     let order = NativeOrder {
+        mapping: None,
         dialect: "varnish".parse().unwrap(),
         servers: servers.iter().map(ordered).collect(),
         calls: vec![NativeCall::new("PURGE", Some("www.example"), "/", vec![0])],

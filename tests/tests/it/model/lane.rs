@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use broker::{
+    directory::Directory,
     dispatch::{
         ahead::{self, Ahead},
         message,
@@ -324,7 +325,8 @@ impl LaneWorker {
             .iter()
             .map(|(entry, mark)| (entry, mark))
             .collect::<Vec<_>>();
-        let message = message::of(&self.lane, &sent, &absorbed, &cancels, marking.now)?;
+        let (unmapped, now) = (Directory::default(), marking.now);
+        let message = message::of(&self.lane, &sent, &absorbed, &cancels, &unmapped, now)?;
         self.stage = Stage::Composed {
             body: message.body,
             gone,

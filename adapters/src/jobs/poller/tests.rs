@@ -4,7 +4,7 @@ use service::trace::TraceContext;
 use tempfile::TempDir;
 
 use super::*;
-use crate::system::{job_of, tests};
+use crate::system::{System, job_of, tests};
 
 /// Asks for what is due and lets every question end with "it runs". Says how many there were.
 async fn ask_all(poller: &mut Poller) -> usize {
@@ -26,7 +26,9 @@ fn poller(folder: &TempDir) -> Poller {
     let (journal, _writer) = Journal::open(&configuration.journal, participant, sender).unwrap();
     let system = System::new(&configuration.invocation_system, &configuration.calls).unwrap();
     let (_news, heard) = mpsc::channel(1);
-    Poller::new(Arc::new(system), journal, &configuration, heard)
+    let teller = Teller::System(Arc::new(system));
+    let pace = configuration.invocation_system.pace();
+    Poller::new(teller, journal, configuration.participant, pace, heard)
 }
 
 fn job() -> Job {
@@ -60,7 +62,7 @@ async fn a_callback_that_comes_too_early_is_remembered() {
 async fn callbacks_leave_one_entry_that_counts() {
     let folder = TempDir::new().unwrap();
     let mut poller = poller(&folder);
-    poller.at_once = 1;
+    poller.pace.at_once = 1;
     let order = tests::order();
     poller.hear(News::Job(Arc::new(job()), None));
     for _ in 0..5 {

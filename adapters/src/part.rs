@@ -5,20 +5,21 @@
 
 use std::time::Duration;
 
-use amqp::envelope::OrderedServer;
 use dialects::Verdict;
 use domain::{
-    Evidence, Fault, Finding, NativeCall, Outcome, ServerResult, Timestamp, Try,
+    Evidence, Fault, Finding, Outcome, ServerId, ServerResult, Timestamp, Try,
     fault::{Again, FaultCode, Side},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{attempt::End, metrics};
 
 /// Calls without a whole answer, one after the other, after which a server is left alone.
-pub(super) const UNANSWERED_LIMIT: u32 = 3;
+pub(crate) const UNANSWERED_LIMIT: u32 = 3;
 
 /// One server's part so far.
-pub(super) struct Part {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
     result: ServerResult,
     evidence: Option<Evidence>,
     fault: Option<Fault>,
@@ -28,9 +29,9 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn new(server: &OrderedServer) -> Self {
+    pub(crate) fn new(server: ServerId) -> Self {
         Self {
-            result: ServerResult::unknown(server.id.clone()),
+            result: ServerResult::unknown(server),
             evidence: None,
             fault: None,
             unknown: false,
@@ -39,12 +40,12 @@ impl Part {
     }
 
     /// One call more was made.
-    pub(super) fn attempted(&mut self) {
+    pub(crate) fn attempted(&mut self) {
         self.result.attempts = self.result.attempts.saturating_add(1);
     }
 
     /// A try was not the last. A wait that goes on is one try.
-    pub(super) fn tried(&mut self, fault: Fault, pause: Duration) {
+    pub(crate) fn tried(&mut self, fault: Fault, pause: Duration) {
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         let at = Timestamp::from(std::time::SystemTime::now());
         match self.result.tries.last_mut() {
@@ -60,7 +61,7 @@ impl Part {
     }
 
     /// The execution's time is over before these calls were made.
-    pub(super) fn not_tried(&mut self, calls: usize, time: Duration) {
+    pub(crate) fn not_tried(&mut self, calls: usize, time: Duration) {
         let message =
             format!("not tried: {calls} calls were left when the execution's {time:?} were over");
         // The call that was cut off by that says less.
@@ -76,11 +77,11 @@ impl Part {
     }
 
     /// Takes the end of one call, and says whether the next one makes sense.
-    pub(super) fn take(&mut self, call: &NativeCall, end: End) -> bool {
+    pub(crate) fn take(&mut self, selectors: &[u32], end: End) -> bool {
         match end {
             End::Judged(verdict) => {
                 self.unanswered = 0;
-                self.judged(call, verdict)
+                self.judged(selectors, verdict)
             }
             // Nobody is there, or we may not go there. Any other fault is this call's own.
             End::Failed(fault) => {
@@ -108,17 +109,17 @@ impl Part {
         self.unanswered < UNANSWERED_LIMIT
     }
 
-    fn judged(&mut self, call: &NativeCall, verdict: Verdict) -> bool {
+    fn judged(&mut self, selectors: &[u32], verdict: Verdict) -> bool {
         match verdict {
             Verdict::Done { evidence, finding } => {
-                self.found(&call.selectors, &finding);
+                self.found(selectors, &finding);
                 self.done_as_surely_as(evidence);
                 true
             }
             // The server lives and has spoken about this one; the others are told nevertheless.
             Verdict::Failed { fault, finding } => {
                 if let Some(finding) = finding {
-                    self.found(&call.selectors, &finding);
+                    self.found(selectors, &finding);
                 }
                 let usable = fault.code != FaultCode::Unauthorized;
                 self.fail(fault);
@@ -169,12 +170,12 @@ impl Part {
     }
 
     /// The first fault stands for the server.
-    pub(super) fn fail(&mut self, fault: Fault) {
+    pub(crate) fn fail(&mut self, fault: Fault) {
         metrics::fault(fault.code);
         self.fault.get_or_insert(fault);
     }
 
-    pub(super) fn end(mut self, took: Duration) -> ServerResult {
+    pub(crate) fn end(mut self, took: Duration) -> ServerResult {
         self.result.took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.result.outcome = match (self.fault, self.unknown, self.evidence) {
             (_, true, _) => Outcome::Unknown,
@@ -228,15 +229,12 @@ fn weight(finding: &Finding) -> u8 {
 mod tests {
     use super::*;
 
-    fn server() -> OrderedServer {
-        OrderedServer {
-            id: "b-1".parse().unwrap(),
-            address: "192.0.2.1:80".parse().unwrap(),
-        }
+    fn server() -> ServerId {
+        "b-1".parse().unwrap()
     }
 
     fn findings(found: &[(u32, Finding)]) -> Vec<(u32, Finding)> {
-        let mut part = Part::new(&server());
+        let mut part = Part::new(server());
         for (selector, finding) in found {
             part.found(&[*selector], finding);
         }

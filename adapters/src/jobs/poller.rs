@@ -1,4 +1,4 @@
-//! Asking for the jobs that run in the invocation system, until each has settled.
+//! Asking for the jobs that run elsewhere, until each has settled.
 //!
 //! Invariant: one question per job at a time, a named number in all; a job that was called back is asked for at once, and
 //! again if the call came while it was being asked. A job has one entry in the queue that counts; a job leaves only
@@ -24,9 +24,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Asked, News, System, is_overdue, results::all_failed};
+use super::{Asked, News, Teller, all_failed, is_overdue};
 use crate::{
-    config,
     ending::{self, fold},
     journal::{Job, Journal, JournalError, now},
     metrics,
@@ -39,15 +38,25 @@ const EARLY_LIMIT: usize = 256;
 /// How long the poller sleeps when nothing is due; news wakes it.
 const IDLE: Duration = Duration::from_hours(1);
 
+/// How often is asked and reported.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// One job is asked for.
+    pub(crate) every: Duration,
+    /// It is reported at most how far one job is.
+    pub(crate) report_every: Duration,
+    /// Questions at a time.
+    pub(crate) at_once: usize,
+    /// For how long one job is asked for.
+    pub(crate) give_up_after: Duration,
+}
+
 /// The jobs, and when each is asked for.
 pub(crate) struct Poller {
-    system: Arc<System>,
+    teller: Teller,
     journal: Journal,
     participant: ParticipantId,
-    every: Duration,
-    report_every: Duration,
-    at_once: usize,
-    give_up_after: Duration,
+    pace: Pace,
     news: mpsc::Receiver<News>,
     tracked: HashMap<ExecutionId, Tracked>,
     /// All wait equally long, so the first in is the first due.
@@ -83,20 +92,17 @@ struct Tracked {
 
 impl Poller {
     pub(crate) fn new(
-        system: Arc<System>,
+        teller: Teller,
         journal: Journal,
-        configuration: &config::Configuration,
+        participant: ParticipantId,
+        pace: Pace,
         news: mpsc::Receiver<News>,
     ) -> Self {
-        let settings = &configuration.invocation_system;
         Self {
-            system,
+            teller,
             journal,
-            participant: configuration.participant.clone(),
-            every: settings.poll_every,
-            report_every: settings.report_every,
-            at_once: settings.polls_at_once,
-            give_up_after: settings.give_up_after,
+            participant,
+            pace,
             news,
             tracked: HashMap::new(),
             due: VecDeque::new(),
@@ -114,7 +120,7 @@ impl Poller {
                 .due
                 .front()
                 .map_or_else(|| Instant::now() + IDLE, |due| due.at);
-            let room = self.asking.len() < self.at_once;
+            let room = self.asking.len() < self.pace.at_once;
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 news = self.news.recv() => match news {
@@ -187,12 +193,12 @@ impl Poller {
         if at_once {
             self.due.push_front(due(Instant::now()));
         } else {
-            self.due.push_back(due(Instant::now() + self.every));
+            self.due.push_back(due(Instant::now() + self.pace.every));
         }
     }
 
     fn ask_what_is_due(&mut self) {
-        while self.asking.len() < self.at_once
+        while self.asking.len() < self.pace.at_once
             && let Some(due) = self.due.front()
             && due.at <= Instant::now()
             && let Some(due) = self.due.pop_front()
@@ -204,9 +210,9 @@ impl Poller {
                 continue;
             }
             (tracked.asking, tracked.called) = (true, false);
-            let (system, job) = (Arc::clone(&self.system), Arc::clone(&tracked.job));
+            let (teller, job) = (self.teller.clone(), Arc::clone(&tracked.job));
             let question = async move {
-                let asked = system.ask(&job).await;
+                let asked = teller.ask(&job).await;
                 (job, asked)
             };
             self.asking.push(question.boxed());
@@ -216,8 +222,8 @@ impl Poller {
     async fn take(&mut self, job: &Arc<Job>, asked: Asked) -> Result<(), JournalError> {
         match asked {
             Asked::Settled(results) => return self.finish(job, results).await,
-            Asked::Running(_) | Asked::Silent(_) if is_overdue(job, self.give_up_after) => {
-                let results = all_failed(&job.servers, &overdue(self.give_up_after));
+            Asked::Running(_) | Asked::Silent(_) if is_overdue(job, self.pace.give_up_after) => {
+                let results = all_failed(&job.servers, &overdue(self.pace.give_up_after));
                 return self.finish(job, results).await;
             }
             Asked::Running(results) => self.tell(job, results).await?,
@@ -239,7 +245,7 @@ impl Poller {
         tracked.silent = false;
         let hash = hash_of(&results);
         let is_news = match tracked.told {
-            Some((told, at)) => told != hash && at.elapsed() >= self.report_every,
+            Some((told, at)) => told != hash && at.elapsed() >= self.pace.report_every,
             None => !results.is_empty(),
         };
         if !is_news {
@@ -280,6 +286,7 @@ impl Poller {
         results: Vec<ServerResult>,
     ) -> Result<(), JournalError> {
         self.tracked.remove(&job.execution);
+        self.teller.forget(&job.execution);
         let outcome = fold(&results);
         self.log(job, &outcome);
         metrics::execution(&outcome);
@@ -297,7 +304,7 @@ impl Poller {
             outcome = metrics::word(outcome),
             took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             trace.id = job.traceparent.as_deref().and_then(|trace| trace.split('-').nth(1)),
-            "carried out by the invocation system"
+            "a job has ended"
         );
     }
 }
@@ -322,7 +329,7 @@ fn hash_of(results: &[ServerResult]) -> u64 {
 }
 
 fn overdue(give_up_after: Duration) -> Fault {
-    let message = format!("the invocation system has not settled it within {give_up_after:?}");
+    let message = format!("its job had not ended after {give_up_after:?}");
     Fault::participant(FaultCode::TimedOut, Again::Never, &message)
 }
 

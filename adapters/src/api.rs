@@ -1,0 +1,304 @@
+//! A provider's HTTP API: the calls of an order once for all servers, one after the other, each judged by itself.
+//!
+//! Invariant: a call goes to the operator's own URL, with the account that the adapter's configuration has for the
+//! federation's configuration, signed anew at each try, and no more often than the provider takes; what may not be
+//! repeated is not sent again once it may have been heard. A provider's jobs stand in the journal and are asked for until
+//! all of them have ended.
+//! Not here: what a call says and what an answer means (`dialects`), when to try again (`attempt`), when jobs are asked
+//! for (`jobs`).
+
+mod account;
+mod ask;
+mod call;
+mod clock;
+mod credential;
+mod fill;
+mod pace;
+mod sign;
+mod speaker;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use amqp::envelope::{MappingDocument, NativeOrder, Order};
+use dialects::Verdict;
+use domain::{
+    ConfigurationId, DialectName, ExecutionId, Fault, NativeCall, ServerId, ServerResult,
+    fault::{Again, FaultCode},
+    participant::ServerAddress,
+};
+use serde::{Deserialize, Serialize};
+use service::trace::TraceContext;
+use tokio::sync::OwnedSemaphorePermit;
+
+use self::{
+    account::{Account, Accounts},
+    call::sleep_as_ours,
+    fill::Filling,
+    pace::Paces,
+    speaker::{Speaker, Speakers},
+};
+use crate::{
+    attempt::{AttemptLimits, End},
+    caches::Surroundings,
+    circuit::Circuits,
+    config,
+    http::{CallLimits, Http},
+    jobs::{Submitted, all_failed},
+    journal::{Job, now},
+    part::Part,
+    worker::Work,
+};
+
+/// The provider, as a caller sees it.
+#[derive(Debug)]
+pub(crate) struct Api {
+    http: Http,
+    /// Without a slash at its end.
+    base: String,
+    address: ServerAddress,
+    accounts: Accounts,
+    speakers: Speakers,
+    paces: Paces,
+    circuits: Circuits,
+    attempts: AttemptLimits,
+    limits: CallLimits,
+    total_time: Duration,
+    /// Whether what a provider may undo by a race is called a second time.
+    second_calls: bool,
+    /// The first jobs of executions whose later ones run.
+    ended: Mutex<HashMap<ExecutionId, Vec<Verdict>>>,
+}
+
+/// What a provider works on for one execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ApiJob {
+    /// Whose account.
+    configuration: ConfigurationId,
+    dialect: DialectName,
+    /// The document that the dialect is from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mapping: Option<Arc<MappingDocument>>,
+    /// In the order in which they began.
+    jobs: Vec<Running>,
+    /// What came of the other calls.
+    part: Part,
+}
+
+/// One of its jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Running {
+    /// The provider's name for it.
+    job: String,
+    /// Which call of the order began it, from 0.
+    number: usize,
+    selectors: Vec<u32>,
+}
+
+/// All that the calls of one order share.
+struct Telling<'a> {
+    execution: &'a ExecutionId,
+    speaker: Speaker,
+    account: Account<'a>,
+    trace: &'a TraceContext,
+    /// No call begins after this.
+    until: Instant,
+}
+
+impl Api {
+    /// `settings` were checked: the URL is there.
+    pub(crate) fn new(
+        settings: &config::Api,
+        calls: &config::Calls,
+    ) -> Result<Self, crate::app::StartError> {
+        let http = Http::new(calls.connect_timeout, calls.idle_connections);
+        let base = settings.base_url.as_ref().map(url::Url::as_str);
+        let address = settings.address();
+        Ok(Self {
+            http: http.map_err(crate::app::StartError::of)?,
+            base: base.unwrap_or_default().trim_end_matches('/').to_owned(),
+            address: address.expect("the URL was checked with the configuration"),
+            accounts: Accounts::new(settings),
+            speakers: Speakers::new(settings.token_header.clone()),
+            paces: Paces::new(settings.pace),
+            circuits: Circuits::new(calls.circuit),
+            attempts: AttemptLimits {
+                attempts: calls.attempts,
+                total_time: settings.total_time,
+                pause: calls.pause,
+            },
+            limits: CallLimits {
+                time: calls.timeout,
+                read: calls.answer_limit,
+                kept: 0, // As much as the dialect wants to see.
+                whole: false,
+            },
+            total_time: settings.total_time,
+            second_calls: settings.second_calls,
+            ended: Mutex::default(),
+        })
+    }
+
+    /// Makes the calls of an order. `None` where it was left, because it is no longer ours.
+    pub(crate) async fn submit(
+        &self,
+        work: &Work,
+        trace: &TraceContext,
+        around: &dyn Surroundings,
+        place: OwnedSemaphorePermit,
+    ) -> Option<Submitted> {
+        let (order, began) = (&work.order, Instant::now());
+        let servers = order.native.iter().flat_map(|native| &native.servers);
+        let servers: Vec<ServerId> = servers.map(|server| server.id.clone()).collect();
+        let (native, telling) = match self.telling(work, trace, began) {
+            Ok(telling) => telling,
+            Err(fault) => return Some(Submitted::Settled(all_failed(&servers, &fault))),
+        };
+        let Some(first) = servers.first() else {
+            return Some(Submitted::Settled(Vec::new()));
+        };
+        let mut part = Part::new(first.clone());
+        let jobs = self.make_calls(&telling, order, around, &mut part).await?;
+        if jobs.is_empty() {
+            let results = all_alike(part, &servers, began.elapsed());
+            return Some(Submitted::Settled(results));
+        }
+        let job = ApiJob {
+            configuration: order.configuration.clone(),
+            dialect: native.dialect.clone(),
+            mapping: work.mapping.clone(),
+            jobs,
+            part,
+        };
+        Some(Submitted::Running(
+            Box::new(job_of(order, job, servers, trace)),
+            place,
+        ))
+    }
+
+    /// Makes the calls in order, and those that shall be made twice once more. What runs afterwards.
+    async fn make_calls(
+        &self,
+        telling: &Telling<'_>,
+        order: &Order,
+        around: &dyn Surroundings,
+        part: &mut Part,
+    ) -> Option<Vec<Running>> {
+        let (mut jobs, mut again) = (Vec::new(), Vec::new());
+        let calls = order.native.iter().flat_map(|native| &native.calls);
+        let calls: Vec<_> = calls.enumerate().collect();
+        for (number, call) in &calls {
+            if Instant::now() >= telling.until {
+                part.not_tried(calls.len() - number, self.total_time);
+                return Some(jobs);
+            }
+            let made = (*number, *call, order.repeatable);
+            let end = self.call(telling, made, around, part).await?;
+            let is_done = matches!(end, End::Judged(Verdict::Done { .. }));
+            if let End::Judged(Verdict::Running { job }) = end {
+                jobs.push(Running {
+                    job,
+                    number: *number,
+                    selectors: call.selectors.clone(),
+                });
+            } else if !part.take(&call.selectors, end) {
+                return Some(jobs);
+            }
+            let pause = telling.speaker.second_call(call);
+            let pause = pause.filter(|_| self.second_calls && is_done && order.repeatable);
+            again.extend(pause.map(|pause| (Instant::now() + pause, made)));
+        }
+        again.sort_by_key(|(due, _)| *due);
+        for (due, made) in again {
+            sleep_as_ours(due, around).await?;
+            let end = self.call(telling, made, around, part).await?;
+            if !part.take(&made.1.selectors, end) {
+                break;
+            }
+        }
+        Some(jobs)
+    }
+
+    fn telling<'a>(
+        &'a self,
+        work: &'a Work,
+        trace: &'a TraceContext,
+        began: Instant,
+    ) -> Result<(&'a NativeOrder, Telling<'a>), Fault> {
+        let order = &work.order;
+        let [native] = order.native.as_slice() else {
+            return Err(unreadable_order(
+                "an order for a provider's API has calls of one dialect",
+            ));
+        };
+        // Another host name at the provider's address may be somebody else, and the call carries our credentials.
+        if native.calls.iter().any(|call| call.host.is_some()) {
+            return Err(unreadable_order(
+                "a call of a provider's API names no host of its own",
+            ));
+        }
+        let mapping = work.mapping.as_deref();
+        let speaker = (self.speakers).find(&native.dialect, native.mapping, mapping)?;
+        let account = self.accounts.of(&order.configuration, speaker.fields())?;
+        let telling = Telling {
+            execution: &order.execution,
+            speaker,
+            account,
+            trace,
+            until: began + self.total_time,
+        };
+        Ok((native, telling))
+    }
+}
+
+impl Telling<'_> {
+    fn fill(&self, number: usize, call: &NativeCall) -> Result<NativeCall, Fault> {
+        let filling = Filling {
+            account: &self.account,
+            execution: self.execution,
+            number,
+        };
+        filling.fill(call)
+    }
+
+    fn time_left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+}
+
+/// What one made of it holds for every server.
+fn all_alike(part: Part, servers: &[ServerId], took: Duration) -> Vec<ServerResult> {
+    let result = part.end(took);
+    let of = |server: &ServerId| ServerResult {
+        server: server.clone(),
+        ..result.clone()
+    };
+    servers.iter().map(of).collect()
+}
+
+fn job_of(order: &Order, api: ApiJob, servers: Vec<ServerId>, trace: &TraceContext) -> Job {
+    let names = api.jobs.iter().map(|running| running.job.as_str());
+    Job {
+        execution: order.execution.clone(),
+        name: names.collect::<Vec<_>>().join(" "),
+        servers,
+        operation: order.operation.clone(),
+        // Nobody calls back.
+        token: String::new(),
+        submitted_at: now(),
+        traceparent: Some(trace.to_string()),
+        tracestate: trace.tracestate().map(str::to_owned),
+        absorbed: Vec::new(),
+        api: Some(api),
+    }
+}
+
+fn unreadable_order(message: &str) -> Fault {
+    Fault::participant(FaultCode::UnreadableOrder, Again::Never, message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! What a provider knows a configuration by, out of the adapter's own configuration.
+//!
+//! Invariant: what the provider carries out some calls on as a whole belongs to one configuration alone, so that no
+//! command reaches past its own; what is missing is said by the key that the operator has to write.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use dialects::{AccountField, Presence};
+use domain::{
+    ConfigurationId, Fault,
+    fault::{Again, FaultCode},
+};
+
+use super::credential::Credential;
+use crate::config;
+
+/// The accounts of all configurations.
+#[derive(Debug)]
+pub(super) struct Accounts {
+    credentials: Option<PathBuf>,
+    common: config::Account,
+    own: BTreeMap<ConfigurationId, config::Account>,
+}
+
+/// The account of one of them.
+#[derive(Debug)]
+pub(super) struct Account<'a> {
+    configuration: &'a ConfigurationId,
+    file: Option<&'a Path>,
+    values: BTreeMap<&'a str, &'a str>,
+}
+
+impl Accounts {
+    pub(super) fn new(settings: &config::Api) -> Self {
+        Self {
+            credentials: settings.credentials.clone(),
+            common: settings.account.clone(),
+            own: settings.accounts.clone(),
+        }
+    }
+
+    /// One account for every configuration.
+    #[cfg(test)]
+    pub(super) fn of_test(common: config::Account) -> Self {
+        Self {
+            credentials: None,
+            common,
+            own: BTreeMap::new(),
+        }
+    }
+
+    /// The account of a configuration, with all `fields` that it must have; without a list, with all that it has.
+    pub(super) fn of<'a>(
+        &'a self,
+        configuration: &'a ConfigurationId,
+        fields: Option<&'static [AccountField]>,
+    ) -> Result<Account<'a>, Fault> {
+        let own = self.own.get(configuration);
+        let files = [
+            own.and_then(|own| own.credentials.as_ref()),
+            self.common.credentials.as_ref(),
+            self.credentials.as_ref(),
+        ];
+        let mut account = Account {
+            configuration,
+            file: files.into_iter().flatten().next().map(PathBuf::as_path),
+            values: BTreeMap::new(),
+        };
+        let Some(fields) = fields else {
+            let of = |account: &'a config::Account| account.values.iter();
+            let all = of(&self.common).chain(own.into_iter().flat_map(of));
+            let all = all.map(|(name, value)| (name.as_str(), value.as_str()));
+            account.values.extend(all);
+            return Ok(account);
+        };
+        for field in fields {
+            if let Some(value) = self.value(configuration, field)? {
+                account.values.insert(field.name, value);
+            }
+        }
+        Ok(account)
+    }
+
+    fn value<'a>(
+        &'a self,
+        configuration: &ConfigurationId,
+        field: &AccountField,
+    ) -> Result<Option<&'a str>, Fault> {
+        let of = |account: &'a config::Account| account.values.get(field.name).map(String::as_str);
+        let own = self.own.get(configuration).and_then(of);
+        if field.exclusive {
+            let mut others = self.own.iter().filter(|(id, _)| *id != configuration);
+            let same = others.find(|(_, other)| own.is_some() && of(other) == own);
+            if let Some((other, _)) = same {
+                let (name, about) = (field.name, field.about);
+                return Err(not_configured(&format!(
+                    "the adapter's `api.accounts.{configuration}.values.{name}` and that of `{other}` are the same, and \
+                     {about} must be one configuration's alone"
+                )));
+            }
+        }
+        let common = of(&self.common).filter(|_| !field.exclusive);
+        match (own.or(common), field.presence) {
+            (Some(value), _) | (None, Presence::Default(value)) => Ok(Some(value)),
+            (None, Presence::Optional) => Ok(None),
+            (None, Presence::Required) => {
+                Err(missing(configuration, field.name, Some(field.about)))
+            }
+        }
+    }
+}
+
+impl<'a> Account<'a> {
+    /// A value by its name, or the fault that it is missing.
+    pub(super) fn value(&self, name: &str) -> Result<&'a str, Fault> {
+        let value = self.values.get(name).copied();
+        value.ok_or_else(|| missing(self.configuration, name, None))
+    }
+
+    /// Where its credentials are, which is also who it is to the provider.
+    pub(super) fn file(&self) -> Option<&'a Path> {
+        self.file
+    }
+
+    /// Its credentials as they are now.
+    pub(super) async fn credential(&self) -> Result<Option<Credential>, Fault> {
+        match self.file {
+            Some(file) => Credential::read(file).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+fn missing(configuration: &ConfigurationId, name: &str, about: Option<&str>) -> Fault {
+    let about = about.map_or_else(String::new, |about| format!(" ({about})"));
+    not_configured(&format!(
+        "the adapter's configuration has no `api.accounts.{configuration}.values.{name}`{about}"
+    ))
+}
+
+fn not_configured(message: &str) -> Fault {
+    Fault::participant(FaultCode::NotConfigured, Again::Never, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: &[AccountField] = &[
+        AccountField {
+            name: "zone",
+            about: "the zone's id",
+            presence: Presence::Required,
+            exclusive: true,
+        },
+        AccountField {
+            name: "network",
+            about: "the network",
+            presence: Presence::Default("production"),
+            exclusive: false,
+        },
+        AccountField {
+            name: "code",
+            about: "the CP code",
+            presence: Presence::Optional,
+            exclusive: false,
+        },
+    ];
+
+    fn account(values: &[(&str, &str)]) -> config::Account {
+        let values = values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        config::Account {
+            credentials: None,
+            values: values.collect(),
+        }
+    }
+
+    fn accounts(own: &[(&str, config::Account)]) -> Accounts {
+        Accounts {
+            credentials: Some("/run/secrets/all".into()),
+            common: account(&[("zone", "everybody"), ("network", "staging")]),
+            own: own
+                .iter()
+                .map(|(id, account)| (id.parse().unwrap(), account.clone()))
+                .collect(),
+        }
+    }
+
+    /// A configuration's own table counts before the common one, and that before the dialect's default.
+    #[test]
+    fn values_come_from_the_nearest_table() {
+        let own = config::Account {
+            credentials: Some("/run/secrets/shop".into()),
+            ..account(&[("zone", "z1")])
+        };
+        let accounts = accounts(&[("shop", own)]);
+        let shop = "shop".parse().unwrap();
+        let account = accounts.of(&shop, Some(FIELDS)).unwrap();
+        assert_eq!(account.value("zone"), Ok("z1"));
+        assert_eq!(account.value("network"), Ok("staging"));
+        assert_eq!(account.file(), Some(Path::new("/run/secrets/shop")));
+        let fault = account.value("code").unwrap_err();
+        assert!(
+            fault.message.contains("`api.accounts.shop.values.code`"),
+            "{fault:?}"
+        );
+        let mapped = accounts.of(&shop, None).unwrap();
+        assert_eq!(mapped.value("zone"), Ok("z1"));
+    }
+
+    /// A purge of everything reaches all of a zone: two configurations with the same zone would purge each other.
+    #[test]
+    fn a_value_that_is_one_configurations_alone_is_never_shared() {
+        let same = account(&[("zone", "z1")]);
+        let accounts = accounts(&[("shop", same.clone()), ("blog", same)]);
+        for (configuration, words) in [
+            ("shop", "`blog`"),
+            ("news", "`api.accounts.news.values.zone`"),
+        ] {
+            let configuration = configuration.parse().unwrap();
+            let fault = accounts.of(&configuration, Some(FIELDS)).unwrap_err();
+            assert_eq!(fault.code, FaultCode::NotConfigured);
+            assert!(fault.message.contains(words), "{fault:?}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Asking a provider for its jobs, one after the other, until all of an execution have ended.
+//!
+//! Invariant: an answer about the question (credentials, pace) says nothing of the job, which is asked for again.
+
+use std::{
+    collections::HashMap,
+    sync::{MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use dialects::Verdict;
+use domain::{
+    ExecutionId, Fault,
+    fault::{Again, FaultCode},
+};
+use service::trace::TraceContext;
+
+use super::{Api, ApiJob, Running, Telling, all_alike, unreadable_order};
+use crate::{
+    attempt::End,
+    jobs::{Asked, all_failed},
+    journal::{Job, now},
+};
+
+impl Api {
+    /// Asks for each job that has not ended, in order, as far as they have.
+    pub(crate) async fn ask(&self, job: &Job) -> Asked {
+        let Some(api) = &job.api else {
+            let fault = unreadable_order("the journal does not say what the provider works on");
+            return Asked::Settled(all_failed(&job.servers, &fault));
+        };
+        let trace = job.trace();
+        let telling = match self.telling_of(job, api, &trace) {
+            Ok(telling) => telling,
+            Err(fault) => return Asked::Silent(fault),
+        };
+        let mut ended = self.lock().remove(&job.execution).unwrap_or_default();
+        for running in api.jobs.iter().skip(ended.len()) {
+            let still = match self.ask_one(&telling, running).await {
+                Ok(verdict) => {
+                    ended.push(verdict);
+                    continue;
+                }
+                Err(still) => still,
+            };
+            self.lock().insert(job.execution.clone(), ended);
+            return still;
+        }
+        let mut part = api.part.clone();
+        for (running, verdict) in api.jobs.iter().zip(ended) {
+            part.take(&running.selectors, End::Judged(verdict));
+        }
+        let took = now().since(job.submitted_at);
+        Asked::Settled(all_alike(part, &job.servers, took))
+    }
+
+    fn telling_of<'a>(
+        &'a self,
+        job: &'a Job,
+        api: &'a ApiJob,
+        trace: &'a TraceContext,
+    ) -> Result<Telling<'a>, Fault> {
+        let mapping = api.mapping.as_deref();
+        let version = mapping.map(|mapping| mapping.version);
+        let speaker = self.speakers.find(&api.dialect, version, mapping)?;
+        let account = self.accounts.of(&api.configuration, speaker.fields())?;
+        Ok(Telling {
+            execution: &job.execution,
+            speaker,
+            account,
+            trace,
+            until: Instant::now() + self.total_time,
+        })
+    }
+
+    /// How one job ended, or what to say of the execution because it has not.
+    async fn ask_one(&self, telling: &Telling<'_>, running: &Running) -> Result<Verdict, Asked> {
+        let Some(call) = telling.speaker.poll(&running.job) else {
+            let message = "the provider named a job, and this dialect cannot ask after one";
+            let fault = Fault::participant(FaultCode::UnreadableAnswer, Again::Never, message);
+            return Ok(Verdict::Failed {
+                fault,
+                finding: None,
+            });
+        };
+        let call = telling.fill(running.number, &call).map_err(Asked::Silent)?;
+        match self.wait_for_turn(telling, &|| true).await {
+            Some(None) => {}
+            Some(Some(fault)) => return Err(Asked::Silent(fault)),
+            None => return Err(Asked::Running(Vec::new())),
+        }
+        let answer = match self.send(telling, &call).await.map_err(Asked::Silent)? {
+            Ok(answer) => answer,
+            Err(error) => return Err(Asked::Silent(error.fault())),
+        };
+        let verdict = telling.speaker.judge_poll(&running.job, &answer);
+        match self.learn(telling, verdict, &answer) {
+            Verdict::Running { .. } => Err(Asked::Running(Vec::new())),
+            Verdict::Failed { fault, .. } if is_ours(&fault) => Err(Asked::Silent(fault)),
+            verdict => Ok(verdict),
+        }
+    }
+
+    /// Nobody asks for it any more.
+    pub(crate) fn forget(&self, execution: &ExecutionId) {
+        self.lock().remove(execution);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionId, Vec<Verdict>>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a fault says nothing of the job that was asked after: it is about the question.
+fn is_ours(fault: &Fault) -> bool {
+    let about_us = matches!(
+        fault.code,
+        FaultCode::Unauthorized | FaultCode::Throttled | FaultCode::ClockOff
+    );
+    about_us || fault.again != Again::Never
+}

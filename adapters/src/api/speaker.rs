@@ -1,0 +1,188 @@
+//! Who says what an answer means: a dialect of ours, or a document of the participant's.
+//!
+//! Invariant: an order that was made by a version of a document is judged by that version and no other.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use amqp::envelope::MappingDocument;
+use dialects::{
+    AccountField, Answer, Authentication, Counterpart, Dialect, Pace, Verdict, mapped::Mapping,
+};
+use domain::{
+    DialectName, Fault, NativeCall,
+    fault::{Again, FaultCode},
+};
+
+use crate::config::TokenHeader;
+
+/// Documents that are kept read.
+const KEPT: usize = 64;
+
+/// One of them.
+#[derive(Clone)]
+pub(super) enum Speaker {
+    /// A dialect of ours.
+    Dialect(&'static dyn Dialect),
+    /// One from a document.
+    Mapped(Arc<Mapping>, TokenHeader),
+}
+
+/// How a call proves who sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// As the dialect says.
+    Known(Authentication),
+    /// A header that the adapter's configuration names.
+    Header { name: String, prefix: String },
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Speakers {
+    token_header: TokenHeader,
+    read: Mutex<HashMap<(DialectName, u32), Arc<Mapping>>>,
+}
+
+impl Speakers {
+    pub(super) fn new(token_header: TokenHeader) -> Self {
+        Self {
+            token_header,
+            read: Mutex::default(),
+        }
+    }
+
+    /// Who speaks the dialect of an order, by that version of its `document` where it has one.
+    pub(super) fn find(
+        &self,
+        name: &DialectName,
+        version: Option<u32>,
+        document: Option<&MappingDocument>,
+    ) -> Result<Speaker, Fault> {
+        let Some(version) = version else {
+            let dialect =
+                dialects::by_name(name).filter(|dialect| dialect.counterpart() == Counterpart::Api);
+            return dialect.map(Speaker::Dialect).ok_or_else(|| {
+                unreadable(&format!("this adapter calls no API in the dialect {name}"))
+            });
+        };
+        let document = document
+            .filter(|document| document.name == *name && document.version == version)
+            .ok_or_else(|| {
+                unreadable(&format!(
+                    "version {version} of the mapping {name} did not come with the order"
+                ))
+            })?;
+        let mapping = self.read(document)?;
+        Ok(Speaker::Mapped(mapping, self.token_header.clone()))
+    }
+
+    /// A version never changes, so it is read once.
+    fn read(&self, document: &MappingDocument) -> Result<Arc<Mapping>, Fault> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (document.name.clone(), document.version);
+        if let Some(mapping) = read.get(&key) {
+            return Ok(Arc::clone(mapping));
+        }
+        let mapping = Mapping::read(&document.document).map_err(|mistakes| {
+            let (name, version) = (&document.name, document.version);
+            let first = mistakes.first().map(ToString::to_string);
+            unreadable(&format!(
+                "version {version} of the mapping {name} cannot be read: {}",
+                first.unwrap_or_default()
+            ))
+        })?;
+        if read.len() >= KEPT {
+            read.clear();
+        }
+        let mapping = Arc::new(mapping);
+        read.insert(key, Arc::clone(&mapping));
+        Ok(mapping)
+    }
+}
+
+impl Speaker {
+    /// Its name in metrics: documents share one.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Dialect(dialect) => dialect.name(),
+            Self::Mapped(..) => "mapped",
+        }
+    }
+
+    pub(super) fn answer_bytes(&self) -> usize {
+        match self {
+            Self::Dialect(dialect) => dialect.answer_bytes(),
+            Self::Mapped(..) => dialects::mapped::ANSWER_BYTES,
+        }
+    }
+
+    pub(super) fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
+        match self {
+            Self::Dialect(dialect) => dialect.judge(call, answer),
+            Self::Mapped(mapping, _) => mapping.judge(answer),
+        }
+    }
+
+    pub(super) fn poll(&self, job: &str) -> Option<NativeCall> {
+        match self {
+            Self::Dialect(dialect) => dialect.poll(job),
+            Self::Mapped(mapping, _) => mapping.poll(job),
+        }
+    }
+
+    pub(super) fn judge_poll(&self, job: &str, answer: &Answer) -> Verdict {
+        match self {
+            Self::Dialect(dialect) => dialect.judge_poll(job, answer),
+            Self::Mapped(mapping, _) => mapping.judge_poll(job, answer),
+        }
+    }
+
+    /// The values of an account that its calls name. A document may name any that the account has.
+    pub(super) fn fields(&self) -> Option<&'static [AccountField]> {
+        match self {
+            Self::Dialect(dialect) => Some(dialect.account()),
+            Self::Mapped(..) => None,
+        }
+    }
+
+    pub(super) fn authentication(&self) -> Proof {
+        match self {
+            Self::Dialect(dialect) => Proof::Known(dialect.authentication()),
+            Self::Mapped(_, header) => Proof::Header {
+                name: header.name.clone(),
+                prefix: header.prefix.clone(),
+            },
+        }
+    }
+
+    /// After which pause the same call once more makes up for a race inside the provider.
+    pub(super) fn second_call(&self, call: &NativeCall) -> Option<Duration> {
+        match self {
+            Self::Dialect(dialect) => dialect.second_call(call),
+            Self::Mapped(..) => None,
+        }
+    }
+
+    /// How often the provider may be called, as far as that is known.
+    pub(super) fn pace(&self) -> Option<Pace> {
+        match self {
+            Self::Dialect(dialect) => dialect.limits().pace,
+            Self::Mapped(..) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Speaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+fn unreadable(message: &str) -> Fault {
+    Fault::participant(FaultCode::UnreadableOrder, Again::Never, message)
+}

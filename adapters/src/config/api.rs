@@ -1,0 +1,156 @@
+//! The keys of `[api]`: a provider's HTTP API and the accounts there.
+//!
+//! Invariant: credentials are files, read at each call, so that a new one counts at once; none of them is a key.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use domain::{ConfigurationId, participant::ServerAddress};
+use serde::Deserialize;
+use service::configuration::{Check, Checked};
+use url::Url;
+
+use super::rules::{is_base, positive};
+use crate::jobs;
+
+/// The participant's provider.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Api {
+    /// Where it is.
+    pub base_url: Option<Url>,
+    /// The file with the credentials of the provider account, where a configuration's account names no other.
+    pub credentials: Option<PathBuf>,
+    /// The header for the token, with a dialect from a document.
+    pub token_header: TokenHeader,
+    /// How often each provider account is called, instead of what the dialect knows.
+    pub pace: Option<AccountPace>,
+    /// All calls of one execution, pauses and the wait for the pace included.
+    #[serde(with = "humantime_serde")]
+    pub total_time: Duration,
+    /// Whether what a provider may undo by a race inside of it is called a second time.
+    pub second_calls: bool,
+    /// How often it is asked for what is under way.
+    #[serde(with = "humantime_serde")]
+    pub poll_every: Duration,
+    /// Questions at a time.
+    pub polls_at_once: usize,
+    /// For how long it is asked.
+    #[serde(with = "humantime_serde")]
+    pub give_up_after: Duration,
+    /// Executions that may be under way there.
+    pub jobs_at_once: usize,
+    /// For configurations without an account of their own.
+    #[serde(default)]
+    pub account: Account,
+    /// By the federation's id of the configuration.
+    #[serde(default)]
+    pub accounts: BTreeMap<ConfigurationId, Account>,
+}
+
+/// Where a token stands in a call.
+#[derive(Debug, Clone, Deserialize)]
+pub struct TokenHeader {
+    /// The header's name.
+    pub name: String,
+    /// What stands before the token.
+    pub prefix: String,
+}
+
+/// A bucket of `burst` calls that fills with `calls` in every `per`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct AccountPace {
+    /// Calls.
+    pub calls: u32,
+    /// In this time.
+    #[serde(with = "humantime_serde")]
+    pub per: Duration,
+    /// At once, after a pause.
+    pub burst: u32,
+}
+
+/// What a provider knows a configuration by.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Account {
+    /// The file with its credentials.
+    #[serde(default)]
+    pub credentials: Option<PathBuf>,
+    /// What the dialect's calls name: `zone`, `service`, `distribution`, ….
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
+}
+
+impl Api {
+    /// Whom the circuit knows it by: host and port.
+    pub fn address(&self) -> Option<ServerAddress> {
+        let url = self.base_url.as_ref()?;
+        let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+        format!("{host}:{port}").parse().ok()
+    }
+
+    /// How jobs are asked for. All servers end together, so nothing is told in between.
+    pub(crate) fn polls(&self) -> jobs::Pace {
+        jobs::Pace {
+            every: self.poll_every,
+            report_every: self.give_up_after,
+            at_once: self.polls_at_once,
+            give_up_after: self.give_up_after,
+        }
+    }
+
+    /// Every file of credentials, once.
+    fn files(&self) -> BTreeSet<&Path> {
+        let own = self.accounts.values().chain([&self.account]);
+        let own = own.filter_map(|account| account.credentials.as_deref());
+        own.chain(self.credentials.as_deref()).collect()
+    }
+}
+
+impl Checked for Api {
+    fn check(&self, check: &mut Check<'_>) {
+        check.require(
+            "base_url",
+            self.base_url.as_ref().is_some_and(is_base) && self.address().is_some(),
+            "must be the provider's http or https URL, without user, query and fragment",
+        );
+        for file in self.files() {
+            check.require(
+                "credentials",
+                file.is_file(),
+                format!("{} is no file that can be read", file.display()),
+            );
+        }
+        check.require(
+            "token_header.name",
+            reqwest::header::HeaderName::try_from(&self.token_header.name).is_ok(),
+            "must be a header's name",
+        );
+        check.require(
+            "token_header.prefix",
+            reqwest::header::HeaderValue::try_from(&self.token_header.prefix).is_ok(),
+            "must be what a header can hold",
+        );
+        if let Some(pace) = &self.pace {
+            check.within("pace", pace);
+        }
+        positive(check, "total_time", self.total_time);
+        positive(check, "poll_every", self.poll_every);
+        positive(check, "give_up_after", self.give_up_after);
+        check.require(
+            "polls_at_once",
+            self.polls_at_once > 0,
+            "must be more than 0",
+        );
+        check.require("jobs_at_once", self.jobs_at_once > 0, "must be more than 0");
+    }
+}
+
+impl Checked for AccountPace {
+    fn check(&self, check: &mut Check<'_>) {
+        check.require("calls", self.calls > 0, "must be more than 0");
+        check.require("burst", self.burst > 0, "must be more than 0");
+        positive(check, "per", self.per);
+    }
+}

@@ -1,0 +1,79 @@
+//! Mappings, proto to registry and back.
+//!
+//! Invariant: a list has no documents, so that a page fits into an answer.
+
+use domain::DialectName;
+use proto::v1;
+
+use super::{identity::Identity, registry::Registry, view::timestamp};
+use crate::{directory::Mapping, error::Error, registry::Visible as _};
+
+impl Registry {
+    /// Stores a document.
+    pub(super) async fn put(
+        &self,
+        identity: &Identity,
+        request: v1::PutMappingRequest,
+    ) -> Result<v1::PutMappingResponse, Error> {
+        let given = request.mapping;
+        let given = given.ok_or_else(|| Error::invalid("mapping", "must be given"))?;
+        let put = self
+            .registrar
+            .put_mapping(identity, &given.name, given.document);
+        Ok(v1::PutMappingResponse {
+            mapping: Some(whole(&*put.await?)),
+        })
+    }
+
+    /// The current version, or the one that is asked for.
+    pub(super) fn get_version(
+        &self,
+        identity: &Identity,
+        request: &v1::GetMappingRequest,
+    ) -> Result<v1::GetMappingResponse, Error> {
+        let name = &request.mapping_name;
+        let key: DialectName = name.parse().map_err(Error::broken("mapping_name"))?;
+        let tables = self.registrar.directory().read();
+        let found = match request.version {
+            0 => tables.mappings.get(&key),
+            version => tables.versions.get(&(key, version)),
+        };
+        let visible =
+            found.filter(|mapping| !mapping.is_deleted() && mapping.is_visible(identity, &tables));
+        let mapping = visible.ok_or_else(|| Error::not_found("mapping", name))?;
+        Ok(v1::GetMappingResponse {
+            mapping: Some(whole(mapping)),
+        })
+    }
+
+    /// A page of what the caller may see.
+    pub(super) fn list_current(
+        &self,
+        identity: &Identity,
+        request: &v1::ListMappingsRequest,
+    ) -> Result<v1::ListMappingsResponse, Error> {
+        let (size, token) = (request.page_size, &request.page_token);
+        let (page, next_page_token) = self.page::<Mapping>(identity, size, token, |_| true)?;
+        Ok(v1::ListMappingsResponse {
+            mappings: page.iter().map(|mapping| head(mapping)).collect(),
+            next_page_token,
+        })
+    }
+}
+
+fn whole(mapping: &Mapping) -> v1::Mapping {
+    v1::Mapping {
+        document: mapping.text().to_owned(),
+        ..head(mapping)
+    }
+}
+
+/// Without the document.
+fn head(mapping: &Mapping) -> v1::Mapping {
+    v1::Mapping {
+        name: mapping.name().to_string(),
+        document: String::new(),
+        version: mapping.version(),
+        put_time: Some(timestamp(mapping.put_at())),
+    }
+}

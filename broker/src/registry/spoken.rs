@@ -1,0 +1,51 @@
+//! Which language a record may name.
+
+use dialects::Counterpart;
+use domain::DialectName;
+
+use crate::{directory::Tables, error::Error};
+
+/// A participant's own system is told by a dialect of such systems, or by a mapping.
+pub(super) fn check_system(tables: &Tables, name: &DialectName) -> Result<(), Error> {
+    if tables.mappings.contains_key(name) || speaks_to(name, is_system) {
+        return Ok(());
+    }
+    let names = names_of(is_system);
+    let rule = format!("must be a mapping or a dialect of invocation systems: {names}");
+    Err(Error::invalid("participant.invocation_system", rule))
+}
+
+/// A server is told by a dialect of servers.
+pub(super) fn check_server(name: &DialectName) -> Result<(), Error> {
+    if speaks_to(name, is_server) {
+        return Ok(());
+    }
+    let rule = format!("must be a dialect of servers: {}", names_of(is_server));
+    Err(Error::invalid("server.dialect", rule))
+}
+
+/// Whether commands go to it once, and it tells its servers.
+const fn is_system(counterpart: Counterpart) -> bool {
+    match counterpart {
+        Counterpart::InvocationSystem | Counterpart::Api => true,
+        Counterpart::Server => false,
+    }
+}
+
+const fn is_server(counterpart: Counterpart) -> bool {
+    !is_system(counterpart)
+}
+
+fn speaks_to(name: &DialectName, wanted: fn(Counterpart) -> bool) -> bool {
+    dialects::by_name(name).is_some_and(|dialect| wanted(dialect.counterpart()))
+}
+
+fn names_of(wanted: fn(Counterpart) -> bool) -> String {
+    let names = dialects::all()
+        .iter()
+        .filter(|dialect| wanted(dialect.counterpart()));
+    names
+        .map(|dialect| dialect.name())
+        .collect::<Vec<_>>()
+        .join(", ")
+}

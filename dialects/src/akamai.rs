@@ -1,0 +1,168 @@
+//! Akamai Fast Purge, version 3: URLs, cache tags, and the CP code of a configuration; invalidated or deleted.
+//!
+//! Invariant: never wider than the configuration. A CP code is one configuration's. A tag reaches as far as the API client
+//! of the credentials, so a client whose tags are used has access to one configuration's content only.
+//! There is no way to ask what became of a purge: the answer's estimate is all that anybody knows.
+//! Not here: prefixes and patterns, which another system of Akamai's takes (ECCU).
+//!
+//! Facts: `techdocs.akamai.com/purge-cache/reference`, akamai/akamai-apis `apis/ccu/v3/openapi.json`.
+
+use std::time::Duration;
+
+use domain::{
+    Command, Evidence, Fidelity, Finding, NativeCall, Operation, PurgeMode, Selector, fault::Again,
+};
+
+use crate::{
+    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
+    Site, Verdict, http,
+    vendor::{
+        self, read, say,
+        write::{self, Items},
+    },
+};
+
+const WHO: &str = "Akamai";
+/// Bytes of one body. Akamai takes 50,000; its clients stay below (PyPI fastpurge).
+const BODY_BYTES: usize = 45_000;
+/// Characters of a tag in `Edge-Cache-Tag`.
+const TAG_LENGTH: usize = 128;
+/// Seconds after which Akamai asks to come back when it says 429 without a time ("Rate limiting").
+const PAUSE_SECONDS: u32 = 5;
+/// A body around its objects.
+const BODY: (&str, &str) = (r#"{"objects":["#, "]}");
+
+/// The dialect.
+#[derive(Debug)]
+pub struct Akamai;
+
+impl Dialect for Akamai {
+    fn name(&self) -> &'static str {
+        "akamai"
+    }
+
+    fn counterpart(&self) -> Counterpart {
+        Counterpart::Api
+    }
+
+    fn answer_bytes(&self) -> usize {
+        vendor::ANSWER_BYTES
+    }
+
+    fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
+        match operation {
+            Operation::Load => say::no_load(WHO),
+            Operation::Purge(mode) => fidelity_of(selector).and(say::mode(WHO, *mode, true)),
+            Operation::Custom(_) => say::no_custom(WHO),
+        }
+    }
+
+    fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
+        http::check(self, command, site)?;
+        let action = match command.operation {
+            Operation::Purge(PurgeMode::Invalidate) => "invalidate",
+            Operation::Purge(_) | Operation::Load | Operation::Custom(_) => "delete",
+        };
+        let (mut urls, mut tags, mut code) = (Items::default(), Items::default(), Items::default());
+        for (number, selector) in http::numbered(command) {
+            match selector {
+                Selector::Url(url) => urls.add(number, write::json(&url.to_string())),
+                Selector::Tag(tag) => tags.add(number, write::json(&tag.as_str())),
+                // All else is a whole CP code, or was refused; a code is a number.
+                _ => code.add(number, "{account:cpcode}".to_owned()),
+            }
+        }
+        let overhead = BODY.0.len() + BODY.1.len();
+        let kinds = [("url", urls), ("tag", tags), ("cpcode", code)];
+        let calls = kinds.into_iter().flat_map(|(kind, objects)| {
+            let path = format!("/ccu/v3/{action}/{kind}/{{account:network}}");
+            let comma_too = |object: &str| object.len() + 1;
+            let batches = objects.batches(self.limits(), overhead, comma_too);
+            batches.into_iter().map(move |batch| {
+                let body = format!("{}{}{}", BODY.0, batch.texts.join(","), BODY.1);
+                write::post_json(&path, batch.selectors, body)
+            })
+        });
+        Ok(calls.collect())
+    }
+
+    fn judge(&self, _: &NativeCall, answer: &Answer) -> Verdict {
+        match answer.status {
+            200..=299 => match read::object(WHO, answer) {
+                Ok(body) => Verdict::Done {
+                    evidence: match read::text(&body, &["estimatedSeconds"]) {
+                        Some(_) => Evidence::Estimated,
+                        None => Evidence::Acknowledged,
+                    },
+                    finding: Finding::Accepted,
+                },
+                Err(fault) => Verdict::failed(fault),
+            },
+            429 => Verdict::failed(after_a_pause(answer)),
+            _ => Verdict::failed(read::refusal(WHO, answer)),
+        }
+    }
+
+    fn account(&self) -> &'static [AccountField] {
+        &[
+            AccountField {
+                name: "network",
+                about: "`production` or `staging`",
+                presence: Presence::Default("production"),
+                exclusive: false,
+            },
+            AccountField {
+                name: "cpcode",
+                about: "the number of the CP code that all content of the configuration has, and no other; for a purge of \
+                        a host name or of everything",
+                presence: Presence::Optional,
+                exclusive: true,
+            },
+        ]
+    }
+
+    fn authentication(&self) -> Authentication {
+        Authentication::EdgeGrid
+    }
+
+    /// "Rate limiting": requests 50 a second with a bucket of 100. Objects have buckets of their own: URLs 200 a second with
+    /// 10,000, tags 500 a minute with 5,000, CP codes 30 a minute with 300.
+    fn limits(&self) -> Limits {
+        Limits {
+            body_bytes: Some(BODY_BYTES),
+            pace: Some(Pace {
+                calls: 50,
+                per: Duration::from_secs(1),
+                burst: 100,
+            }),
+            ..Limits::NONE
+        }
+    }
+}
+
+fn fidelity_of(selector: &Selector) -> Fidelity {
+    match selector {
+        Selector::Tag(tag) if tag.as_str().len() > TAG_LENGTH => http::impossible(format!(
+            "{WHO} knows tags of at most {TAG_LENGTH} characters"
+        )),
+        Selector::Url(_) | Selector::Tag(_) | Selector::Everything => Fidelity::Exact,
+        Selector::Host(_) => say::more_of_the_configuration(format!(
+            "{WHO} knows no host names, only the CP code of a whole configuration"
+        )),
+        Selector::Prefix(_) | Selector::Wildcard(_) | Selector::Regex(_) => {
+            say::unknown(WHO, selector)
+        }
+    }
+}
+
+fn after_a_pause(answer: &Answer) -> domain::Fault {
+    let fault = read::refusal(WHO, answer);
+    match fault.again {
+        Again::AfterSeconds(_) => fault,
+        Again::Soon | Again::Never => read::throttled(&fault, Again::AfterSeconds(PAUSE_SECONDS)),
+    }
+}
+
+#[cfg(test)]
+#[path = "akamai/tests.rs"]
+mod tests;

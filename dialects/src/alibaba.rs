@@ -1,0 +1,272 @@
+//! Alibaba Cloud CDN: refreshes of URLs and directories, and preloads, asked after until they are complete.
+//!
+//! Invariant: never wider than the command: every object names its host name. One call is for one host name, so one task
+//! comes of it, and a job's name stays one that can be asked after.
+//! Not here: its regular expressions, whose rules are not the federation's.
+//!
+//! Facts: `alibabacloud.com/help/en/cdn`, "RefreshObjectCaches", "PushObjectCache", "DescribeRefreshTaskById".
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{
+    Command, Fault, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector,
+    fault::{Again, FaultCode},
+};
+use serde_json::Value;
+
+use crate::{
+    Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Site, Verdict, http,
+    vendor::{
+        self, read,
+        say::{self, Beginning},
+        write::{self, Items},
+    },
+};
+
+const WHO: &str = "Alibaba Cloud CDN";
+/// URLs, directories, and URLs to load, of one call.
+const FILES: usize = 1_000;
+const DIRECTORIES: usize = 100;
+const PRELOADS: usize = 100;
+/// Characters of one object.
+const OBJECT_LENGTH: usize = 1_024;
+/// Seconds until a limit by the minute has room again.
+const PAUSE_SECONDS: u32 = 60;
+
+/// The dialect.
+#[derive(Debug)]
+pub struct Alibaba;
+
+/// What is done with a list of objects; in the order in which calls are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    File,
+    Directory,
+    Preload,
+}
+
+impl Dialect for Alibaba {
+    fn name(&self) -> &'static str {
+        "alibaba-cloud-cdn"
+    }
+
+    fn counterpart(&self) -> Counterpart {
+        Counterpart::Api
+    }
+
+    fn answer_bytes(&self) -> usize {
+        vendor::ANSWER_BYTES
+    }
+
+    fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
+        let fidelity = match operation {
+            Operation::Load => http::fidelity_of_load(selector),
+            Operation::Purge(mode) => fidelity_of_purge(*mode, selector),
+            Operation::Custom(_) => say::no_custom(WHO),
+        };
+        // Host name and path, in the characters that are sent.
+        let too_long = |text: String| text.len() > OBJECT_LENGTH;
+        match selector {
+            Selector::Url(_) | Selector::Prefix(_) | Selector::Wildcard(_)
+                if too_long(selector.to_string()) =>
+            {
+                fidelity.and(http::impossible(format!(
+                    "{WHO} takes objects of at most {OBJECT_LENGTH} characters"
+                )))
+            }
+            _ => fidelity,
+        }
+    }
+
+    fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
+        http::check(self, command, site)?;
+        let load = command.operation == Operation::Load;
+        let delete = command.operation == Operation::Purge(PurgeMode::Delete);
+        let mut lists: BTreeMap<(Kind, &HostName), Items> = BTreeMap::new();
+        for (number, selector) in http::numbered(command) {
+            let mut add = |kind: Kind, host, object: String| {
+                lists.entry((kind, host)).or_default().add(number, object);
+            };
+            match (selector, selector.host(), Beginning::of(selector)) {
+                (Selector::Url(url), Some(host), _) => {
+                    let kind = if load { Kind::Preload } else { Kind::File };
+                    add(kind, host, url.without_scheme().to_owned());
+                }
+                (_, Some(host), Some(beginning)) => {
+                    let directory = beginning.directory().path;
+                    add(Kind::Directory, host, format!("{host}{directory}"));
+                }
+                // Everything; all else is impossible and was refused.
+                _ => {
+                    for host in &site.configuration.hosts {
+                        add(Kind::Directory, host, format!("{host}/"));
+                    }
+                }
+            }
+        }
+        let calls = lists.into_iter().flat_map(|((kind, _), objects)| {
+            let batches = objects.batches_of(kind.items()).into_iter();
+            batches.map(move |batch| kind.call(&batch.texts, batch.selectors, delete))
+        });
+        Ok(calls.collect())
+    }
+
+    fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
+        if !(200..=299).contains(&answer.status) {
+            return Verdict::failed(refusal(answer));
+        }
+        match read::object(WHO, answer) {
+            Ok(body) => {
+                let pushed = call.path.contains(PUSH);
+                let name = if pushed {
+                    "PushTaskId"
+                } else {
+                    "RefreshTaskId"
+                };
+                read::running(WHO, answer, read::text(&body, &[name]).as_deref())
+            }
+            Err(fault) => Verdict::failed(fault),
+        }
+    }
+
+    fn poll(&self, job: &str) -> Option<NativeCall> {
+        let path = format!("{}&TaskId={}", action(DESCRIBE), write::percent(job));
+        Some(NativeCall::new("GET", None, &path, Vec::new()))
+    }
+
+    fn judge_poll(&self, job: &str, answer: &Answer) -> Verdict {
+        if answer.status != 200 {
+            return Verdict::failed(refusal(answer));
+        }
+        match read::object(WHO, answer) {
+            Ok(body) => judge_tasks(job, answer, &body),
+            Err(fault) => Verdict::failed(fault),
+        }
+    }
+
+    fn authentication(&self) -> Authentication {
+        Authentication::AlibabaRpc
+    }
+
+    /// "RefreshObjectCaches", "PushObjectCache": 50 calls a second for an account, each.
+    fn limits(&self) -> Limits {
+        Limits {
+            items: Some(FILES),
+            pace: Some(Pace {
+                calls: 50,
+                per: Duration::from_secs(1),
+                burst: 50,
+            }),
+            ..Limits::NONE
+        }
+    }
+}
+
+const REFRESH: &str = "RefreshObjectCaches";
+const PUSH: &str = "PushObjectCache";
+const DESCRIBE: &str = "DescribeRefreshTaskById";
+
+fn action(name: &str) -> String {
+    format!("/?Action={name}&Version=2018-05-10&Format=JSON")
+}
+
+impl Kind {
+    const fn items(self) -> usize {
+        match self {
+            Self::File => FILES,
+            Self::Directory => DIRECTORIES,
+            Self::Preload => PRELOADS,
+        }
+    }
+
+    /// A call with its parameters as a form, one object on a line. A directory can also be marked stale: without `Force` what
+    /// the origin has not changed since stays.
+    fn call(self, objects: &[String], selectors: Vec<u32>, delete: bool) -> NativeCall {
+        let objects = write::percent(&objects.join("\n"));
+        let (name, more) = match self {
+            Self::File => (REFRESH, "&ObjectType=File".to_owned()),
+            Self::Directory => (REFRESH, format!("&ObjectType=Directory&Force={delete}")),
+            Self::Preload => (PUSH, String::new()),
+        };
+        let body = format!("ObjectPath={objects}{more}");
+        let form = "application/x-www-form-urlencoded";
+        write::with_body("POST", &action(name), selectors, form, body)
+    }
+}
+
+fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
+    match selector {
+        Selector::Tag(_) | Selector::Regex(_) => say::unknown(WHO, selector),
+        Selector::Url(_) => say::mode(WHO, mode, false),
+        Selector::Prefix(_) | Selector::Wildcard(_) | Selector::Host(_) => {
+            let directory = Beginning::of(selector).map(Beginning::directory);
+            let fidelity = directory.map_or(Fidelity::Exact, |directory| directory.fidelity(WHO));
+            fidelity.and(say::mode(WHO, mode, true))
+        }
+        Selector::Everything => say::mode(WHO, mode, true),
+    }
+}
+
+/// One task or several stand under `Tasks`, or one level deeper where the older action was asked. A task that is not
+/// listed yet is under way.
+fn judge_tasks(job: &str, answer: &Answer, body: &Value) -> Verdict {
+    let tasks = body.get("Tasks");
+    let tasks = tasks.map(|tasks| tasks.get("CDNTask").unwrap_or(tasks));
+    let Some(tasks) = tasks.and_then(Value::as_array) else {
+        return Verdict::failed(read::unreadable(WHO, answer, "no tasks"));
+    };
+    let all_are = |name: &str, wanted: &str| {
+        let is = |text: String| text.eq_ignore_ascii_case(wanted);
+        !tasks.is_empty()
+            && tasks
+                .iter()
+                .all(|task| read::text(task, &[name]).is_some_and(is))
+    };
+    let failed = tasks.iter().find(|task| {
+        let status = read::text(task, &["Status"]).unwrap_or_default();
+        ["Failed", "Timeout", "Canceled"]
+            .iter()
+            .any(|end| status.eq_ignore_ascii_case(end))
+    });
+    if let Some(task) = failed {
+        let status = read::text(task, &["Status"]).unwrap_or_default();
+        let why = read::text(task, &["Description"]).unwrap_or_default();
+        let message = format!("{WHO} ended the task as {status}: {why}");
+        let fault = Fault::participant(FaultCode::NativeError, Again::Never, &message);
+        return Verdict::failed(fault);
+    }
+    match () {
+        () if !all_are("Status", "Complete") => read::running(WHO, answer, Some(job)),
+        () if all_are("ObjectType", "preload") => http::done(Finding::Stored),
+        () if all_are("ObjectType", "file") => read::removed(),
+        () => http::done(Finding::Accepted),
+    }
+}
+
+/// What is refused may be so for a moment, or for the day, which the code says and not the status.
+fn refusal(answer: &Answer) -> Fault {
+    let fault = read::refusal(WHO, answer);
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let code = read::text(&body, &["Code"]).unwrap_or_default();
+    match code.as_str() {
+        "QuotaPerMinuteExceeded.Refresh" | "TooMany.Refresh" | "PreloadQueueFull" => {
+            read::throttled(&fault, Again::AfterSeconds(PAUSE_SECONDS))
+        }
+        "QuotaExceeded.Refresh" | "QuotaExceeded.Preload" => read::throttled(&fault, Again::Never),
+        "SignatureDoesNotMatch" | "InvalidAccessKeyId.NotFound" | "InvalidAccessKeyId.Inactive" => {
+            Fault::participant(FaultCode::Unauthorized, Again::Never, &fault.message)
+        }
+        code if code.starts_with("Throttling") => {
+            let again = match fault.again {
+                Again::AfterSeconds(seconds) => Again::AfterSeconds(seconds),
+                Again::Soon | Again::Never => Again::Soon,
+            };
+            read::throttled(&fault, again)
+        }
+        _ => fault,
+    }
+}
+
+#[cfg(test)]
+#[path = "alibaba/tests.rs"]
+mod tests;

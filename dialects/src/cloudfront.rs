@@ -1,0 +1,234 @@
+//! Amazon CloudFront: invalidations of paths, of paths that begin alike, and of tags, asked after until they are completed.
+//!
+//! Invariant: never wider than the configuration. A distribution is one configuration's; it knows paths and no host names,
+//! so a path is said for all host names of the configuration. The execution's id is the caller reference, so a call that is
+//! repeated starts nothing new.
+//! A tag works only where the distribution has `CacheTagConfig`, and takes no account of upper and lower case. A path with
+//! a query reaches only what the distribution keeps apart by its query.
+//!
+//! Facts: API reference 2020-05-31, and the developer guide, "Invalidate files to remove content".
+
+use std::time::Duration;
+
+use domain::{
+    Command, Fault, Fidelity, NativeCall, Operation, PurgeMode, Selector,
+    fault::{Again, FaultCode},
+};
+
+use crate::{
+    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
+    Site, Verdict, http,
+    vendor::{
+        self, read,
+        say::{self, Beginning},
+        write::{self, Batch, Items},
+    },
+};
+
+const WHO: &str = "CloudFront";
+/// Paths of one call: as many as may be in progress for one distribution.
+const PATHS: usize = 3_000;
+/// Paths with `*` of one call: as many as may be in progress.
+const PATTERNS: usize = 15;
+/// Characters of a path.
+const PATH_LENGTH: usize = 4_000;
+/// Seconds until something of what is in progress may have ended; the guide says that most ends within a minute.
+const PAUSE_SECONDS: u32 = 60;
+const INVALIDATIONS: &str = "/2020-05-31/distribution/{account:distribution}/invalidation";
+const XMLNS: &str = "http://cloudfront.amazonaws.com/doc/2020-05-31/";
+
+/// The dialect.
+#[derive(Debug)]
+pub struct CloudFront;
+
+impl Dialect for CloudFront {
+    fn name(&self) -> &'static str {
+        "cloudfront"
+    }
+
+    fn counterpart(&self) -> Counterpart {
+        Counterpart::Api
+    }
+
+    fn answer_bytes(&self) -> usize {
+        vendor::ANSWER_BYTES
+    }
+
+    fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
+        match operation {
+            Operation::Load => say::no_load(WHO),
+            Operation::Purge(mode) => fidelity_of_purge(*mode, selector),
+            Operation::Custom(_) => say::no_custom(WHO),
+        }
+    }
+
+    fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
+        http::check(self, command, site)?;
+        let (mut paths, mut patterns) = (Items::default(), Items::default());
+        for (number, selector) in http::numbered(command) {
+            match (selector, Beginning::of(selector)) {
+                (Selector::Url(url), _) => paths.add(number, url.path_and_query().to_owned()),
+                (Selector::Tag(tag), _) => paths.add(number, format!("#{tag}")),
+                (_, Some(beginning)) => patterns.add(number, format!("{}*", beginning.path)),
+                (_, None) => patterns.add(number, "/*".to_owned()),
+            }
+        }
+        let batches = [paths.batches_of(PATHS), patterns.batches_of(PATTERNS)];
+        Ok(batches.into_iter().flatten().map(invalidation).collect())
+    }
+
+    fn judge(&self, _: &NativeCall, answer: &Answer) -> Verdict {
+        if !(200..=299).contains(&answer.status) {
+            return Verdict::failed(refusal(answer));
+        }
+        let end = |location: &str| location.rsplit('/').next().map(str::to_owned);
+        let location = || answer.header("location").and_then(end);
+        let job = element(&answer.body, "Id").or_else(location);
+        read::running(WHO, answer, job.as_deref())
+    }
+
+    fn poll(&self, job: &str) -> Option<NativeCall> {
+        let path = format!("{INVALIDATIONS}/{}", write::percent(job));
+        Some(NativeCall::new("GET", None, &path, Vec::new()))
+    }
+
+    fn judge_poll(&self, job: &str, answer: &Answer) -> Verdict {
+        if answer.status != 200 {
+            return Verdict::failed(refusal(answer));
+        }
+        match element(&answer.body, "Status").as_deref() {
+            Some("Completed") => read::removed(),
+            Some("InProgress") => read::running(WHO, answer, Some(job)),
+            Some(_) | None => Verdict::failed(read::unreadable(WHO, answer, "no status known")),
+        }
+    }
+
+    fn account(&self) -> &'static [AccountField] {
+        &[AccountField {
+            name: "distribution",
+            about: "the id of the distribution that carries the configuration and no other",
+            presence: Presence::Required,
+            exclusive: true,
+        }]
+    }
+
+    fn authentication(&self) -> Authentication {
+        Authentication::SigV4 {
+            service: "cloudfront",
+            region: "us-east-1",
+        }
+    }
+
+    /// "Concurrent invalidation request maximum". Amazon publishes no number of calls; one a second is a pace of ours that
+    /// the limit of what is in progress makes no slower.
+    fn limits(&self) -> Limits {
+        Limits {
+            items: Some(PATHS),
+            pace: Some(Pace {
+                calls: 1,
+                per: Duration::from_secs(1),
+                burst: 5,
+            }),
+            outstanding: Some(PATTERNS),
+            ..Limits::NONE
+        }
+    }
+}
+
+fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
+    let for_all_hosts = || {
+        say::more_of_the_configuration(format!(
+            "{WHO} knows no host names, so it does this for all of the configuration"
+        ))
+    };
+    let selector = match selector {
+        Selector::Regex(_) => say::unknown(WHO, selector),
+        Selector::Url(url) if url.path_and_query().ends_with('*') => http::impossible(format!(
+            "{WHO} takes a `*` at the end for all that begins so"
+        )),
+        Selector::Url(url) if url.path_and_query().len() > PATH_LENGTH => too_long(),
+        Selector::Prefix(part) | Selector::Wildcard(part) if part.path().len() >= PATH_LENGTH => {
+            too_long()
+        }
+        Selector::Tag(tag) if tag.as_str().contains('*') => {
+            http::impossible(format!("{WHO} takes no `*` in a tag"))
+        }
+        Selector::Url(_) | Selector::Prefix(_) | Selector::Wildcard(_) | Selector::Host(_) => {
+            for_all_hosts()
+        }
+        Selector::Tag(_) | Selector::Everything => Fidelity::Exact,
+    };
+    selector.and(say::mode(WHO, mode, false))
+}
+
+fn too_long() -> Fidelity {
+    http::impossible(format!(
+        "{WHO} takes paths of at most {PATH_LENGTH} characters"
+    ))
+}
+
+fn invalidation(batch: Batch) -> NativeCall {
+    let path = |text: &String| format!("<Path>{}</Path>", write::xml(text));
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<InvalidationBatch xmlns=\"{XMLNS}\"><Paths><Quantity>{}</Quantity>\
+         <Items>{}</Items></Paths><CallerReference>{{execution}}</CallerReference></InvalidationBatch>",
+        batch.texts.len(),
+        batch.texts.iter().map(path).collect::<String>(),
+    );
+    write::with_body(
+        "POST",
+        INVALIDATIONS,
+        batch.selectors,
+        "application/xml",
+        body,
+    )
+}
+
+/// What is refused may be so for the moment only: too much in progress, too many calls.
+fn refusal(answer: &Answer) -> Fault {
+    let code = element(&answer.body, "Code").unwrap_or_default();
+    let message = element(&answer.body, "Message").unwrap_or_default();
+    let words = format!("{code}: {message}");
+    let fault = read::refusal_in_words(WHO, answer, (!code.is_empty()).then_some(&words));
+    if fault.code == FaultCode::ClockOff {
+        return fault;
+    }
+    match code.as_str() {
+        "TooManyInvalidationsInProgress" => {
+            read::throttled(&fault, Again::AfterSeconds(PAUSE_SECONDS))
+        }
+        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "SlowDown" => {
+            read::throttled(&fault, Again::Soon)
+        }
+        "SignatureDoesNotMatch"
+        | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "MissingAuthenticationToken"
+        | "ExpiredToken" => {
+            Fault::participant(FaultCode::Unauthorized, Again::Never, &fault.message)
+        }
+        _ => fault,
+    }
+}
+
+/// The text of the first element of that name. Enough here: what others wrote into the document has no `<`, and the
+/// elements that are asked for come before all that hold such.
+fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    let plain = text
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"");
+    Some(
+        plain
+            .replace("&apos;", "'")
+            .replace("&amp;", "&")
+            .trim()
+            .to_owned(),
+    )
+}
+
+#[cfg(test)]
+#[path = "cloudfront/tests.rs"]
+mod tests;

@@ -1,0 +1,174 @@
+//! What CloudFront is told, letter by letter, and what its answers mean. Answers are those of its API reference.
+
+use domain::Finding;
+
+use super::*;
+use crate::{
+    fixture::{command, reasons, regex, translate, url},
+    vendor::fixture::{DELETE, answer, call, failed, host, prefix, running, spoken, tag, wildcard},
+};
+
+const INVALIDATION: &str = r#"<?xml version="1.0"?>
+<Invalidation xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Id>IDFDVBD632BHDS5</Id><Status>InProgress</Status>
+<CreateTime>2019-12-05T18:40:49.413Z</CreateTime><InvalidationBatch><Paths><Quantity>1</Quantity><Items><Path>/a&lt;Id&gt;</Path>
+</Items></Paths><CallerReference>my-ref</CallerReference></InvalidationBatch></Invalidation>"#;
+
+fn error(code: &str) -> String {
+    format!(
+        "<ErrorResponse xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><Error><Type>Sender</Type><Code>{code}</Code>\
+         <Message>Your request &amp; more.</Message></Error><RequestId>410c2a4b</RequestId></ErrorResponse>"
+    )
+}
+
+/// Paths and tags in one invalidation, paths with `*` in another; the same path on two host names is one path.
+#[test]
+fn paths_and_tags_are_one_invalidation() {
+    let some = vec![
+        url("https://www.example.com/a?x=1&y={execution}"),
+        url("https://img.example.com/a?x=1&y={execution}"),
+        tag("news"),
+        prefix("www.example.com/img/l"),
+        wildcard("www.example.com/img/*/large-*.png"),
+        host("img.example.com"),
+        Selector::Everything,
+    ];
+    insta::assert_snapshot!(spoken(&CloudFront, DELETE, some), @r#"
+    POST /2020-05-31/distribution/{account:distribution}/invalidation [0, 1, 2] content-type: application/xml
+    <?xml version="1.0" encoding="UTF-8"?>
+    <InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>2</Quantity><Items><Path>/a?x=1&amp;y=&#123;execution}</Path><Path>#news</Path></Items></Paths><CallerReference>{execution}</CallerReference></InvalidationBatch>
+    POST /2020-05-31/distribution/{account:distribution}/invalidation [3, 4, 5, 6] content-type: application/xml
+    <?xml version="1.0" encoding="UTF-8"?>
+    <InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>3</Quantity><Items><Path>/img/l*</Path><Path>/img/*</Path><Path>/*</Path></Items></Paths><CallerReference>{execution}</CallerReference></InvalidationBatch>
+    "#);
+}
+
+/// No more than 15 paths with `*` may be in progress, so no call has more.
+#[test]
+fn patterns_go_out_fifteen_at_a_time() {
+    let some = (0..31).map(|number| prefix(&format!("www.example.com/{number}/")));
+    let calls = translate(&CloudFront, &command(DELETE, some.collect())).unwrap();
+    let sizes: Vec<_> = calls.iter().map(|call| call.selectors.len()).collect();
+    assert_eq!(sizes, [15, 15, 1]);
+}
+
+/// It knows no host names, and says so; a `*` at the end of a URL would mean more than the URL.
+#[test]
+fn it_says_how_far_it_reaches() {
+    insta::assert_snapshot!(reasons(&CloudFront, &DELETE), @r"
+    widened: CloudFront knows no host names, so it does this for all of the configuration
+    widened: CloudFront knows no host names, so it does this for all of the configuration
+    widened: CloudFront knows no host names, so it does this for all of the configuration
+    impossible: CloudFront knows no regular expressions
+    exact
+    widened: CloudFront knows no host names, so it does this for all of the configuration
+    exact
+    ");
+    for selector in [
+        url("https://www.example.com/a*"),
+        url(&format!("https://www.example.com/{}", "x".repeat(4_000))),
+        prefix(&format!("www.example.com/{}", "x".repeat(4_000))),
+        tag("a*"),
+        regex("^/a"),
+    ] {
+        assert_eq!(
+            CloudFront.fidelity(&DELETE, &selector).as_str(),
+            "impossible"
+        );
+    }
+}
+
+/// A success names the job, in its body or, where that was lost, in its location.
+#[test]
+fn a_success_is_a_job() {
+    let one = call(&CloudFront, DELETE, tag("a"));
+    let location = (
+        "location",
+        "https://cloudfront.amazonaws.com/2020-05-31/distribution/EDFDVBD632BHDS5/invalidation/I2J0I21PCUYOIK",
+    );
+    let judged = |headers: &[_], body| CloudFront.judge(&one, &answer(201, headers, body));
+    assert_eq!(judged(&[], INVALIDATION), running("IDFDVBD632BHDS5"));
+    assert_eq!(judged(&[location], "<Invalid"), running("I2J0I21PCUYOIK"));
+    let fault = failed(judged(&[], "<Invalid"));
+    assert_eq!(
+        (fault.0, fault.1),
+        (FaultCode::UnreadableAnswer, Again::Soon)
+    );
+}
+
+/// It is asked after until it is completed.
+#[test]
+fn a_job_runs_until_it_is_completed() {
+    let asked = CloudFront.poll("IDFDVBD632BHDS5").unwrap();
+    assert_eq!(
+        (asked.method.as_str(), asked.path.as_str()),
+        (
+            "GET",
+            "/2020-05-31/distribution/{account:distribution}/invalidation/IDFDVBD632BHDS5"
+        )
+    );
+    let judged = |body: &str| CloudFront.judge_poll("IDFDVBD632BHDS5", &answer(200, &[], body));
+    assert_eq!(judged(INVALIDATION), running("IDFDVBD632BHDS5"));
+    let completed = INVALIDATION.replace("InProgress", "Completed");
+    assert_eq!(
+        judged(&completed),
+        crate::http::done(Finding::Removed(None))
+    );
+    assert_eq!(failed(judged("<html>")).1, Again::Soon);
+    let gone = answer(404, &[], &error("NoSuchInvalidation"));
+    assert_eq!(failed(CloudFront.judge_poll("I1", &gone)).1, Again::Never);
+}
+
+/// Every documented error: what is in progress ends, the rest does not change by asking again.
+#[test]
+fn errors_are_understood() {
+    let one = call(&CloudFront, DELETE, tag("a"));
+    for (status, code, expected, again) in [
+        (
+            400,
+            "TooManyInvalidationsInProgress",
+            FaultCode::Throttled,
+            Again::AfterSeconds(60),
+        ),
+        (400, "Throttling", FaultCode::Throttled, Again::Soon),
+        (413, "BatchTooLarge", FaultCode::Refused, Again::Never),
+        (
+            400,
+            "InconsistentQuantities",
+            FaultCode::Refused,
+            Again::Never,
+        ),
+        (400, "MissingBody", FaultCode::Refused, Again::Never),
+        (400, "InvalidArgument", FaultCode::Refused, Again::Never),
+        (
+            400,
+            "InvalidationBatchAlreadyExists",
+            FaultCode::Refused,
+            Again::Never,
+        ),
+        (404, "NoSuchDistribution", FaultCode::Refused, Again::Never),
+        (403, "AccessDenied", FaultCode::Refused, Again::Never),
+        (
+            403,
+            "SignatureDoesNotMatch",
+            FaultCode::Unauthorized,
+            Again::Never,
+        ),
+        (
+            403,
+            "InvalidClientTokenId",
+            FaultCode::Unauthorized,
+            Again::Never,
+        ),
+        (
+            503,
+            "ServiceUnavailable",
+            FaultCode::NativeError,
+            Again::Soon,
+        ),
+    ] {
+        let fault = failed(CloudFront.judge(&one, &answer(status, &[], &error(code))));
+        assert_eq!((fault.0, fault.1), (expected, again), "{code}");
+        let words = format!("CloudFront answered {status}: {code}: Your request & more.");
+        assert_eq!(fault.2, words);
+    }
+}

@@ -1,0 +1,189 @@
+//! Edgecast: purges and loads in bulk, asked after until they are done.
+//!
+//! Invariant: never wider than the configuration. A path is purged with every host name that points at it, and those are
+//! the customer's own. A load is for one scheme, the one that its URL has.
+//! Edgecast stopped serving in January 2025; its API is spoken by those who run its software on.
+//!
+//! Facts: `developer.edgecast.com/cdn/api`, "Bulk Purge Content", "Get Bulk Purge Request", "Bulk Load Content".
+
+use domain::{
+    Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector, fault::Again,
+};
+
+use crate::{
+    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Presence, Site,
+    Verdict, http,
+    vendor::{
+        self, read,
+        say::{self, Beginning},
+        write::{self, Items},
+    },
+};
+
+const WHO: &str = "Edgecast";
+/// Purges, and loads, that may be under way; every path of a bulk counts.
+const OUTSTANDING: usize = 50;
+/// Seconds until something of what is under way may have ended.
+const PAUSE_SECONDS: u32 = 30;
+const EDGE: &str = "/v2/mcc/customers/{account:customer}/edge";
+const PURGE: &str = "bulkpurge";
+const LOAD: &str = "bulkload";
+
+/// The dialect.
+#[derive(Debug)]
+pub struct Edgecast;
+
+impl Dialect for Edgecast {
+    fn name(&self) -> &'static str {
+        "edgecast"
+    }
+
+    fn counterpart(&self) -> Counterpart {
+        Counterpart::Api
+    }
+
+    fn answer_bytes(&self) -> usize {
+        vendor::ANSWER_BYTES
+    }
+
+    fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
+        match operation {
+            Operation::Load => http::fidelity_of_load(selector),
+            Operation::Purge(mode) => fidelity_of_purge(*mode, selector),
+            Operation::Custom(_) => say::no_custom(WHO),
+        }
+    }
+
+    fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
+        http::check(self, command, site)?;
+        let mut paths = Items::default();
+        for (number, selector) in http::numbered(command) {
+            let mut all_of = |host: &HostName, beginning: &str| {
+                paths.add(number, format!("http://{host}{beginning}*"));
+            };
+            match (selector, selector.host(), Beginning::of(selector)) {
+                (Selector::Url(url), ..) => paths.add(number, url.to_string()),
+                (_, Some(host), Some(beginning)) => all_of(host, beginning.directory().path),
+                // Everything; all else is impossible and was refused.
+                _ => site
+                    .configuration
+                    .hosts
+                    .iter()
+                    .for_each(|host| all_of(host, "/")),
+            }
+        }
+        let kind = match command.operation {
+            Operation::Load => LOAD,
+            Operation::Purge(_) | Operation::Custom(_) => PURGE,
+        };
+        let path = format!("{EDGE}/{kind}");
+        let calls = paths.batches_of(OUTSTANDING).into_iter().map(|batch| {
+            // "Forward slashes must be escaped with a backslash when submitting purge requests in JSON."
+            let paths = write::json(&batch.texts).replace('/', "\\/");
+            let body = format!(r#"{{"MediaPath":{paths},"MediaType":{{account:platform}}}}"#);
+            write::with_body("PUT", &path, batch.selectors, "application/json", body)
+                .header("accept", "application/json")
+        });
+        Ok(calls.collect())
+    }
+
+    fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
+        match answer.status {
+            200..=299 => match read::object(WHO, answer) {
+                Ok(body) => {
+                    let kind = call.path.rsplit('/').next().unwrap_or_default();
+                    let job = read::text(&body, &["Id"]).map(|id| format!("{kind}/{id}"));
+                    read::running(WHO, answer, job.as_deref())
+                }
+                Err(fault) => Verdict::failed(fault),
+            },
+            // What is sent is well formed, so this is the limit of what may be under way.
+            400 => {
+                let fault = read::refusal(WHO, answer);
+                Verdict::failed(read::throttled(&fault, Again::AfterSeconds(PAUSE_SECONDS)))
+            }
+            _ => Verdict::failed(read::refusal(WHO, answer)),
+        }
+    }
+
+    fn poll(&self, job: &str) -> Option<NativeCall> {
+        let (kind, id) = job
+            .split_once('/')
+            .filter(|(kind, _)| [PURGE, LOAD].contains(kind))?;
+        let path = format!("{EDGE}/{kind}/{}", write::percent(id));
+        let call = NativeCall::new("GET", None, &path, Vec::new());
+        Some(call.header("accept", "application/json"))
+    }
+
+    fn judge_poll(&self, job: &str, answer: &Answer) -> Verdict {
+        if answer.status != 200 {
+            return Verdict::failed(read::refusal(WHO, answer));
+        }
+        let body = match read::object(WHO, answer) {
+            Ok(body) => body,
+            Err(fault) => return Verdict::failed(fault),
+        };
+        let status = read::text(&body, &["Status_Details", "Status"]).unwrap_or_default();
+        match status.to_ascii_lowercase().as_str() {
+            "done" if job.starts_with(LOAD) => http::done(Finding::Stored),
+            "done" => read::removed(),
+            "in-progress" => read::running(WHO, answer, Some(job)),
+            _ => Verdict::failed(read::unreadable(WHO, answer, "no status known")),
+        }
+    }
+
+    fn account(&self) -> &'static [AccountField] {
+        &[
+            AccountField {
+                name: "customer",
+                about: "the account number",
+                presence: Presence::Required,
+                exclusive: false,
+            },
+            AccountField {
+                name: "platform",
+                about: "the number of the platform: 3 for HTTP Large, 8 for HTTP Small, 14 for ADN",
+                presence: Presence::Default("3"),
+                exclusive: false,
+            },
+        ]
+    }
+
+    fn authentication(&self) -> Authentication {
+        Authentication::Header {
+            name: "authorization",
+            prefix: "TOK:",
+        }
+    }
+
+    /// "There is a default limit of 50 concurrent purge requests", and as many loads.
+    fn limits(&self) -> Limits {
+        Limits {
+            items: Some(OUTSTANDING),
+            outstanding: Some(OUTSTANDING),
+            ..Limits::NONE
+        }
+    }
+}
+
+fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
+    let selector = match selector {
+        Selector::Tag(_) | Selector::Regex(_) => say::unknown(WHO, selector),
+        Selector::Url(url) if url.path_and_query().contains('*') => {
+            http::impossible(format!("{WHO} takes a `*` for any characters"))
+        }
+        Selector::Host(_) => say::more_of_the_configuration(format!(
+            "{WHO} purges for every host name that points at the same content"
+        )),
+        Selector::Prefix(_) | Selector::Wildcard(_) => Beginning::of(selector)
+            .map_or(Fidelity::Exact, |beginning| {
+                beginning.directory().fidelity(WHO)
+            }),
+        Selector::Url(_) | Selector::Everything => Fidelity::Exact,
+    };
+    selector.and(say::mode(WHO, mode, false))
+}
+
+#[cfg(test)]
+#[path = "edgecast/tests.rs"]
+mod tests;

@@ -1,0 +1,240 @@
+//! What each dialect can say, as a page: operation × selector × dialect, and what a provider's API needs.
+//!
+//! Invariant: it is made from the code that plans commands, so it cannot say anything else.
+
+use domain::{Fidelity, Operation, PurgeMode, Selector, fidelity::Breadth, selector::HostRegex};
+
+use crate::{Authentication, Counterpart, Dialect, Pace, Presence, all};
+
+/// The selectors that stand for all; their heads are the columns.
+const COLUMNS: [(&str, &str); 9] = [
+    ("url", "https://www.example.com/a?x=1"),
+    ("prefix `/img/`", "www.example.com/img/"),
+    ("prefix `/img`", "www.example.com/img"),
+    ("wildcard `/img/*`", "www.example.com/img/*"),
+    ("wildcard `/img/*.png`", "www.example.com/img/*.png"),
+    ("regex", r"^/img/\d+\.png$"),
+    ("tag", "news"),
+    ("host", "www.example.com"),
+    ("everything", ""),
+];
+
+/// The operations, with the title of each.
+const OPERATIONS: [(&str, Operation); 4] = [
+    ("Purge: delete", Operation::Purge(PurgeMode::Delete)),
+    ("Purge: invalidate", Operation::Purge(PurgeMode::Invalidate)),
+    ("Purge: deferred", Operation::Purge(PurgeMode::Deferred)),
+    ("Load", Operation::Load),
+];
+
+const INTRODUCTION: &str = "\
+# What each dialect can say
+
+Made from the code by `dialects::matrix`; a test compares. Renew with `RENEW_DOCS=1 cargo test -p dialects --lib matrix`.
+
+How well each native system can do an operation with each kind of selector, whatever the originator's ceiling:
+
+- **exact**: just what was asked;
+- **operation**: the same objects, but a stronger operation (deleted where invalidation was asked);
+- **host**: more than was asked, up to everything of the host name;
+- **configuration**: more than was asked, up to everything of the configuration, never beyond;
+- –: impossible. The command is refused before anything is sent, or that participant's execution is `unsupported`.
+
+The ceiling of a command says how far it may be widened; by default up to the configuration. A participant that joins with
+a mapping (`mapped`) can say what its document maps. `agent` and `canonical` are the federation's own formats.
+";
+
+/// The page.
+pub fn page() -> String {
+    let mut page = INTRODUCTION.to_owned();
+    for (title, operation) in &OPERATIONS {
+        page.push_str(&["\n## ", title, "\n\n"].concat());
+        page.push_str(&table(operation));
+        page.push_str(&reasons(operation));
+    }
+    page.push_str(&providers());
+    page
+}
+
+fn table(operation: &Operation) -> String {
+    let heads = COLUMNS.map(|(head, _)| head);
+    let mut table = row("dialect", heads.map(str::to_owned));
+    table.push_str(&row("---", heads.map(|_| "---".to_owned())));
+    let selectors = selectors();
+    for dialect in all() {
+        let cells = selectors
+            .iter()
+            .map(|selector| cell(&dialect.fidelity(operation, selector)).to_owned());
+        table.push_str(&row(dialect.name(), cells));
+    }
+    table
+}
+
+fn row(first: &str, cells: impl IntoIterator<Item = String>) -> String {
+    let cells: Vec<_> = cells.into_iter().collect();
+    format!("| {first} | {} |\n", cells.join(" | "))
+}
+
+const fn cell(fidelity: &Fidelity) -> &'static str {
+    match fidelity {
+        Fidelity::Exact => "exact",
+        Fidelity::Widened {
+            to: Breadth::Operation,
+            ..
+        } => "operation",
+        Fidelity::Widened {
+            to: Breadth::Host, ..
+        } => "host",
+        Fidelity::Widened {
+            to: Breadth::Configuration,
+            ..
+        } => "configuration",
+        Fidelity::Narrowed { .. } => "narrowed",
+        Fidelity::Impossible { .. } => "–",
+    }
+}
+
+/// Why a cell is not `exact`, each reason of a dialect once; a fidelity joins several with `; `.
+fn reasons(operation: &Operation) -> String {
+    let mut text = "\n".to_owned();
+    for dialect in all() {
+        let mut said: Vec<String> = Vec::new();
+        for selector in selectors() {
+            let fidelity = dialect.fidelity(operation, &selector);
+            for why in fidelity.why().into_iter().flat_map(|why| why.split("; ")) {
+                if !said.iter().any(|said| said == why) {
+                    said.push(why.to_owned());
+                }
+            }
+        }
+        if !said.is_empty() {
+            let why = said.join("; ");
+            text.push_str(&["- ", dialect.name(), ": ", &why, ".\n"].concat());
+        }
+    }
+    text
+}
+
+/// What the adapter needs to speak to each provider.
+fn providers() -> String {
+    let mut text = "\n## What a provider's API needs\n\nValues of the account are in the adapter's configuration, by the \
+                    federation's configuration. *Exclusive*: no two configurations may share the value, because some calls \
+                    reach all that has it. Pace and limits are defaults; the adapter's configuration may say another pace.\n\n"
+        .to_owned();
+    text.push_str(
+        "| dialect | authentication | items a call | bytes a body | pace | jobs at once |\n",
+    );
+    text.push_str("| --- | --- | --- | --- | --- | --- |\n");
+    let providers = || {
+        all()
+            .iter()
+            .filter(|dialect| dialect.counterpart() == Counterpart::Api)
+    };
+    for dialect in providers() {
+        let limits = dialect.limits();
+        let number =
+            |limit: Option<usize>| limit.map_or("–".to_owned(), |limit| limit.to_string());
+        let cells = [
+            authentication(dialect.authentication()),
+            number(limits.items),
+            number(limits.body_bytes),
+            limits.pace.map_or("–".to_owned(), pace),
+            number(limits.outstanding),
+        ];
+        text.push_str(&row(dialect.name(), cells));
+    }
+    text.push_str("\n| dialect | value | must be there | exclusive | what it is |\n| --- | --- | --- | --- | --- |\n");
+    for dialect in providers() {
+        text.push_str(&fields(*dialect));
+    }
+    text
+}
+
+fn fields(dialect: &dyn Dialect) -> String {
+    let row_of = |field: &crate::AccountField| {
+        let presence = match field.presence {
+            Presence::Required => "yes".to_owned(),
+            Presence::Optional => "for some calls".to_owned(),
+            Presence::Default(value) => format!("no: `{value}`"),
+        };
+        let exclusive = if field.exclusive { "yes" } else { "no" };
+        let name = format!("`{}`", field.name);
+        row(
+            dialect.name(),
+            [name, presence, exclusive.to_owned(), field.about.to_owned()],
+        )
+    };
+    dialect.account().iter().map(row_of).collect()
+}
+
+fn authentication(authentication: Authentication) -> String {
+    match authentication {
+        Authentication::None => "none".to_owned(),
+        Authentication::Header { name, prefix } => format!("`{name}: {prefix}…`"),
+        Authentication::EdgeGrid => "EdgeGrid".to_owned(),
+        Authentication::SigV4 { service, region } => {
+            format!("Signature Version 4 (`{service}`, `{region}`)")
+        }
+        Authentication::AlibabaRpc => "RPC signature 1.0".to_owned(),
+    }
+}
+
+fn pace(pace: Pace) -> String {
+    let Pace { calls, per, burst } = pace;
+    format!("{calls} in {} s, {burst} at once", per.as_secs())
+}
+
+/// A selector for each column.
+fn selectors() -> Vec<Selector> {
+    let read = |(head, text): (&str, &str)| {
+        let kind = head.split(' ').next().unwrap_or_default();
+        match kind {
+            "url" => text.parse().ok().map(Selector::Url),
+            "prefix" => text.parse().ok().map(Selector::Prefix),
+            "wildcard" => text.parse().ok().map(Selector::Wildcard),
+            "regex" => HOST
+                .parse()
+                .ok()
+                .and_then(|host| HostRegex::new(host, text).ok())
+                .map(Selector::Regex),
+            "tag" => text.parse().ok().map(Selector::Tag),
+            "host" => text.parse().ok().map(Selector::Host),
+            _ => Some(Selector::Everything),
+        }
+    };
+    COLUMNS.into_iter().filter_map(read).collect()
+}
+
+/// The host name of the regular expression.
+const HOST: &str = "www.example.com";
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+
+    /// The page is what the code says. Where it is not, look at the difference and renew it:
+    /// `RENEW_DOCS=1 cargo test -p dialects --lib matrix`.
+    #[test]
+    fn the_page_is_what_the_code_says() {
+        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/dialects.md");
+        if std::env::var_os("RENEW_DOCS").is_some() {
+            fs::write(&file, page()).unwrap();
+        }
+        let written = fs::read_to_string(&file).unwrap();
+        assert_eq!(
+            written,
+            page(),
+            "docs/dialects.md is not what the code says; renew it with RENEW_DOCS=1"
+        );
+    }
+
+    /// Every column has its selector, of the kind that its head names.
+    #[test]
+    fn every_column_has_its_selector() {
+        let kinds: Vec<_> = selectors().iter().map(Selector::kind).collect();
+        let heads = COLUMNS.map(|(head, _)| head.split(' ').next().unwrap());
+        assert_eq!(kinds, heads);
+    }
+}

@@ -1,0 +1,112 @@
+//! What a provider's HTTP API needs besides its calls: the values of an account, a credential, a pace.
+//!
+//! Invariant: a call holds no account's data and no credential. It names what is missing in braces, and the adapter puts
+//! it in from its own configuration; a brace that came with the command is never taken for such a name (`vendor::write`).
+//!
+//! | in path, header or body | stands for |
+//! |---|---|
+//! | `{account:NAME}` | the value NAME ([`AccountField`]) of the account that the adapter has for the configuration |
+//! | `{execution}` | the execution's id, `-`, and the call's number in its order from 0: the same at every try |
+//! | `{execution:uuid}` | the UUID version 5 of that text |
+//!
+//! A value is percent-encoded in a path and escaped in a body as its `content-type` wants it: JSON, XML or a form.
+//! Not here: putting it in, signing, keeping the pace (`adapters`).
+
+pub(crate) mod read;
+pub(crate) mod say;
+pub(crate) mod write;
+
+use std::time::Duration;
+
+/// Bytes of a provider's answer that are looked at: Fastly answers a batch of 256 keys with an id for each.
+pub(crate) const ANSWER_BYTES: usize = 128 * 1024;
+
+/// A value of a participant's account with its provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountField {
+    /// Its name between the braces: lower-case letters.
+    pub name: &'static str,
+    /// What it is, for people.
+    pub about: &'static str,
+    /// Whether an account must have it.
+    pub presence: Presence,
+    /// Whether the provider carries out some calls on all that has this value: then no two configurations may share it,
+    /// or a command would reach past its configuration.
+    pub exclusive: bool,
+}
+
+/// Whether an account must have a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// No call can do without it.
+    Required,
+    /// Only some calls name it, and fail without it.
+    Optional,
+    /// This is meant where the account says nothing.
+    Default(&'static str),
+}
+
+/// How a call proves who sends it. Credentials are the adapter's, from files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authentication {
+    /// Not at all, or by what the connection is.
+    None,
+    /// One header: `prefix` and the token.
+    Header {
+        /// Its name, in lower case.
+        name: &'static str,
+        /// What stands before the token, a blank included where there is one.
+        prefix: &'static str,
+    },
+    /// Akamai's `EG1-HMAC-SHA256` with client token, client secret and access token.
+    EdgeGrid,
+    /// Amazon's signature version 4 with access key, secret key and perhaps a session token.
+    SigV4 {
+        /// The service that is signed for.
+        service: &'static str,
+        /// The region that is signed for.
+        region: &'static str,
+    },
+    /// Alibaba's RPC signature (version 1.0, HMAC-SHA1) over all parameters of query and form, with access key and secret.
+    AlibabaRpc,
+}
+
+/// What a provider takes: the defaults. Items and bytes are obeyed by `translate`; the pace is the adapter's to keep, and
+/// its configuration may say another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Items of one call.
+    pub items: Option<usize>,
+    /// Bytes of one body.
+    pub body_bytes: Option<usize>,
+    /// How often it may be called.
+    pub pace: Option<Pace>,
+    /// Jobs that may run at the same time.
+    pub outstanding: Option<usize>,
+}
+
+/// How often a provider may be called: a bucket of `burst` calls that fills with `calls` in every `per`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Calls.
+    pub calls: u32,
+    /// In this time.
+    pub per: Duration,
+    /// At once, after a pause.
+    pub burst: u32,
+}
+
+impl Limits {
+    /// None that is known.
+    pub const NONE: Self = Self {
+        items: None,
+        body_bytes: None,
+        pace: None,
+        outstanding: None,
+    };
+}
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! What holds for every dialect, walked through operation by operation and selector by selector.
+
+mod answers;
+
+use std::collections::BTreeSet;
+
+use domain::{
+    Ceiling, Command, Fidelity, NativeCall, Operation, PurgeMode, Selector,
+    operation::CustomOperation,
+};
+use proptest::prelude::*;
+
+use super::fixture::{answer, prefix, wildcard};
+use crate::{
+    Counterpart, Dialect, Verdict, all, fidelity_of,
+    fixture::{self, command, translate, url},
+};
+
+const MODES: [PurgeMode; 3] = [
+    PurgeMode::Delete,
+    PurgeMode::Invalidate,
+    PurgeMode::Deferred,
+];
+
+fn operations() -> Vec<Operation> {
+    let custom = CustomOperation {
+        name: "warm-up".parse().unwrap(),
+        repeatable: true,
+        parameters: [].into(),
+    };
+    let purges = MODES.map(Operation::Purge).into_iter();
+    purges
+        .chain([Operation::Load, Operation::Custom(custom)])
+        .collect()
+}
+
+fn selectors() -> Vec<Selector> {
+    let mut all = fixture::selectors();
+    all.extend([
+        prefix("img.example.com/i"),
+        wildcard("www.example.com/img/*"),
+        url("http://img.example.com/%c3%a9?x={account:zone}&y=*"),
+        url("https://www.example.com/"),
+    ]);
+    all
+}
+
+fn providers() -> impl Iterator<Item = &'static dyn Dialect> {
+    let all = all().iter().copied();
+    all.filter(|dialect| dialect.counterpart() == Counterpart::Api)
+}
+
+fn covered(calls: &[NativeCall]) -> BTreeSet<u32> {
+    let each = calls.iter().flat_map(|call| call.selectors.iter().copied());
+    each.collect()
+}
+
+/// Every selector is carried out by some call, no call is for none, and none names a selector twice or one that is not there.
+fn check_calls(dialect: &dyn Dialect, command: &Command, calls: &[NativeCall]) {
+    let wanted: BTreeSet<u32> = (0..).take(command.selectors.len()).collect();
+    assert_eq!(covered(calls), wanted, "{}", dialect.name());
+    for call in calls {
+        let mut named = call.selectors.clone();
+        named.dedup();
+        assert_eq!(named, call.selectors, "{} {}", dialect.name(), call.path);
+        assert!(named.is_sorted() && !named.is_empty(), "{}", dialect.name());
+        assert!(
+            call.path.starts_with('/') && call.path.is_ascii(),
+            "{}",
+            call.path
+        );
+    }
+}
+
+/// The plan says how well a dialect can do something before anything is said; then it must be able to. What it cannot do
+/// is refused with a reason, under any ceiling.
+#[test]
+fn what_a_dialect_can_say_it_says_and_all_else_it_refuses() {
+    for dialect in all() {
+        for operation in operations() {
+            for selector in selectors() {
+                let fidelity = dialect.fidelity(&operation, &selector);
+                let mut command = command(operation.clone(), vec![selector]);
+                let case = format!("{} {operation:?} {:?}", dialect.name(), command.selectors);
+                let calls = translate(*dialect, &command);
+                command.ceiling = Ceiling {
+                    widest: None,
+                    narrowed: false,
+                };
+                let exactly = translate(*dialect, &command);
+                match fidelity {
+                    Fidelity::Exact => {
+                        check_calls(*dialect, &command, &calls.unwrap());
+                        assert!(exactly.is_ok(), "{case}");
+                    }
+                    Fidelity::Widened { why, .. } => {
+                        check_calls(*dialect, &command, &calls.unwrap());
+                        assert!(!why.is_empty() && exactly.is_err(), "{case}");
+                    }
+                    Fidelity::Narrowed { why } | Fidelity::Impossible { why } => {
+                        assert!(
+                            !why.is_empty() && calls.is_err() && exactly.is_err(),
+                            "{case}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The same for a command of all selectors that a dialect can say at once.
+#[test]
+fn a_command_of_many_kinds_is_covered() {
+    for dialect in all() {
+        for operation in operations() {
+            let can = |selector: &Selector| {
+                let fidelity = dialect.fidelity(&operation, selector);
+                !matches!(
+                    fidelity,
+                    Fidelity::Narrowed { .. } | Fidelity::Impossible { .. }
+                )
+            };
+            let sayable: Vec<_> = selectors().into_iter().filter(can).collect();
+            if sayable.is_empty() {
+                continue;
+            }
+            let command = command(operation.clone(), sayable);
+            check_calls(*dialect, &command, &translate(*dialect, &command).unwrap());
+        }
+    }
+}
+
+/// A host name of somebody else's is refused by each, though the broker has looked before.
+#[test]
+fn another_configurations_host_is_refused_by_all() {
+    for dialect in all().iter().filter(|dialect| dialect.name() != "canonical") {
+        let foreign = vec![url("https://www.other.com/a")];
+        let purge = Operation::Purge(PurgeMode::Delete);
+        assert!(
+            translate(*dialect, &command(purge, foreign)).is_err(),
+            "{}",
+            dialect.name()
+        );
+    }
+}
+
+/// A call names the values of the account that the dialect declares and no other, and each that must be there is named.
+#[test]
+fn a_provider_names_the_values_that_it_declares() {
+    for dialect in providers() {
+        let can = |selector: &Selector| {
+            let delete = Operation::Purge(PurgeMode::Delete);
+            !matches!(
+                dialect.fidelity(&delete, selector),
+                Fidelity::Impossible { .. }
+            )
+        };
+        let sayable = selectors().into_iter().filter(can).collect();
+        let calls = translate(
+            dialect,
+            &command(Operation::Purge(PurgeMode::Delete), sayable),
+        );
+        let calls = calls.unwrap();
+        let said: Vec<_> = calls
+            .iter()
+            .flat_map(|call| [call.path.as_str(), call.body.as_deref().unwrap_or_default()])
+            .collect();
+        let said = said.join("\n");
+        let named: BTreeSet<_> = said
+            .split("{account:")
+            .skip(1)
+            .map(|rest| rest.split_once('}').unwrap().0)
+            .collect();
+        let declared: BTreeSet<_> = dialect.account().iter().map(|field| field.name).collect();
+        assert_eq!(named, declared, "{}", dialect.name());
+    }
+}
+
+/// A cache is not asked after, has no account, and is not called by a limit of ours.
+#[test]
+fn a_cache_needs_nothing_of_what_a_provider_needs() {
+    for dialect in all()
+        .iter()
+        .filter(|dialect| dialect.counterpart() != Counterpart::Api)
+    {
+        let call = NativeCall::new("GET", None, "/", vec![0]);
+        assert!(dialect.poll("1").is_none() && dialect.account().is_empty());
+        assert_eq!(dialect.authentication(), crate::Authentication::None);
+        assert_eq!(
+            (dialect.limits(), dialect.second_call(&call)),
+            (crate::Limits::NONE, None)
+        );
+        let verdict = dialect.judge_poll("1", &answer(200, &[], ""));
+        assert!(matches!(verdict, Verdict::Failed { .. }));
+    }
+}
+
+fn some_selectors() -> impl Strategy<Value = Vec<Selector>> {
+    let text = "[a-c{}&<'\"*%/?=]{0,12}";
+    let url = text.prop_map(|text| {
+        format!("https://www.example.com/{text}")
+            .parse()
+            .map(Selector::Url)
+    });
+    let tag = "[!-~]{1,140}".prop_map(|text| text.parse().map(Selector::Tag));
+    let prefix = "[a-c*/]{0,8}".prop_map(|text| {
+        format!("img.example.com/{text}")
+            .parse()
+            .map(Selector::Prefix)
+    });
+    let one = prop_oneof![4 => url, 4 => tag, 1 => prefix, 1 => Just(Ok(Selector::Everything))];
+    prop::collection::vec(one.prop_filter_map("malformed", Result::ok), 1..400)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// However many selectors a command has, of whatever text, the calls cover them, keep to the limits, and are what their
+    /// headers say.
+    #[test]
+    fn calls_keep_to_the_limits(selectors in some_selectors()) {
+        for dialect in providers() {
+            let delete = Operation::Purge(PurgeMode::Delete);
+            let can = |selector: &Selector| {
+                !matches!(dialect.fidelity(&delete, selector), Fidelity::Impossible { .. })
+            };
+            let sayable: Vec<_> = selectors.iter().filter(|selector| can(selector)).cloned().collect();
+            if sayable.is_empty() {
+                continue;
+            }
+            let command = command(delete, sayable);
+            let whole = fidelity_of(dialect, &command);
+            prop_assert_ne!(whole.as_str(), "impossible");
+            let calls = translate(dialect, &command).unwrap();
+            check_calls(dialect, &command, &calls);
+            let most = dialect.limits().body_bytes.unwrap_or(usize::MAX);
+            for body in calls.iter().filter_map(|call| call.body.as_ref()) {
+                prop_assert!(body.len() <= most);
+                if !body.starts_with('<') && !body.starts_with("ObjectPath=") {
+                    let filled = body.replace("{account:platform}", "3").replace("{account:cpcode}", "1");
+                    prop_assert!(!filled.contains("{account:"), "{}", filled);
+                    prop_assert!(serde_json::from_str::<serde_json::Value>(&filled).is_ok(), "{}", filled);
+                }
+            }
+        }
+    }
+}
