@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
+use ::redis::AsyncCommands as _;
 use anyhow::{Context, Result, ensure};
+use futures::TryStreamExt as _;
 use tempfile::TempDir;
 
 use super::{
@@ -29,6 +31,8 @@ use crate::{
 
 /// Messages that a participant's queue holds: few, so that it can be filled.
 pub(super) const QUEUE_LENGTH: u32 = 100;
+/// Keys that Redis looks at in one call: with a million of them, all at once would take too long.
+const PAGE: usize = 10_000;
 /// How long RabbitMQ's console may take to show something.
 const SHOWN: Duration = Duration::from_secs(20);
 
@@ -177,10 +181,11 @@ impl Stage {
         let client = redis::Client::open(self.redis.url())?;
         let mut connection = client.get_multiplexed_async_connection().await?;
         for (pattern, command) in [("*:outbox:*", "XLEN"), ("*:unreported:*", "ZCARD")] {
-            let keys: Vec<String> = redis::cmd("KEYS")
-                .arg(pattern)
-                .query_async(&mut connection)
-                .await?;
+            let page = redis::ScanOptions::default()
+                .with_pattern(pattern)
+                .with_count(PAGE);
+            let keys = connection.scan_options::<String>(page).await?;
+            let keys: Vec<String> = keys.try_collect().await?;
             for key in keys {
                 let length = redis::cmd(command)
                     .arg(&key)
