@@ -138,6 +138,7 @@ impl Terms {
             when_impossible: self.reach.when_impossible().into(),
             not_before: between.not_before,
             expire_time: between.expire_time,
+            native: None,
         })
     }
 }

@@ -25,6 +25,7 @@ pub mod fastly;
 pub mod google;
 pub mod mapped;
 pub mod matrix;
+pub mod native;
 pub mod nginx;
 pub mod squid;
 pub mod traffic_server;

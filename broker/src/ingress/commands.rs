@@ -47,7 +47,14 @@ impl Commands {
         originator: ParticipantId,
         trace: TraceContext,
     ) -> Result<v1::SubmitCommandResponse, Error> {
-        let draft = draft::read(request.draft, &request.request_id, originator, &trace)?;
+        let directory = &self.pipeline.directory;
+        let draft = draft::read(
+            request.draft,
+            &request.request_id,
+            originator,
+            &trace,
+            directory,
+        )?;
         if request.validate_only {
             let plan = self.pipeline.plan(draft)?;
             return Ok(v1::SubmitCommandResponse {
@@ -104,7 +111,15 @@ impl Commands {
         trace: TraceContext,
     ) -> v1::SubmitCommandsResponse {
         use v1::submit_commands_response::Result as Answer;
-        let accepted = match draft::read(request.draft, &request.request_id, originator, &trace) {
+        let directory = &self.pipeline.directory;
+        let draft = draft::read(
+            request.draft,
+            &request.request_id,
+            originator,
+            &trace,
+            directory,
+        );
+        let accepted = match draft {
             Ok(draft) => self.accept(draft, &trace).await,
             Err(error) => Err(error),
         };

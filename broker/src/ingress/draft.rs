@@ -10,7 +10,9 @@ use domain::{
 use proto::v1;
 use service::trace::TraceContext;
 
+use super::native::{self, Whose};
 use crate::{
+    directory::Directory,
     error::{Error, Violation},
     verify::Draft,
 };
@@ -21,6 +23,7 @@ pub(super) fn read(
     request_id: &str,
     originator: ParticipantId,
     trace: &TraceContext,
+    directory: &Directory,
 ) -> Result<Draft, Error> {
     let draft = draft.ok_or_else(|| Error::invalid("draft", "must be given"))?;
     let mut problems = Vec::new();
@@ -30,8 +33,17 @@ pub(super) fn read(
         &draft.configuration_id,
     );
     let request_id = optional(&mut problems, "request_id", request_id);
-    let operation = operation(&mut problems, draft.operation);
-    let selectors = selectors(&mut problems, draft.selectors);
+    let whose = Whose {
+        originator: &originator,
+        configuration: configuration.as_ref(),
+        directory,
+    };
+    let asked = Asked {
+        operation: draft.operation,
+        selectors: draft.selectors,
+        native: draft.native,
+    };
+    let (operation, selectors) = what(&mut problems, asked, &whose);
     let scope = scope(&mut problems, draft.scope);
     let ceiling = ceiling(&mut problems, draft.ceiling);
     let when_impossible = when_impossible(&mut problems, draft.when_impossible);
@@ -61,6 +73,39 @@ pub(super) fn read(
 }
 
 type Problems = Vec<Violation>;
+
+/// The two ways to say what is to be done with which content.
+struct Asked {
+    operation: Option<v1::Operation>,
+    selectors: Vec<v1::Selector>,
+    native: Option<v1::NativeCommand>,
+}
+
+fn what(
+    problems: &mut Problems,
+    asked: Asked,
+    whose: &Whose<'_>,
+) -> (Option<Operation>, Vec<Selector>) {
+    let Some(request) = asked.native else {
+        return (
+            operation(problems, asked.operation),
+            selectors(problems, asked.selectors),
+        );
+    };
+    let read = if asked.operation.is_none() && asked.selectors.is_empty() {
+        native::read(request, whose)
+    } else {
+        let rule = "must be given without operation and selectors";
+        Err(Violation::new("draft.native", rule))
+    };
+    match read {
+        Ok((operation, selectors)) => (Some(operation), selectors),
+        Err(problem) => {
+            problems.push(problem);
+            (None, Vec::new())
+        }
+    }
+}
 
 /// Whether it is a good one for now is asked later (`verify`): a request that is repeated was good when it came first.
 fn moment(

@@ -7,6 +7,7 @@ mod dead_letters;
 mod draft;
 mod identity;
 mod mappings;
+mod native;
 mod progress;
 mod records;
 mod registry;

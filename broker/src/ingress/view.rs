@@ -327,6 +327,8 @@ fn draft(command: &Command) -> v1::CommandDraft {
         .into(),
         not_before: command.not_before.map(timestamp),
         expire_time: command.expires_at.map(timestamp),
+        // Read as what it means when it came in.
+        native: None,
     }
 }
 

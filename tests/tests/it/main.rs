@@ -20,6 +20,7 @@ mod main_road;
 mod mapped;
 mod missed_commands;
 mod model;
+mod native;
 mod recovery;
 mod registry;
 mod tracking;

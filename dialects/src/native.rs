@@ -1,0 +1,134 @@
+//! Requests that a participant sends to a native system today, read as what they ask of the federation.
+//!
+//! Invariant: what is read is never more than the request says. What cannot be said here as narrowly is a [`Mistake`], and
+//! so is whatever is not understood: nothing is left out in silence.
+//! The ids of an account in a path or body (service, zone, distribution, CP code) are nobody's here: such a request means
+//! the configuration, and the command names which one. A tag means all of the configuration's host names.
+//! Where the fidelity is exact, reading what [`crate::Dialect::translate`] says gives the same operation and selectors.
+//! Not here: whose the host names are, and whether the caller may ask for this (`broker`).
+
+mod akamai;
+mod cache;
+mod cloudflare;
+mod cloudfront;
+mod fastly;
+mod json;
+mod xml;
+
+use std::str::FromStr;
+
+use domain::{BrokenRule, HostName, NativeCall, Operation, PurgeMode, Selector, limits};
+use thiserror::Error;
+
+/// Those whose requests are read.
+const NAMES: [&str; 8] = [
+    "akamai",
+    "fastly",
+    "cloudflare",
+    "cloudfront",
+    "varnish",
+    "nginx",
+    "squid",
+    "traffic-server",
+];
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// What is to be done.
+    pub operation: Operation,
+    /// With what; at least one, and no more than a command has.
+    pub selectors: Vec<Selector>,
+    /// The field of the request that named the selectors: `path`, `headers`, `host` or `body`.
+    pub field: &'static str,
+}
+
+/// A request cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{field} {rule}")]
+pub struct Mistake {
+    /// Which field: `dialect`, or one of the request.
+    pub field: &'static str,
+    /// The rule that it broke, as a sentence without a subject.
+    pub rule: String,
+}
+
+/// Reads a request of the dialect called `dialect`. Which selectors it carries out is not asked. `hosts` are those of the
+/// configuration, where it is known: `CloudFront` names none.
+///
+/// # Errors
+/// A [`Mistake`] for the first field that cannot be read.
+pub fn read(dialect: &str, request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
+    let asked = match dialect {
+        "akamai" => akamai::read(request),
+        "fastly" => fastly::read(request),
+        "cloudflare" => cloudflare::read(request),
+        "cloudfront" => cloudfront::read(request, hosts),
+        "varnish" => cache::read_varnish(request, hosts),
+        "nginx" | "squid" | "traffic-server" => cache::read(request),
+        _ => Err(Mistake::new(
+            "dialect",
+            format!("must be one of {}", NAMES.join(", ")),
+        )),
+    }?;
+    if !(1..=limits::SELECTORS_PER_COMMAND).contains(&asked.selectors.len()) {
+        let most = limits::SELECTORS_PER_COMMAND;
+        let rule = format!("must name 1 to {most} things to purge (SELECTORS_PER_COMMAND)");
+        return Err(Mistake::new(asked.field, rule));
+    }
+    Ok(asked)
+}
+
+impl Asked {
+    fn purge(mode: PurgeMode, selectors: Vec<Selector>, field: &'static str) -> Self {
+        Self {
+            operation: Operation::Purge(mode),
+            selectors,
+            field,
+        }
+    }
+}
+
+impl Mistake {
+    fn new(field: &'static str, rule: impl Into<String>) -> Self {
+        Self {
+            field,
+            rule: rule.into(),
+        }
+    }
+}
+
+/// A text of the request as what it stands for; `what` names it in front of the rule.
+fn parse<T: FromStr<Err = BrokenRule>>(
+    field: &'static str,
+    what: &str,
+    text: &str,
+) -> Result<T, Mistake> {
+    let read = text.parse();
+    read.map_err(|rule: BrokenRule| Mistake::new(field, format!("{what}: {rule}")))
+}
+
+/// A header's value; its name in lower case.
+fn header<'a>(request: &'a NativeCall, name: &str) -> Option<&'a str> {
+    let mut headers = request.headers.iter();
+    let found = headers.find(|(given, _)| given.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.as_str())
+}
+
+/// The segments of a provider's path, which has no host name of ours and a query that says nothing about content.
+fn segments(request: &NativeCall) -> Vec<&str> {
+    let path = request.path.split('?').next().unwrap_or_default();
+    path.strip_prefix('/')
+        .map_or_else(Vec::new, |path| path.split('/').collect())
+}
+
+fn check_method(request: &NativeCall, methods: &[&str]) -> Result<(), Mistake> {
+    if methods.contains(&request.method.as_str()) {
+        return Ok(());
+    }
+    let rule = format!("must be {}", methods.join(" or "));
+    Err(Mistake::new("method", rule))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! A participant that keeps sending what it sends to its provider today, on a real broker.
+
+use anyhow::{Context, Result};
+use proto::v1;
+use tests::{
+    federation::{Client, Federation, Program, draft},
+    shared,
+};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+const URLS: [&str; 2] = [
+    "https://www.shop.example/a?x=1",
+    "https://www.shop.example/b",
+];
+
+/// `a` owns `shop`, which two participants carry.
+async fn stage() -> Result<(Federation, Program, Client)> {
+    let federation = Federation::start(shared()?).await?;
+    let broker = federation.broker("broker").await?;
+    let mut operator = federation.client(&broker, "operator/ops")?;
+    for (participant, dialect) in [("a", "varnish"), ("b", "nginx")] {
+        operator.create_participant(participant).await?;
+        let id = format!("{participant}1");
+        let nowhere = ([127, 0, 0, 1], 1).into();
+        operator
+            .create_server(&id, participant, dialect, nowhere)
+            .await?;
+    }
+    operator
+        .create_configuration("shop", "a", &["www.shop.example"])
+        .await?;
+    operator
+        .create_configuration("news", "b", &["www.news.example"])
+        .await?;
+    operator.deploy("shop", "a").await?;
+    operator.deploy("shop", "b").await?;
+    let owner = federation.client(&broker, "participant/a")?;
+    Ok((federation, broker, owner))
+}
+
+/// Akamai's call to invalidate these.
+fn akamai(objects: &[&str]) -> v1::NativeCommand {
+    v1::NativeCommand {
+        dialect: "akamai".to_owned(),
+        method: "POST".to_owned(),
+        path: "/ccu/v3/invalidate/url/production".to_owned(),
+        body: serde_json::json!({ "objects": objects }).to_string(),
+        ..v1::NativeCommand::default()
+    }
+}
+
+fn native(native: v1::NativeCommand) -> v1::CommandDraft {
+    v1::CommandDraft {
+        native: Some(native),
+        ..v1::CommandDraft::default()
+    }
+}
+
+fn plain() -> v1::CommandDraft {
+    let purge = v1::Purge {
+        mode: v1::PurgeMode::Invalidate.into(),
+    };
+    draft(v1::operation::Kind::Purge(purge), &URLS)
+}
+
+async fn plan(owner: &mut Client, draft: v1::CommandDraft) -> Result<v1::Plan, Status> {
+    let request = v1::SubmitCommandRequest {
+        draft: Some(draft),
+        validate_only: true,
+        ..v1::SubmitCommandRequest::default()
+    };
+    let answer = owner.commands.submit_command(request).await?.into_inner();
+    Ok(answer.plan.unwrap_or_default())
+}
+
+fn field(status: &Status) -> Option<String> {
+    let details = status.get_error_details();
+    let violations = &details.bad_request()?.field_violations;
+    Some(violations.first()?.field.clone())
+}
+
+/// What Akamai is told today is planned for every participant just as the command that it means, and kept as that.
+#[tokio::test]
+async fn an_akamai_body_is_the_command_that_it_means() -> Result<()> {
+    let (_federation, _broker, mut owner) = stage().await?;
+    let meant = plan(&mut owner, plain()).await?;
+    assert_eq!(meant.executions.len(), 2);
+    assert_eq!(plan(&mut owner, native(akamai(&URLS))).await?, meant);
+    let accepted = owner.submit(native(akamai(&URLS))).await?;
+    let kept = accepted.draft.context("it is shown")?;
+    let expected = plain();
+    assert_eq!(
+        (kept.operation, kept.selectors, kept.native),
+        (expected.operation, expected.selectors, None)
+    );
+    Ok(())
+}
+
+/// It is checked as any other, and the mistake is named where the caller made it.
+#[tokio::test]
+async fn a_native_command_is_checked_as_any_other() -> Result<()> {
+    let (_federation, _broker, mut owner) = stage().await?;
+    let of = |configuration: &str, objects: &[&str]| v1::CommandDraft {
+        configuration_id: configuration.to_owned(),
+        ..native(akamai(objects))
+    };
+    let foreign = [URLS[0], "https://www.news.example/"];
+    let both = v1::CommandDraft {
+        native: Some(akamai(&URLS)),
+        ..plain()
+    };
+    let unknown = v1::NativeCommand {
+        dialect: "acme".to_owned(),
+        ..akamai(&URLS)
+    };
+    for (draft, expected) in [
+        (of("shop", &foreign), "draft.native.body"),
+        (of("", &foreign), "draft.native.body"),
+        (of("", &foreign[1..]), "draft.native.body"),
+        (of("", &["/a"]), "draft.native.body"),
+        (both, "draft.native"),
+        (native(unknown), "draft.native.dialect"),
+    ] {
+        let refused = owner.submit(draft).await.expect_err("it is refused");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        assert_eq!(field(&refused).as_deref(), Some(expected), "{refused:?}");
+    }
+    let refused = owner.submit(of("news", &URLS)).await;
+    assert_eq!(refused.expect_err("it is b's").code(), Code::NotFound);
+    Ok(())
+}
