@@ -127,7 +127,7 @@ fn check_operation(draft: &mut Draft, registered: &Registered) -> Result<(), Err
             custom.repeatable = *known.ok_or_else(|| {
                 Error::invalid(
                     "draft.operation.custom.name",
-                    "must be an operation that is registered with this broker",
+                    "must be an operation that this broker's configuration registers, as [operations.NAME]",
                 )
             })?;
             custom.check().map_err(|rule| {

@@ -313,6 +313,10 @@ fn whose(identity: &Identity, originator_id: &str) -> Result<ParticipantId, Erro
             Ok(id.clone())
         }
         Identity::Participant(_) => Err(Error::not_found("participant", originator_id)),
+        Identity::Operator(_) if originator_id.is_empty() => Err(Error::invalid(
+            "originator_id",
+            "must name whose commands an operator wants to see",
+        )),
         Identity::Operator(_) => originator_id
             .parse()
             .map_err(Error::broken("originator_id")),

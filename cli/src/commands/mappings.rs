@@ -101,7 +101,7 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
             .output
             .document(&BTreeMap::from([("mappings", &mappings)]))?;
     } else if mappings.is_empty() {
-        context.output.note("no mappings yet");
+        context.output.note("no mappings that you may see");
     } else {
         context.output.text(&table::records(&mappings))?;
     }
