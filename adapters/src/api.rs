@@ -197,7 +197,10 @@ impl Api {
             }
             let made = (*number, *call, order.repeatable);
             let end = self.call(telling, made, around, part).await?;
-            let is_done = matches!(end, End::Judged(Verdict::Done { .. }));
+            let is_done = matches!(
+                end,
+                End::Judged(Verdict::Done { .. } | Verdict::Estimated { .. })
+            );
             if let End::Judged(Verdict::Running { job }) = end {
                 jobs.push(Running {
                     job,

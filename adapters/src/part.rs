@@ -116,6 +116,14 @@ impl Part {
                 self.done_as_surely_as(evidence);
                 true
             }
+            Verdict::Estimated { within, finding } => {
+                self.found(selectors, &finding);
+                self.done_as_surely_as(Evidence::Estimated);
+                let moment = Timestamp::from(std::time::SystemTime::now()).plus(within);
+                // Done is what is done last.
+                self.result.estimated_at = self.result.estimated_at.max(Some(moment));
+                true
+            }
             // The server lives and has spoken about this one; the others are told nevertheless.
             Verdict::Failed { fault, finding } => {
                 if let Some(finding) = finding {
@@ -192,6 +200,10 @@ impl Part {
                 ))
             }
         };
+        // Where the weakest of its calls said nothing of a time, or it failed, the time of another means nothing.
+        if self.result.outcome != Outcome::Done(Evidence::Estimated) {
+            self.result.estimated_at = None;
+        }
         self.result
     }
 }
@@ -263,6 +275,36 @@ mod tests {
                 (2, Finding::OriginStatus(404)),
             ]
         );
+    }
+
+    /// What is done last says when all is done; where another call says less, the time says nothing of the whole.
+    #[test]
+    fn an_estimate_is_that_of_the_last_call_and_of_nothing_weaker() {
+        let estimated = |seconds| {
+            End::Judged(Verdict::Estimated {
+                within: Duration::from_secs(seconds),
+                finding: Finding::Accepted,
+            })
+        };
+        let ended = |ends: Vec<End>| {
+            let mut part = Part::new(server());
+            for end in ends {
+                part.take(&[0], end);
+            }
+            part.end(Duration::ZERO)
+        };
+        let before = Timestamp::from(std::time::SystemTime::now());
+        let result = ended(vec![estimated(5), estimated(60), estimated(1)]);
+        assert_eq!(result.outcome, Outcome::Done(Evidence::Estimated));
+        let wait = result.estimated_at.unwrap().since(before);
+        assert!((60..90).contains(&wait.as_secs()), "{wait:?}");
+        let taken = End::Judged(Verdict::Done {
+            evidence: Evidence::Acknowledged,
+            finding: Finding::Accepted,
+        });
+        let result = ended(vec![estimated(5), taken]);
+        assert_eq!(result.outcome, Outcome::Done(Evidence::Acknowledged));
+        assert_eq!(result.estimated_at, None);
     }
 
     /// The limit is one on selectors: many calls for few selectors do not push the others out.

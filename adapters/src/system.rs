@@ -120,7 +120,13 @@ impl System {
                 End::Judged(Verdict::Failed { fault, .. }) | End::Failed(fault) | End::Lost(fault),
                 None,
             ) => all_failed(&servers, &fault),
-            (End::Judged(Verdict::Done { .. } | Verdict::Each { .. }) | End::Unknown, None) => {
+            (
+                End::Judged(
+                    Verdict::Done { .. } | Verdict::Estimated { .. } | Verdict::Each { .. },
+                )
+                | End::Unknown,
+                None,
+            ) => {
                 let fault =
                     unreadable("the invocation system's answer says nothing of the servers");
                 all_failed(&servers, &fault)

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use domain::{
-    Command, Evidence, Fidelity, Finding, NativeCall, Operation, PurgeMode, Selector, fault::Again,
+    Command, Fidelity, Finding, NativeCall, Operation, PurgeMode, Selector, fault::Again,
 };
 
 use crate::{
@@ -89,13 +89,7 @@ impl Dialect for Akamai {
     fn judge(&self, _: &NativeCall, answer: &Answer) -> Verdict {
         match answer.status {
             200..=299 => match read::object(WHO, answer) {
-                Ok(body) => Verdict::Done {
-                    evidence: match read::text(&body, &["estimatedSeconds"]) {
-                        Some(_) => Evidence::Estimated,
-                        None => Evidence::Acknowledged,
-                    },
-                    finding: Finding::Accepted,
-                },
+                Ok(body) => taken(&body),
                 Err(fault) => Verdict::failed(fault),
             },
             429 => Verdict::failed(after_a_pause(answer)),
@@ -137,6 +131,18 @@ impl Dialect for Akamai {
             }),
             ..Limits::NONE
         }
+    }
+}
+
+/// `estimatedSeconds` is a whole number where it is there at all; what is none says nothing.
+fn taken(body: &serde_json::Value) -> Verdict {
+    let seconds = read::text(body, &["estimatedSeconds"]);
+    match seconds.and_then(|seconds| seconds.parse::<u32>().ok()) {
+        Some(seconds) => Verdict::Estimated {
+            within: Duration::from_secs(seconds.into()),
+            finding: Finding::Accepted,
+        },
+        None => http::acknowledged(Finding::Accepted),
     }
 }
 

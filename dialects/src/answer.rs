@@ -1,5 +1,7 @@
 //! A native system's answer, and what it was found to mean.
 
+use std::time::Duration;
+
 use domain::{Evidence, Fault, Finding, result::SelectorFinding};
 
 /// What came back: the status, the headers and the beginning of the body.
@@ -30,6 +32,13 @@ pub enum Verdict {
     Done {
         /// How sure we are.
         evidence: Evidence,
+        /// What was found.
+        finding: Finding,
+    },
+    /// The native system took it, and says how long it should take: evidence is [`Evidence::Estimated`].
+    Estimated {
+        /// From the answer on.
+        within: Duration,
         /// What was found.
         finding: Finding,
     },

@@ -93,6 +93,9 @@ pub struct ServerProgress {
     /// From the first call to the last answer, in milliseconds.
     #[serde(default)]
     pub took_ms: u64,
+    /// With `done` and the evidence `estimated`: when it should be done, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_at: Option<Timestamp>,
 }
 
 /// Where one server stands.
@@ -226,6 +229,7 @@ impl ServerProgress {
             findings: Vec::new(),
             attempts: 0,
             took_ms: 0,
+            estimated_at: None,
         }
     }
 
@@ -252,6 +256,7 @@ impl ServerProgress {
             attempts: self.attempts,
             took_ms: self.took_ms,
             tries: Vec::new(),
+            estimated_at: self.estimated_at,
         }
     }
 
@@ -296,6 +301,7 @@ impl From<ServerResult> for ServerProgress {
             findings: result.findings,
             attempts: result.attempts,
             took_ms: result.took_ms,
+            estimated_at: result.estimated_at,
         }
     }
 }

@@ -129,7 +129,9 @@ pub(crate) fn loaded(
     match dialect.judge(&call, &answer(status, headers)) {
         Verdict::Done { evidence, finding } => Ok((evidence, finding)),
         Verdict::Failed { fault, finding } => Err((fault, finding)),
-        other @ (Verdict::Each { .. } | Verdict::Running { .. }) => panic!("{other:?}"),
+        other @ (Verdict::Estimated { .. } | Verdict::Each { .. } | Verdict::Running { .. }) => {
+            panic!("{other:?}")
+        }
     }
 }
 

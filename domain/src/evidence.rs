@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Evidence {
     /// The native system took the command; nobody can say when or whether it acted (Fastly's 200).
     Acknowledged,
-    /// The native system took it and said when it should be done (Akamai's `estimatedSeconds`).
+    /// The native system took it and said when it should be done (Akamai's `estimatedSeconds`); the time is with the server's
+    /// result ([`crate::ServerResult::estimated_at`]).
     Estimated,
     /// The native system, or the cache itself, says that it is done.
     Reported,

@@ -25,6 +25,9 @@ pub struct ServerResult {
     /// Tries that did not end it, the latest [`limits::TRIES_PER_RESULT`] of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tries: Vec<Try>,
+    /// With [`Evidence::Estimated`]: when the native system believes to be done, by the adapter's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_at: Option<Timestamp>,
 }
 
 /// A try that was followed by another one.
@@ -111,6 +114,7 @@ impl ServerResult {
             attempts: 0,
             took_ms: 0,
             tries: Vec::new(),
+            estimated_at: None,
         }
     }
 

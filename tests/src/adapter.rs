@@ -135,6 +135,7 @@ impl ScriptedAdapter {
                     attempts: 1,
                     took_ms: 1,
                     tries: Vec::new(),
+                    estimated_at: None,
                 })
             });
         let results = results.collect();

@@ -125,7 +125,17 @@ fn brief(execution: &Execution) -> v1::Execution {
             .absorbed_by
             .map(|id| id.to_string())
             .unwrap_or_default(),
+        estimated_time: estimated(execution).map(timestamp),
     }
+}
+
+/// When the last server should be done, where that is all that is known of the whole.
+fn estimated(execution: &Execution) -> Option<Timestamp> {
+    if execution.state != State::Done(Evidence::Estimated) {
+        return None;
+    }
+    let results = execution.results.iter();
+    results.filter_map(|result| result.estimated_at).max()
 }
 
 fn change(change: &Change) -> v1::StateChange {
@@ -181,6 +191,7 @@ fn server_result(result: &ServerResult) -> v1::ServerResult {
         attempts: result.attempts,
         took_ms: result.took_ms,
         tries: result.tries.iter().map(failed_try).collect(),
+        estimated_time: result.estimated_at.map(timestamp),
     }
 }
 

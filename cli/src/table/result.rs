@@ -16,6 +16,9 @@ pub(crate) fn server_result(server: &ServerResultView) -> String {
     if let Some(fault) = &server.fault {
         words.push(fault_words(fault));
     }
+    if let Some(time) = &server.estimated_time {
+        words.push(format!("should be done by {} UTC", words::readable(time)));
+    }
     if server.attempts > 1 {
         words.push(format!("{} calls", server.attempts));
     }

@@ -56,6 +56,8 @@ pub(crate) struct ExecutionView {
     pub(crate) deadline: Option<String>,
     pub(crate) cancel_request_time: Option<String>,
     pub(crate) absorbed_by_command_id: Option<String>,
+    /// With the evidence `estimated`: when it should be done.
+    pub(crate) estimated_time: Option<String>,
 }
 
 /// A state and when it began.
@@ -77,6 +79,8 @@ pub(crate) struct ServerResultView {
     pub(crate) took_ms: u64,
     /// The latest ones that were followed by another.
     pub(crate) tries: Vec<FailedTryView>,
+    /// With the evidence `estimated`: when it should be done.
+    pub(crate) estimated_time: Option<String>,
 }
 
 /// A try that was followed by another one.
@@ -181,6 +185,7 @@ impl From<Execution> for ExecutionView {
                 .as_ref()
                 .and_then(words::rfc3339),
             absorbed_by_command_id: text(execution.absorbed_by_command_id),
+            estimated_time: execution.estimated_time.as_ref().and_then(words::rfc3339),
         }
     }
 }
@@ -196,6 +201,7 @@ impl From<ServerResult> for ServerResultView {
             attempts: result.attempts,
             took_ms: result.took_ms,
             tries: result.tries.into_iter().map(FailedTryView::from).collect(),
+            estimated_time: result.estimated_time.as_ref().and_then(words::rfc3339),
         }
     }
 }

@@ -330,6 +330,7 @@ fn done<const N: usize>(
         took_ms,
         fault: None,
         tries: Vec::new(),
+        estimated_time: None,
     }
 }
 

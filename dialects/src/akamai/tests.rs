@@ -1,6 +1,6 @@
 //! What Akamai is told, letter by letter, and what its answers mean. Answers are those of its API reference.
 
-use domain::fault::FaultCode;
+use domain::{Evidence, fault::FaultCode};
 
 use super::*;
 use crate::{
@@ -78,7 +78,15 @@ fn an_estimate_is_more_than_an_acknowledgement() {
         "purgeId":"e535071c-26b2-11e7-94d7-276f2f54d938","supportId":"17PY1492793544958045-219026624"}"#;
     assert_eq!(
         judged(estimated),
-        done(Evidence::Estimated, Finding::Accepted)
+        Verdict::Estimated {
+            within: Duration::from_secs(5),
+            finding: Finding::Accepted
+        }
+    );
+    let vague = r#"{"httpStatus":201,"estimatedSeconds":"soon"}"#;
+    assert_eq!(
+        judged(vague),
+        done(Evidence::Acknowledged, Finding::Accepted)
     );
     let silent =
         r#"{"httpStatus":201,"detail":"Request accepted","purgeId":"e5","supportId":"17"}"#;

@@ -145,7 +145,9 @@ fn answers_to_a_load_are_understood() {
     let loaded = |status, headers: &[(&str, &str)]| match judged(&call, status, headers) {
         Verdict::Done { finding, .. } => (None, finding),
         Verdict::Failed { fault, finding } => (Some(fault.side), finding.unwrap()),
-        other @ (Verdict::Each { .. } | Verdict::Running { .. }) => panic!("{other:?}"),
+        other @ (Verdict::Estimated { .. } | Verdict::Each { .. } | Verdict::Running { .. }) => {
+            panic!("{other:?}")
+        }
     };
     let miss = ("x-cache", "MISS");
     let store = |word| loaded(200, &[miss, ("x-store", word)]);

@@ -88,7 +88,7 @@ fn findings(verdicts: &[Verdict]) -> Vec<Finding> {
     let finding = |verdict: &Verdict| match verdict {
         Verdict::Done { finding, .. } => Some(finding.clone()),
         Verdict::Failed { finding, .. } => finding.clone(),
-        Verdict::Each { .. } | Verdict::Running { .. } => None,
+        Verdict::Estimated { .. } | Verdict::Each { .. } | Verdict::Running { .. } => None,
     };
     verdicts.iter().filter_map(finding).collect()
 }

@@ -148,6 +148,14 @@ async fn one_command_reaches_every_provider_in_its_own_language() -> Result<()> 
         ],
         "{command:#?}"
     );
+    let estimated = command.executions.iter();
+    let estimated = estimated.filter(|one| one.estimated_time.is_some());
+    let estimated: Vec<_> = estimated.map(|one| one.participant_id.as_str()).collect();
+    assert_eq!(
+        estimated,
+        ["akamai"],
+        "its time is told, and nobody else's is made up"
+    );
     let ok = |line: &str, status| (line.to_owned(), status);
     let [akamai, cloudflare, cloudfront, fastly] = &stage.peers[..] else {
         unreachable!("there are four")

@@ -181,6 +181,7 @@ pub(super) fn results() -> Result<Vec<ServerResult>> {
                     fault: fault(FaultCode::TimedOut, Again::Soon),
                     pause_ms: 100,
                 }],
+                estimated_at: Some(Timestamp::from_millis(1_700_000_005_000)),
             })
         })
         .collect()
