@@ -12,6 +12,7 @@ use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+pub(crate) use self::client::endpoint;
 pub use self::client::{Caller, Client, client, draft, load, purge, selector};
 pub use self::invocation_system::OwnServer;
 use crate::{Shared, adapter::ScriptedAdapter, binaries, ports, process::Process};

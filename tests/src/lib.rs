@@ -10,6 +10,7 @@ pub mod chaos;
 pub mod demo;
 pub mod federation;
 pub mod origin;
+pub mod pki;
 pub mod ports;
 pub mod process;
 pub mod rabbitmq;

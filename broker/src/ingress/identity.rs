@@ -5,7 +5,7 @@
 
 use domain::ParticipantId;
 use tonic::{Request, transport::CertificateDer};
-use x509_parser::{extensions::GeneralName, prelude::FromDer as _};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
 
 use crate::error::Error;
 
@@ -59,13 +59,8 @@ impl IdentitySource {
 
 fn from_certificate(leaf: &CertificateDer<'_>, federation: &str) -> Result<Identity, Error> {
     let unreadable = || Error::Unidentified("the client certificate cannot be read");
-    let (_, certificate) =
-        x509_parser::certificate::X509Certificate::from_der(leaf).map_err(|_| unreadable())?;
-    if certificate.is_ca() {
-        return Err(Error::Unidentified(
-            "the client certificate is that of an authority",
-        ));
-    }
+    let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| unreadable())?;
+    usage(&certificate)?;
     let names = certificate
         .subject_alternative_name()
         .map_err(|_| unreadable())?;
@@ -89,6 +84,31 @@ fn from_certificate(leaf: &CertificateDer<'_>, federation: &str) -> Result<Ident
     from_path(path.ok_or(Error::Unidentified(
         "the client certificate is of another federation",
     ))?)
+}
+
+/// RFC 5280, 4.2.1.3 and 4.2.1.12; SPIFFE X.509-SVID, 4.1 to 4.4: a leaf that signs handshakes of clients and nothing else.
+fn usage(certificate: &X509Certificate<'_>) -> Result<(), Error> {
+    let unreadable = || Error::Unidentified("the client certificate cannot be read");
+    let usage = certificate.key_usage().map_err(|_| unreadable())?;
+    let usage = usage.map(|extension| extension.value);
+    let may_sign = usage.is_some_and(|usage| usage.key_cert_sign() || usage.crl_sign());
+    if certificate.is_ca() || may_sign {
+        return Err(Error::Unidentified(
+            "the client certificate is that of an authority",
+        ));
+    }
+    if usage.is_some_and(|usage| !usage.digital_signature()) {
+        return Err(Error::Unidentified(
+            "the client certificate's key usage is not digitalSignature",
+        ));
+    }
+    let purposes = certificate.extended_key_usage().map_err(|_| unreadable())?;
+    if !purposes.is_some_and(|extension| extension.value.client_auth) {
+        return Err(Error::Unidentified(
+            "the client certificate's extended key usage is not clientAuth",
+        ));
+    }
+    Ok(())
 }
 
 fn from_path(path: &str) -> Result<Identity, Error> {
@@ -136,13 +156,16 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SanType};
+    use rcgen::{
+        BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
+    };
 
     use super::*;
 
     fn certificate(uris: &[&str], is_ca: IsCa) -> CertificateDer<'static> {
         let mut params = CertificateParams::default();
         params.is_ca = is_ca;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.subject_alt_names = uris
             .iter()
             .map(|uri| SanType::URI((*uri).try_into().unwrap()))

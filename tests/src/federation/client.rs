@@ -32,13 +32,15 @@ pub struct Client {
     pub dead_letters: DeadLetterServiceClient<InterceptedService<Channel, Caller>>,
 }
 
-/// Puts the caller's name on each call.
+/// Puts the caller's name on each call, where no certificate says it.
 #[derive(Debug, Clone)]
-pub struct Caller(AsciiMetadataValue);
+pub struct Caller(Option<AsciiMetadataValue>);
 
 impl Interceptor for Caller {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert(IDENTITY, self.0.clone());
+        if let Some(name) = &self.0 {
+            request.metadata_mut().insert(IDENTITY, name.clone());
+        }
         request.set_timeout(CALL);
         Ok(request)
     }
@@ -46,18 +48,26 @@ impl Interceptor for Caller {
 
 /// A client that calls a broker without TLS.
 pub fn client(address: SocketAddr, identity: &str) -> Result<Client> {
-    let channel = Endpoint::from_shared(format!("http://{address}"))?
-        .connect_timeout(CALL)
-        .connect_lazy();
-    let caller = Caller(identity.parse()?);
-    Ok(Client {
-        commands: CommandServiceClient::with_interceptor(channel.clone(), caller.clone()),
-        registry: RegistryServiceClient::with_interceptor(channel.clone(), caller.clone()),
-        dead_letters: DeadLetterServiceClient::with_interceptor(channel, caller),
-    })
+    let channel = endpoint(&format!("http://{address}"))?.connect_lazy();
+    Ok(Client::over(channel, Some(identity.parse()?)))
+}
+
+/// Where a broker is.
+pub(crate) fn endpoint(url: &str) -> Result<Endpoint> {
+    Ok(Endpoint::from_shared(url.to_owned())?.connect_timeout(CALL))
 }
 
 impl Client {
+    /// A client over this channel, with the caller's name on each call where no certificate says it.
+    pub(crate) fn over(channel: Channel, name: Option<AsciiMetadataValue>) -> Self {
+        let caller = Caller(name);
+        Self {
+            commands: CommandServiceClient::with_interceptor(channel.clone(), caller.clone()),
+            registry: RegistryServiceClient::with_interceptor(channel.clone(), caller.clone()),
+            dead_letters: DeadLetterServiceClient::with_interceptor(channel, caller),
+        }
+    }
+
     /// Creates a participant whose servers are told directly.
     pub async fn create_participant(&mut self, id: &str) -> Result<()> {
         self.put_participant(v1::Participant {

@@ -1,18 +1,11 @@
-//! `RegistryService` and the doors around it: what must hold of a record, who sees it, TLS, health, wrong configurations.
+//! `RegistryService` and the doors around it: what must hold of a record, who sees it, wrong configurations.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use proto::v1;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    SanType,
-};
 use tests::{binaries, federation::Federation, shared, wait};
-use tonic::{
-    Code,
-    transport::{Certificate, Channel, ClientTlsConfig, Identity},
-};
+use tonic::Code;
 use tonic_types::StatusExt as _;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -159,94 +152,6 @@ async fn a_participant_sees_its_own() -> Result<()> {
     })
     .await?;
     Ok(())
-}
-
-/// With TLS a caller is the one URI of its certificate; without a certificate of the federation nobody gets in.
-#[tokio::test]
-async fn a_certificate_says_who_calls() -> Result<()> {
-    let issuer = authority()?;
-    let federation = Federation::start(shared()?).await?;
-    let folder = federation.folder().to_owned();
-    let broker = issue(&issuer, SanType::DnsName("localhost".try_into()?))?;
-    write(&folder.join("broker.pem"), &broker.0)?;
-    write(&folder.join("broker.key"), &broker.1)?;
-    write(&folder.join("authority.pem"), &issuer.pem())?;
-    let path = |name: &str| folder.join(name).display().to_string();
-    let secured = Federation::with_settings(
-        shared()?,
-        &format!(
-            "[listen]\ninsecure = false\ncertificate = \"{}\"\nkey = \"{}\"\nclient_authority = \"{}\"\n",
-            path("broker.pem"),
-            path("broker.key"),
-            path("authority.pem")
-        ),
-    )
-    .await?;
-    let program = secured.broker("broker").await?;
-    let call =
-        async |uri: Option<&str>, issuer: &CertifiedIssuer<'static, KeyPair>| -> Result<Code> {
-            let mut tls = ClientTlsConfig::new()
-                .domain_name("localhost")
-                .ca_certificate(Certificate::from_pem(self::pem(&folder)?));
-            if let Some(uri) = uri {
-                let (certificate, key) = issue(issuer, SanType::URI(uri.try_into()?))?;
-                tls = tls.identity(Identity::from_pem(certificate, key));
-            }
-            let channel = Channel::from_shared(format!("https://{}", program.address))?
-                .tls_config(tls)?
-                .connect()
-                .await;
-            let Ok(channel) = channel else {
-                return Ok(Code::Unavailable);
-            };
-            let mut client = v1::registry_service_client::RegistryServiceClient::new(channel);
-            let answer = client
-                .list_participants(v1::ListParticipantsRequest::default())
-                .await;
-            Ok(answer.map_or_else(|status| status.code(), |_| Code::Ok))
-        };
-    assert_eq!(
-        call(Some("spiffe://federation.example/operator/ops"), &issuer).await?,
-        Code::Ok
-    );
-    assert_eq!(
-        call(Some("spiffe://other.example/operator/ops"), &issuer).await?,
-        Code::Unauthenticated
-    );
-    // The handshake fails; how a client sees that depends on which side speaks first.
-    assert_ne!(call(None, &issuer).await?, Code::Ok);
-    let foreign = authority()?;
-    assert_ne!(
-        call(Some("spiffe://federation.example/operator/ops"), &foreign).await?,
-        Code::Ok
-    );
-    Ok(())
-}
-
-fn pem(folder: &Path) -> Result<Vec<u8>> {
-    Ok(std::fs::read(folder.join("authority.pem"))?)
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| path.display().to_string())
-}
-
-fn authority() -> Result<CertifiedIssuer<'static, KeyPair>> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
-}
-
-/// A certificate for both ends of a connection, and its key, both PEM.
-fn issue(issuer: &CertifiedIssuer<'static, KeyPair>, name: SanType) -> Result<(String, String)> {
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::default();
-    params.subject_alt_names = vec![name];
-    params.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::ServerAuth,
-        ExtendedKeyUsagePurpose::ClientAuth,
-    ];
-    Ok((params.signed_by(&key, issuer)?.pem(), key.serialize_pem()))
 }
 
 /// A wrong configuration ends with 64, and every mistake is listed at once.
