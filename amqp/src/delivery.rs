@@ -31,6 +31,8 @@ pub struct Delivery {
     pub redelivered: bool,
     /// How often it came back before, as far as RabbitMQ counts it. 3.10 counts every return, 4.3 only failures.
     pub delivery_count: u64,
+    /// The RabbitMQ user that sent it, where it says so. RabbitMQ has compared that with the connection's user.
+    pub user: Option<String>,
     /// The message.
     pub message: Message,
     acker: Acker,
@@ -38,12 +40,14 @@ pub struct Delivery {
 
 impl Delivery {
     pub(crate) fn new(raw: Raw) -> Self {
+        let user = raw.properties.user_id().clone();
         let (message, delivery_count) = Message::delivered(&raw.properties, raw.data);
         Self {
             exchange: raw.exchange.to_string(),
             routing_key: raw.routing_key.to_string(),
             redelivered: raw.redelivered,
             delivery_count,
+            user: user.map(|user| user.to_string()),
             message,
             acker: raw.acker,
         }

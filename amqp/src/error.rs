@@ -5,7 +5,7 @@
 //! Invariant: no error holds a URL or a password, and none repeats its source in its own words.
 //! Not here: what to do about it. The caller decides, from the variant.
 
-use std::time::Duration;
+use std::{io, path::PathBuf, time::Duration};
 
 use thiserror::Error;
 
@@ -15,6 +15,14 @@ pub enum LinkError {
     /// The configured URL cannot be used. It is not repeated here: it holds a password.
     #[error("the RabbitMQ URL is not of the form amqp://user:password@host:port/vhost")]
     Url,
+    /// The file with user and password cannot be read.
+    #[error("the RabbitMQ credentials in {} cannot be read", file.display())]
+    Credentials {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// RabbitMQ did not answer in time.
     #[error("RabbitMQ did not {step} within {limit:?}")]
     TimedOut {

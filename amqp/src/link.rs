@@ -5,15 +5,20 @@
 //! Not here: what the connection is used for. Publishing and consuming have one each, because RabbitMQ stops a
 //! connection that publishes while it is short of memory or disk, and acknowledgements must not wait for that.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use lapin::{ConnectionProperties, tcp::OwnedTLSConfig, uri::AMQPUri};
+use lapin::{
+    ConnectionProperties,
+    tcp::{OwnedIdentity, OwnedTLSConfig},
+    uri::AMQPUri,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tracing::info;
 
 use crate::{
+    credentials::Credentials,
     dial::{Socket, open},
     error::LinkError,
     session::{Session, within},
@@ -25,11 +30,22 @@ pub const CHANNEL_LIMIT: Duration = Duration::from_secs(10);
 /// How long a polite goodbye may take before we just leave.
 pub const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
+/// What we show RabbitMQ of ourselves in TLS, where it asks.
+#[derive(Debug, Clone)]
+pub struct ClientCertificate {
+    /// PEM.
+    pub certificate: String,
+    /// PEM. Never shown.
+    pub key: SecretString,
+}
+
 /// Where RabbitMQ is and how patient we are with it.
 #[derive(Debug, Clone)]
 pub struct LinkSettings {
     /// `amqp://user:password@host:port/vhost`, or `amqps`. Never shown.
     pub url: SecretString,
+    /// A file of [`Credentials`], which count instead of `url`. It is read anew for each connection.
+    pub credentials: Option<PathBuf>,
     /// What RabbitMQ's console shows: service, replica, version.
     pub connection_name: String,
     /// The most time from the first packet to an open connection.
@@ -38,6 +54,8 @@ pub struct LinkSettings {
     pub heartbeat: Duration,
     /// Certificates (PEM) to trust besides the machine's own.
     pub certificate_authority: Option<String>,
+    /// For a RabbitMQ that asks for a certificate.
+    pub client_certificate: Option<ClientCertificate>,
     /// The pause after the first failure.
     pub backoff_minimum: Duration,
     /// The longest pause, before the random part, which at most doubles it.
@@ -49,10 +67,12 @@ impl LinkSettings {
     pub fn new(url: SecretString, connection_name: impl Into<String>) -> Self {
         Self {
             url,
+            credentials: None,
             connection_name: connection_name.into(),
             connect_timeout: Duration::from_secs(10),
             heartbeat: Duration::from_secs(10),
             certificate_authority: None,
+            client_certificate: None,
             backoff_minimum: Duration::from_millis(200),
             // Most of what an originator waits after RabbitMQ is back, while an attempt in vain costs next to nothing.
             backoff_maximum: Duration::from_secs(2),
@@ -60,20 +80,35 @@ impl LinkSettings {
     }
 
     fn uri(&self) -> Result<AMQPUri, LinkError> {
-        // The parser's own error can repeat the URL, so it ends here.
-        let mut uri: AMQPUri = self
-            .url
-            .expose_secret()
-            .parse()
-            .map_err(|_| LinkError::Url)?;
+        let mut uri = match &self.credentials {
+            Some(file) => Credentials::read(file)?.uri()?,
+            // The parser's own error can repeat the URL, so it ends here.
+            None => self
+                .url
+                .expose_secret()
+                .parse::<AMQPUri>()
+                .map_err(|_| LinkError::Url)?,
+        };
         let seconds = self.heartbeat.as_secs().clamp(1, u16::MAX.into());
         uri.query.heartbeat = u16::try_from(seconds).ok();
         Ok(uri)
     }
 
+    /// Whom RabbitMQ will know us as; `None` where that cannot be read now.
+    pub(crate) fn user(&self) -> Option<String> {
+        Some(self.uri().ok()?.authority.userinfo.username)
+    }
+
     fn tls(&self) -> OwnedTLSConfig {
+        let identity = self
+            .client_certificate
+            .as_ref()
+            .map(|own| OwnedIdentity::PKCS8 {
+                pem: own.certificate.clone().into_bytes(),
+                key: own.key.expose_secret().as_bytes().to_vec(),
+            });
         OwnedTLSConfig {
-            identity: None,
+            identity,
             cert_chain: self.certificate_authority.clone(),
         }
     }

@@ -5,7 +5,7 @@
 //! in flight a message that went nowhere can look stored. Many channels give the speed back.
 //! Not here: trying again. A message has an id, so the caller may, whenever the outcome is unknown.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use deadpool::managed::{Pool, PoolError, TimeoutType};
 use lapin::{
@@ -33,6 +33,9 @@ pub struct PublisherSettings {
     pub channel_timeout: Duration,
     /// The longest wait for a confirm.
     pub confirm_timeout: Duration,
+    /// Whether each message names our RabbitMQ user (`user_id`), which RabbitMQ compares with the connection's: whoever
+    /// reads it knows that it is true.
+    pub says_user: bool,
 }
 
 impl Default for PublisherSettings {
@@ -41,6 +44,7 @@ impl Default for PublisherSettings {
             max_channels: 64,
             channel_timeout: Duration::from_secs(10),
             confirm_timeout: Duration::from_secs(30),
+            says_user: false,
         }
     }
 }
@@ -50,6 +54,7 @@ impl Default for PublisherSettings {
 pub struct Publisher {
     pool: Pool<Channels>,
     settings: PublisherSettings,
+    user: Option<Arc<str>>,
     state: watch::Receiver<LinkState>,
 }
 
@@ -57,6 +62,7 @@ impl Publisher {
     /// Connects with the first message, not before.
     pub fn new(link: LinkSettings, settings: PublisherSettings) -> Self {
         let create_limit = link.connect_timeout + 3 * CHANNEL_LIMIT;
+        let user = link.user().filter(|_| settings.says_user);
         let link = Link::new(link);
         let state = link.state();
         let pool = Pool::builder(Channels::new(link))
@@ -70,6 +76,7 @@ impl Publisher {
         Self {
             pool,
             settings,
+            user: user.map(Arc::from),
             state,
         }
     }
@@ -97,7 +104,10 @@ impl Publisher {
             exchange: short("exchange name", exchange)?,
             routing_key: short("routing key", routing_key)?,
         };
-        let properties = message.properties()?;
+        let mut properties = message.properties()?;
+        if let Some(user) = &self.user {
+            properties = properties.with_user_id(short("user id", user)?);
+        }
         self.refuse_while_blocked()?;
         let lease = self.lease().await?;
         let limit = self.settings.confirm_timeout;

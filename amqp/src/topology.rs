@@ -105,6 +105,11 @@ impl Topology {
         Ok(Self { prefix, limits })
     }
 
+    /// What all names begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The exchange that dispatches are published to, with the participant's id as routing key.
     pub fn commands_exchange(&self) -> String {
         self.named("commands")

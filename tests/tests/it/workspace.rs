@@ -35,7 +35,7 @@ const FENCES: [(&str, &[&str]); 5] = [
     ("lapin", &["amqp", "tests"]),
     ("redis", &["broker", "tests"]),
     ("deadpool-redis", &["broker"]),
-    ("reqwest", &["adapters", "tests"]),
+    ("reqwest", &["adapters", "amqp", "tests"]),
     ("tonic", &["proto", "broker", "cli", "bench", "tests"]),
 ];
 
