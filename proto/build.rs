@@ -13,7 +13,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files, ["."])?;
     let set = PathBuf::from(env::var("OUT_DIR")?).join("federation.bin");
     fs::write(set, descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // Generated `Debug` would show the password to any log.
+    tonic_prost_build::configure()
+        .skip_debug([".federation.v1.AdapterCredentials"])
+        .compile_fds(descriptors)?;
     for file in files {
         println!("cargo:rerun-if-changed={file}");
     }

@@ -5,14 +5,14 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use amqp::{
-    Consumer, ConsumerSettings, Copies, LinkSettings, LinkState, Provisioner, Publisher,
-    PublisherSettings, Topology,
+    ClientCertificate, Consumer, ConsumerSettings, Copies, LinkSettings, LinkState,
+    ManagementSettings, Provisioner, Publisher, PublisherSettings, Topology, UserLimits, Users,
 };
 use domain::ParticipantId;
 use service::{
     Shutdown,
     backoff::BackoffSettings,
-    configuration::SecretUrl,
+    configuration::{Secret, SecretUrl},
     exit::Chain,
     telemetry::{Condition, Readiness, Signals, install_metrics},
 };
@@ -22,21 +22,24 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::{
-    config::Config,
+    config::{AmqpSettings, Config},
     dead_letters::{DeadLetters, Depths},
     directory::{Directory, Follower},
     dispatch::{self, Dispatcher, Wakers},
     ingress::{self, IdentitySource, Services},
     metrics,
     pipeline::Pipeline,
-    registry::Registrar,
-    store::{Keys, Store},
+    registry::{Access, Registrar},
+    store::{self, Keys, Store, StoreTls},
     track::{self, Reports, Sweeper, Tracker, Watchers},
     verify::Registered,
 };
 
 /// How often Redis and the publisher's connection are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How long RabbitMQ's management API may take for one call.
+const MANAGEMENT_LIMIT: Duration = Duration::from_secs(10);
 
 /// What can stop a replica from starting or running.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -51,8 +54,9 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), Failure> {
 
 /// Declares in RabbitMQ what the registry asks for, and ends. Run it once before the first replica of a deployment.
 pub async fn provision(config: Config, _: Shutdown) -> Result<(), Failure> {
-    let provisioner = provisioner(&config, "provision")?;
+    let (provisioner, access) = (provisioner(&config, "provision")?, access(&config)?);
     provisioner.declare_base().await?;
+    restrict_ourselves(&config, &access).await?;
     let (_, follower, directory) = open_store(&config).await?;
     follower.load().await?;
     let participants = directory
@@ -63,8 +67,28 @@ pub async fn provision(config: Config, _: Shutdown) -> Result<(), Failure> {
         .collect::<Vec<ParticipantId>>();
     for participant in &participants {
         provisioner.declare_participant(participant).await?;
+        access.prepare(participant).await?;
     }
     info!(participants = participants.len(), "RabbitMQ is provisioned");
+    Ok(())
+}
+
+/// Redis' list of users, with the one that this configuration connects as.
+pub fn redis_acl(config: &Config) -> Result<String, Failure> {
+    let keys = Keys::new(&config.store.prefix, config.store.shards);
+    let acl = store::acl(&keys, &config.redis.url)?;
+    acl.ok_or_else(|| "`redis.url` names no user and password".into())
+}
+
+/// Where somebody else declares, the user that brokers serve with configures nothing.
+async fn restrict_ourselves(config: &Config, access: &Access) -> Result<(), Failure> {
+    let (Some(users), Some(provision_url)) = (&access.users, &config.amqp.provision_url) else {
+        return Ok(());
+    };
+    let (own, declares) = (parts(&config.amqp.url)?, parts(provision_url)?);
+    if own.user != declares.user {
+        users.prepare_broker(&own.user, &own.password).await?;
+    }
     Ok(())
 }
 
@@ -81,6 +105,7 @@ struct Replica {
     publisher: Publisher,
     topology: Topology,
     provisioner: Arc<Provisioner>,
+    access: Arc<Access>,
 }
 
 impl Replica {
@@ -95,12 +120,13 @@ impl Replica {
             ..PublisherSettings::default()
         };
         let publisher = Publisher::new(
-            link(&config.amqp.url, &format!("broker {name} publish")),
+            link(&config.amqp, &format!("broker {name} publish")),
             settings,
         );
         Ok(Self {
             topology: topology(&config)?,
             provisioner: Arc::new(provisioner(&config, &name)?),
+            access: Arc::new(access(&config)?),
             readiness: Readiness::new(),
             config,
             name,
@@ -228,10 +254,7 @@ impl Replica {
     }
 
     fn link(&self, what: &str) -> LinkSettings {
-        link(
-            &self.config.amqp.url,
-            &format!("broker {} {what}", self.name),
-        )
+        link(&self.config.amqp, &format!("broker {} {what}", self.name))
     }
 
     fn services(&self, watchers: &Arc<Watchers>, shutdown: &Shutdown) -> Services {
@@ -259,7 +282,7 @@ impl Replica {
             self.store.clone(),
             self.follower.clone(),
             Arc::clone(&self.directory),
-            Arc::clone(&self.provisioner),
+            (Arc::clone(&self.provisioner), Arc::clone(&self.access)),
             registered,
         );
         let (watchers, retention) = (Arc::clone(watchers), self.config.store.retention);
@@ -277,7 +300,7 @@ impl Replica {
 
 async fn open_store(config: &Config) -> Result<(Store, Follower, Arc<Directory>), Failure> {
     let keys = Keys::new(&config.store.prefix, config.store.shards);
-    let store = Store::connect(&config.redis.url, keys).await?;
+    let store = Store::connect_with(&config.redis.url, &store_tls(config), keys).await?;
     store.check_shards().await?;
     let directory = Arc::<Directory>::default();
     let follower = Follower::new(store.clone(), Arc::clone(&directory));
@@ -297,17 +320,77 @@ fn provisioner(config: &Config, name: &str) -> Result<Provisioner, Failure> {
         .provision_url
         .as_ref()
         .unwrap_or(&config.amqp.url);
-    Ok(Provisioner::new(
-        link(url, &format!("broker {name} provision")),
-        topology(config)?,
-    ))
+    let link = LinkSettings {
+        url: url.expose().to_owned().into(),
+        ..link(&config.amqp, &format!("broker {name} provision"))
+    };
+    Ok(Provisioner::new(link, topology(config)?))
 }
 
-fn link(url: &SecretUrl, name: &str) -> LinkSettings {
-    LinkSettings::new(
-        url.expose().to_owned().into(),
-        format!("{name} {}", env!("CARGO_PKG_VERSION")),
-    )
+fn store_tls(config: &Config) -> StoreTls {
+    let pem = |secret: &Option<Secret>| secret.as_ref().map(|pem| pem.expose().as_bytes().to_vec());
+    let redis = &config.redis;
+    let own = pem(&redis.client_certificate).zip(pem(&redis.client_key));
+    StoreTls {
+        authority: pem(&redis.certificate_authority),
+        own,
+    }
+}
+
+/// Who makes the users of participants.
+fn access(config: &Config) -> Result<Access, Failure> {
+    let (settings, topology) = (&config.amqp.management, topology(config)?);
+    let own = parts(&config.amqp.url)?;
+    let adapters_url = settings.adapters_url.as_ref();
+    let adapters_url = adapters_url.map_or(own.bare, |url| url.expose().to_owned());
+    let limits = UserLimits {
+        connections: settings.connections,
+        channels: settings.channels,
+    };
+    let users = match &settings.url {
+        None => None,
+        Some(url) => {
+            let authority = config.amqp.certificate_authority.as_ref();
+            let settings = ManagementSettings {
+                url: url.expose().to_owned().into(),
+                virtual_host: own.virtual_host.clone(),
+                certificate_authority: authority.map(|pem| pem.expose().to_owned()),
+                timeout: MANAGEMENT_LIMIT,
+            };
+            Some(Users::new(
+                settings,
+                topology.clone(),
+                limits,
+                adapters_url,
+            )?)
+        }
+    };
+    Ok(Access {
+        topology,
+        virtual_host: own.virtual_host,
+        users,
+    })
+}
+
+fn parts(url: &SecretUrl) -> Result<amqp::UrlParts, Failure> {
+    let parts = amqp::parts_of(&url.expose().to_owned().into());
+    Ok(parts.ok_or(amqp::LinkError::Url)?)
+}
+
+fn link(amqp: &AmqpSettings, name: &str) -> LinkSettings {
+    let pem = |secret: &Option<Secret>| secret.as_ref().map(|pem| pem.expose().to_owned());
+    let own = pem(&amqp.client_certificate).zip(pem(&amqp.client_key));
+    LinkSettings {
+        certificate_authority: pem(&amqp.certificate_authority),
+        client_certificate: own.map(|(certificate, key)| ClientCertificate {
+            certificate,
+            key: key.into(),
+        }),
+        ..LinkSettings::new(
+            amqp.url.expose().to_owned().into(),
+            format!("{name} {}", env!("CARGO_PKG_VERSION")),
+        )
+    }
 }
 
 fn reports_consumer(
@@ -322,7 +405,7 @@ fn reports_consumer(
         prefetch: config.amqp.report_prefetch,
     };
     Consumer::start(
-        link(&config.amqp.url, &format!("broker {name} consume")),
+        link(&config.amqp, &format!("broker {name} consume")),
         settings,
         stop,
     )

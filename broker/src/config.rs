@@ -6,7 +6,7 @@ use amqp::{QueueLimits, Topology};
 use domain::OperationName;
 use serde::Deserialize;
 use service::{
-    configuration::{Check, Checked, SecretUrl},
+    configuration::{Check, Checked, Secret, SecretUrl},
     exit::Settings,
     telemetry::LogSettings,
 };
@@ -78,6 +78,12 @@ pub struct SignalsAt {
 pub struct RedisAt {
     /// `redis://` or `rediss://`.
     pub url: SecretUrl,
+    /// Certificates (PEM) to trust instead of the machine's own.
+    pub certificate_authority: Option<Secret>,
+    /// For a Redis that asks for a certificate (PEM).
+    pub client_certificate: Option<Secret>,
+    /// Its key (PEM).
+    pub client_key: Option<Secret>,
 }
 
 /// What stands in Redis.
@@ -99,6 +105,14 @@ pub struct AmqpSettings {
     pub url: SecretUrl,
     /// The same with a user that may configure; `url` when absent.
     pub provision_url: Option<SecretUrl>,
+    /// Certificates (PEM) to trust besides the machine's own.
+    pub certificate_authority: Option<Secret>,
+    /// For a RabbitMQ that asks for a certificate (PEM).
+    pub client_certificate: Option<Secret>,
+    /// Its key (PEM).
+    pub client_key: Option<Secret>,
+    /// Who makes participants' users.
+    pub management: Management,
     /// In front of every name.
     pub prefix: String,
     /// Channels for publishing.
@@ -113,6 +127,19 @@ pub struct AmqpSettings {
     pub delivery_limit: u32,
     /// Copies of the latest dispatches to each participant, for people at RabbitMQ's console.
     pub console_copies: u32,
+}
+
+/// Making RabbitMQ's users.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Management {
+    /// `http://` or `https://`, with a user that may make users; without it, they are the operator's to make.
+    pub url: Option<SecretUrl>,
+    /// What adapters connect to; `amqp.url` without its user when absent.
+    pub adapters_url: Option<SecretUrl>,
+    /// Connections that a participant's user may have.
+    pub connections: u32,
+    /// Channels that it may have.
+    pub channels: u32,
 }
 
 /// The way out.
@@ -217,6 +244,7 @@ impl Settings for Config {
 impl Checked for Config {
     fn check(&self, check: &mut Check<'_>) {
         check.within("listen", &self.listen);
+        check.within("redis", &self.redis);
         check.within("store", &self.store);
         check.within("amqp", &self.amqp);
         check.within("outbox", &self.outbox);
@@ -297,6 +325,56 @@ impl Checked for Listen {
     }
 }
 
+impl Checked for RedisAt {
+    fn check(&self, check: &mut Check<'_>) {
+        let is_tls = self.url.redacted().scheme() == "rediss";
+        let given = self.certificate_authority.is_some() || self.client_certificate.is_some();
+        check.require(
+            "url",
+            is_tls || !given,
+            "must begin with rediss:// where certificates are given",
+        );
+        check_pair(
+            check,
+            self.client_certificate.as_ref(),
+            self.client_key.as_ref(),
+        );
+    }
+}
+
+fn check_pair(check: &mut Check<'_>, certificate: Option<&Secret>, key: Option<&Secret>) {
+    check.require(
+        "client_key",
+        certificate.is_some() == key.is_some(),
+        "belongs together with `client_certificate`: give both or neither",
+    );
+}
+
+impl Checked for Management {
+    fn check(&self, check: &mut Check<'_>) {
+        let is_web = |url: &SecretUrl| matches!(url.redacted().scheme(), "http" | "https");
+        check.require(
+            "url",
+            self.url.as_ref().is_none_or(is_web),
+            "must begin with http:// or https://",
+        );
+        let is_bare = |url: &SecretUrl| {
+            let url = url.redacted();
+            matches!(url.scheme(), "amqp" | "amqps")
+                && url.username().is_empty()
+                && url.password().is_none()
+        };
+        check.require(
+            "adapters_url",
+            self.adapters_url.as_ref().is_none_or(is_bare),
+            "must begin with amqp:// or amqps:// and have no user and no password",
+        );
+        // One adapter has two of each.
+        check.require("connections", self.connections >= 2, "must be at least 2");
+        check.require("channels", self.channels >= 2, "must be at least 2");
+    }
+}
+
 impl Checked for StoreSettings {
     fn check(&self, check: &mut Check<'_>) {
         let shards = (1..=MOST_SHARDS).contains(&self.shards);
@@ -313,6 +391,12 @@ impl Checked for StoreSettings {
 
 impl Checked for AmqpSettings {
     fn check(&self, check: &mut Check<'_>) {
+        check.within("management", &self.management);
+        check_pair(
+            check,
+            self.client_certificate.as_ref(),
+            self.client_key.as_ref(),
+        );
         let topology = Topology::new(self.prefix.clone(), self.queue_limits());
         check.require(
             "prefix",

@@ -127,6 +127,9 @@ pub enum Error {
     /// RabbitMQ, while a participant's queues were declared.
     #[error("the participant's queues could not be declared")]
     Topology(#[from] amqp::TopologyError),
+    /// RabbitMQ's management API, while a participant's user was made or removed.
+    #[error("the participant's RabbitMQ user could not be changed")]
+    Users(#[from] amqp::ManagementError),
     /// RabbitMQ, while dead letters were looked at.
     #[error("the dead letters cannot be looked at")]
     DeadLetters(#[from] amqp::LookError),
@@ -202,9 +205,11 @@ impl Error {
             Self::NotSent(PublishError::Unroutable { .. } | PublishError::Denied { .. }) => {
                 (Code::FailedPrecondition, "NO_QUEUE")
             }
-            Self::Topology(_) | Self::DeadLetters(_) | Self::NotSent(_) | Self::NotRemoved(_) => {
-                (Code::Unavailable, "RABBITMQ_UNAVAILABLE")
-            }
+            Self::Topology(_)
+            | Self::Users(_)
+            | Self::DeadLetters(_)
+            | Self::NotSent(_)
+            | Self::NotRemoved(_) => (Code::Unavailable, "RABBITMQ_UNAVAILABLE"),
             Self::ReportsStay => (Code::FailedPrecondition, "REPORTS_STAY"),
             Self::UnknownDialect { .. } => (Code::FailedPrecondition, "UNKNOWN_DIALECT"),
             Self::CannotSay(_) => (Code::Internal, "DIALECT_CONTRADICTION"),
@@ -245,6 +250,7 @@ impl Error {
             | Self::Contended
             | Self::Store(_)
             | Self::Topology(_)
+            | Self::Users(_)
             | Self::DeadLetters(_)
             | Self::NotRemoved(_) => {
                 details.set_retry_info(Some(RETRY_UNAVAILABLE));

@@ -1,4 +1,4 @@
-//! The broker: `broker [--config FILE] [serve | provision | check]`.
+//! The broker: `broker [--config FILE] [serve | provision | check | defaults | redis-acl]`.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -26,6 +26,8 @@ enum Task {
     Check,
     /// Prints the default configuration, which documents every key.
     Defaults,
+    /// Prints a file of users for Redis (`aclfile`): the user of `redis.url`, with what a broker does there and nothing else.
+    RedisAcl,
 }
 
 fn main() -> ExitCode {
@@ -44,11 +46,17 @@ fn main() -> ExitCode {
             Ok::<(), app::Failure>(())
         }),
         Task::Defaults => {
-            #[expect(clippy::print_stdout, reason = "this is what was asked for")]
-            {
-                print!("{}", config::DEFAULT);
-            }
+            print(config::DEFAULT);
             ExitCode::SUCCESS
         }
+        Task::RedisAcl => service::main("broker", load, |config: config::Config, _| async move {
+            print(&app::redis_acl(&config)?);
+            Ok::<(), app::Failure>(())
+        }),
     }
+}
+
+#[expect(clippy::print_stdout, reason = "this is what was asked for")]
+fn print(text: &str) {
+    print!("{text}");
 }

@@ -1,8 +1,9 @@
 //! Changing the registry: who may, and what must hold.
 //!
 //! Invariant: nothing refers to a record that is not there, and a host name belongs to one configuration. What a caller may
-//! not see does not exist for it. A participant's queues stand before the participant can be told anything.
+//! not see does not exist for it. A participant's queues and its RabbitMQ user stand before the participant can be told anything.
 
+mod access;
 mod capable;
 mod mappings;
 mod spoken;
@@ -10,6 +11,7 @@ mod visible;
 
 use std::sync::Arc;
 
+pub use access::{Access, Issued};
 pub use visible::Visible;
 
 use amqp::Provisioner;
@@ -44,6 +46,7 @@ pub struct Registrar {
     follower: Follower,
     directory: Arc<Directory>,
     provisioner: Arc<Provisioner>,
+    access: Arc<Access>,
     registered: Arc<Registered>,
     /// One change of this replica at a time, so that they do not make each other start anew.
     changing: Arc<Mutex<()>>,
@@ -55,7 +58,7 @@ impl Registrar {
         store: Store,
         follower: Follower,
         directory: Arc<Directory>,
-        provisioner: Arc<Provisioner>,
+        (provisioner, access): (Arc<Provisioner>, Arc<Access>),
         registered: Arc<Registered>,
     ) -> Self {
         Self {
@@ -63,6 +66,7 @@ impl Registrar {
             follower,
             directory,
             provisioner,
+            access,
             registered,
             changing: Arc::default(),
         }
@@ -100,6 +104,7 @@ impl Registrar {
                 self.provisioner
                     .declare_participant(&participant.id)
                     .await?;
+                self.access.prepare(&participant.id).await?;
             }
             if let Put::Written(_) = self.store.put(&record, seen).await? {
                 self.follower.catch_up().await?;
@@ -160,6 +165,8 @@ impl Registrar {
                 });
             }
         }
+        // First nobody can log in any more.
+        self.access.remove(&participant).await?;
         Ok(self.provisioner.remove_participant(&participant).await?)
     }
 }

@@ -29,6 +29,14 @@ pub(crate) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A file of the user's could not be written.
+    #[error("cannot write {name}")]
+    WriteFile {
+        /// The file, as the user named it.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A mapping has mistakes.
     #[error("{name} has {}", words::count(mistakes.len(), "mistake"))]
     Mapping {
@@ -106,7 +114,7 @@ impl Failure {
             Self::Usage(_) | Self::Read { .. } | Self::Mapping { .. } | Self::Connection { .. } => {
                 Exit::Usage
             }
-            Self::Write(_) | Self::Declined => Exit::Failed,
+            Self::Write(_) | Self::WriteFile { .. } | Self::Declined => Exit::Failed,
             Self::Broker(status) | Self::Submit { status, .. } | Self::Change { status, .. } => {
                 Exit::of(Answer::Error(status.code()))
             }
@@ -124,7 +132,9 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Declined => Vec::new(),
             Self::Mapping { mistakes, .. } => mistakes.iter().map(ToString::to_string).collect(),
-            Self::Read { source, .. } | Self::Write(source) => vec![source.to_string()],
+            Self::Read { source, .. } | Self::WriteFile { source, .. } | Self::Write(source) => {
+                vec![source.to_string()]
+            }
             Self::Connection { source, .. } => chain(source),
             Self::Broker(status) => of_status(status, &[]),
             Self::Change {

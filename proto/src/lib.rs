@@ -7,6 +7,15 @@
 pub mod v1 {
     tonic::include_proto!("federation.v1");
 
+    impl std::fmt::Debug for AdapterCredentials {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("AdapterCredentials")
+                .field("url", &self.url)
+                .field("user", &self.user)
+                .finish_non_exhaustive()
+        }
+    }
+
     /// The compiled proto files, for gRPC reflection.
     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("federation");
 }

@@ -3,6 +3,7 @@
 //! Invariant: past this module nothing knows a message of gRPC, and every call has an identity.
 
 mod commands;
+mod credentials;
 mod dead_letters;
 mod draft;
 mod identity;

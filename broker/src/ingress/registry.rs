@@ -161,6 +161,14 @@ macro_rules! resources {
                 Ok(Response::new(self.list_progress(&identity, request.get_ref()).await?))
             }
 
+            async fn issue_credentials(
+                &self,
+                request: Request<v1::IssueCredentialsRequest>,
+            ) -> Result<Response<v1::IssueCredentialsResponse>, Status> {
+                let identity = self.identities.identify(&request)?;
+                Ok(Response::new(self.issue(&identity, request.get_ref()).await?))
+            }
+
             async fn put_mapping(
                 &self,
                 request: Request<v1::PutMappingRequest>,

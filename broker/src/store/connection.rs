@@ -8,7 +8,8 @@ use std::time::Duration;
 use deadpool_redis::{Manager, Pool, PoolConfig, Runtime, Timeouts};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, Pipeline, Script,
+    AsyncConnectionConfig, Client, ClientTlsConfig, FromRedisValue, IntoConnectionInfo, Pipeline,
+    Script, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use service::configuration::SecretUrl;
@@ -82,6 +83,15 @@ impl StoreError {
     }
 }
 
+/// What of TLS is our own; all PEM. Without anything the machine's certificates are trusted.
+#[derive(Clone, Default)]
+pub struct StoreTls {
+    /// Whom we trust, instead of the machine's own.
+    pub authority: Option<Vec<u8>>,
+    /// The certificate and the key that we show.
+    pub own: Option<(Vec<u8>, Vec<u8>)>,
+}
+
 /// All connections of one replica.
 #[derive(Clone)]
 pub(super) struct Redis {
@@ -92,15 +102,15 @@ pub(super) struct Redis {
 
 impl Redis {
     /// Connects once, so that a wrong address is known at the start.
-    pub(super) async fn connect(url: &SecretUrl) -> Result<Self, StoreError> {
-        let client = client(url)?;
+    pub(super) async fn connect(url: &SecretUrl, tls: &StoreTls) -> Result<Self, StoreError> {
+        let client = client(url, tls)?;
         let settings = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(CALL_LIMIT))
             .set_number_of_retries(1);
         let shared = ConnectionManager::new_with_config(client.clone(), settings).await?;
         Ok(Self {
-            blocking: blocking_pool(url)?,
+            blocking: blocking_pool(&client)?,
             client,
             shared,
         })
@@ -152,7 +162,7 @@ impl Redis {
 }
 
 /// Small calls leave at once, and a link that is dead without a word is noticed.
-fn client(url: &SecretUrl) -> Result<Client, StoreError> {
+fn client(url: &SecretUrl, tls: &StoreTls) -> Result<Client, StoreError> {
     let address = url
         .expose()
         .into_connection_info()
@@ -164,14 +174,28 @@ fn client(url: &SecretUrl) -> Result<Client, StoreError> {
         .set_nodelay(true)
         .set_keepalive(keepalive)
         .set_user_timeout(UNACKNOWLEDGED_LIMIT);
-    Client::open(address.set_tcp_settings(tcp)).map_err(StoreError::Address)
+    let address = address.set_tcp_settings(tcp);
+    if tls.authority.is_none() && tls.own.is_none() {
+        return Client::open(address).map_err(StoreError::Address);
+    }
+    let own = tls.own.as_ref();
+    let certificates = TlsCertificates {
+        client_tls: own.map(|(certificate, key)| ClientTlsConfig {
+            client_cert: certificate.clone(),
+            client_key: key.clone(),
+        }),
+        root_cert: tls.authority.clone(),
+    };
+    Client::build_with_tls(address, certificates).map_err(StoreError::Address)
 }
 
-fn blocking_pool(url: &SecretUrl) -> Result<Pool, StoreError> {
+/// Over the same kind of connection as the client's.
+fn blocking_pool(client: &Client) -> Result<Pool, StoreError> {
     let settings = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_LIMIT))
         .set_response_timeout(Some(BLOCK_LIMIT + CALL_LIMIT));
-    let manager = Manager::new_with_config(url.expose(), settings).map_err(StoreError::Address)?;
+    let address = client.get_connection_info().clone();
+    let manager = Manager::new_with_config(address, settings).map_err(StoreError::Address)?;
     let limits = PoolConfig {
         max_size: BLOCKING_CONNECTIONS,
         timeouts: Timeouts {

@@ -161,9 +161,31 @@ impl Keys {
         self.named(shard, "changes")
     }
 
+    /// What every key and channel of every shard begins with, as a pattern of Redis.
+    pub(super) fn shard_pattern(&self) -> String {
+        format!("{}{{s*}}:", literal(&self.prefix))
+    }
+
+    /// Every key of the registry, as a pattern of Redis.
+    pub(super) fn registry_pattern(&self) -> String {
+        format!("{}{{registry}}:*", literal(&self.prefix))
+    }
+
     pub(super) fn registry(&self, rest: &str) -> String {
         format!("{}{{registry}}:{rest}", self.prefix)
     }
+}
+
+/// A text in which nothing is a pattern.
+fn literal(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '^' | '\\') {
+            literal.push('\\');
+        }
+        literal.push(character);
+    }
+    literal
 }
 
 /// FNV-1a: stable over versions and machines, which the standard library's hash is not. Not for secrets.

@@ -5,6 +5,7 @@
 //! Not here: what a command means, who may see it, when something is sent.
 
 mod accept;
+mod access;
 mod ahead;
 mod apply;
 mod cancel;
@@ -26,10 +27,11 @@ mod transitions;
 use std::sync::Arc;
 
 pub use accept::Accepted;
+pub use access::{acl, rules};
 pub use ahead::{AbsorbedEntry, Plans, Waiting};
 pub use apply::{Applied, Outcome, Terms};
 pub use cancel::Withdrawn;
-pub use connection::StoreError;
+pub use connection::{StoreError, StoreTls};
 pub use due::{Expired, Released};
 pub use keys::{Keys, Shard, stable_hash};
 pub use listen::Heard;
@@ -71,8 +73,17 @@ struct Scripts {
 }
 
 impl Store {
-    /// Connects.
+    /// Connects, where the machine's own certificates are trusted.
     pub async fn connect(url: &SecretUrl, keys: Keys) -> Result<Self, StoreError> {
+        Self::connect_with(url, &StoreTls::default(), keys).await
+    }
+
+    /// Connects.
+    pub async fn connect_with(
+        url: &SecretUrl,
+        tls: &StoreTls,
+        keys: Keys,
+    ) -> Result<Self, StoreError> {
         let scripts = Scripts {
             accept: redis::Script::new(accept::SCRIPT),
             own: redis::Script::new(outbox::OWN),
@@ -90,7 +101,7 @@ impl Store {
             beat: redis::Script::new(replicas::BEAT),
         };
         Ok(Self {
-            redis: Redis::connect(url).await?,
+            redis: Redis::connect(url, tls).await?,
             keys: Arc::new(keys),
             scripts: Arc::new(scripts),
         })

@@ -71,6 +71,10 @@ enum Refusal {
     NoParticipant,
     #[error("it speaks for participant `{0}`, whose exchange it did not come through")]
     Foreign(ParticipantId),
+    #[error(
+        "it was sent by the RabbitMQ user of participant `{0}`, whose exchange it did not come through"
+    )]
+    ForeignUser(ParticipantId),
     #[error("it speaks of {0} executions that are not there")]
     UnknownExecutions(usize),
 }
@@ -79,7 +83,7 @@ impl Refusal {
     const fn word(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => "unreadable",
-            Self::NoParticipant | Self::Foreign(_) => "foreign",
+            Self::NoParticipant | Self::Foreign(_) | Self::ForeignUser(_) => "foreign",
             Self::UnknownExecutions(_) => "unknown_execution",
         }
     }
@@ -122,6 +126,12 @@ impl Reports {
             .topology
             .participant_of(&delivery.exchange)
             .ok_or(Refusal::NoParticipant)?;
+        // RabbitMQ lets nobody else write there and lets nobody lie about it; where its rights are wrong, this is the second door.
+        let user = delivery.user.as_deref();
+        let sender = user.and_then(|user| self.topology.participant_of_user(user));
+        if let Some(sender) = sender.filter(|sender| *sender != participant) {
+            return Err(Refusal::ForeignUser(sender));
+        }
         let report: Unread<'_> =
             serde_json::from_slice(&delivery.message.body).map_err(Refusal::Unreadable)?;
         if report.participant != participant {

@@ -4,6 +4,7 @@
 
 mod calls;
 pub(crate) mod configurations;
+pub(crate) mod credentials;
 pub(crate) mod deployments;
 pub(crate) mod participants;
 pub(crate) mod progress;

@@ -26,6 +26,8 @@ pub(crate) struct Directory {
     refused: Mutex<VecDeque<Status>>,
     /// What the next changes answer once they have done their work.
     lost: Mutex<VecDeque<Status>>,
+    /// What is issued; where there is none, users are the operator's to make.
+    credentials: Mutex<Option<AdapterCredentials>>,
     /// What is answered to who asks for the progress.
     withheld: Mutex<Option<Status>>,
 }
@@ -42,6 +44,11 @@ impl Directory {
             .lock()
             .expect("nobody panicked")
             .push_back(status);
+    }
+
+    /// This is issued to whoever asks.
+    pub(crate) fn set_credentials(&self, credentials: AdapterCredentials) {
+        *self.credentials.lock().expect("nobody panicked") = Some(credentials);
     }
 
     /// Nobody is shown the progress.
@@ -169,6 +176,23 @@ macro_rules! directory {
                     self.answered($deleted {})
                 }
             )+
+
+            async fn issue_credentials(
+                &self,
+                request: Request<IssueCredentialsRequest>,
+            ) -> Result<Response<IssueCredentialsResponse>, Status> {
+                let id = request.into_inner().participant_id;
+                get(&self.participants, &id)?;
+                let credentials = self.credentials.lock().expect("nobody panicked").clone();
+                let user = RabbitUser {
+                    name: format!("participant-{id}"),
+                    virtual_host: "/".to_owned(),
+                    configure: "^$".to_owned(),
+                    write: format!(r"^replies\.{id}$"),
+                    read: format!(r"^commands\.{id}$"),
+                };
+                self.answered(IssueCredentialsResponse { credentials, user: Some(user) })
+            }
 
             async fn list_participant_progress(
                 &self,

@@ -1,10 +1,13 @@
 //! The registry's commands, against a directory in memory.
 
 use prost_types::Timestamp;
-use proto::v1::ParticipantProgress;
+use proto::v1::{AdapterCredentials, ParticipantProgress};
 use tonic::Status;
 
-use crate::{fedctl::run, peer::Peer};
+use crate::{
+    fedctl::{fedctl, run, run_with},
+    peer::Peer,
+};
 
 /// Runs one line after the other and keeps all that was said.
 async fn session(lines: &[&str]) -> String {
@@ -190,4 +193,39 @@ async fn records_are_listed_where_the_progress_is_withheld() {
         assert_eq!(listed.code, Some(0), "{}", listed.transcript());
         assert!(listed.stdout.contains("north"), "{}", listed.transcript());
     }
+}
+
+/// The password goes into a file that only its owner may read, and is seen nowhere else; what is there is not overwritten,
+/// and then nothing is asked of the broker.
+#[tokio::test]
+async fn credentials_are_written_once_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (peer, broker) = Peer::default().listen().await;
+    peer.directory.set_credentials(AdapterCredentials {
+        url: "amqps://rabbitmq.example:5671/%2f".to_owned(),
+        user: "participant-north".to_owned(),
+        password: "planted".to_owned(),
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let in_folder = async |line: &str| {
+        let mut command = fedctl(&broker);
+        command.current_dir(&folder).args(line.split(' '));
+        run_with(&mut command).await
+    };
+    let created = in_folder("participants create north --json").await;
+    assert_eq!(created.code, Some(0), "{}", created.transcript());
+    assert!(!created.transcript().contains("planted"));
+    let file = folder.path().join("north.credentials.json");
+    let mode = file.metadata().expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let written = std::fs::read_to_string(&file).expect("it can be read");
+    let written: serde_json::Value = serde_json::from_str(&written).expect("it is JSON");
+    assert_eq!(written["password"], "planted");
+    assert_eq!(written["user"], "participant-north");
+
+    let again = in_folder("participants credentials north").await;
+    assert_eq!(again.code, Some(2), "{}", again.transcript());
+    let other = in_folder("participants credentials north --credentials other.json").await;
+    assert_eq!(other.code, Some(0), "{}", other.transcript());
+    assert!(folder.path().join("other.json").exists());
 }

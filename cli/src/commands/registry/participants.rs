@@ -1,15 +1,18 @@
 //! `fedctl participants`: the CDNs in the federation.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use proto::v1::{
     CreateParticipantRequest, DeleteParticipantRequest, GetParticipantRequest,
     ListParticipantsRequest, Participant, UpdateParticipantRequest,
 };
 
-use super::{Change, Kind, Page, calls::registry_calls, progress, set};
+use super::{Change, Kind, Page, calls::registry_calls, credentials::Destination, progress, set};
 use crate::{
     arguments::capability::{Capabilities, capabilities},
     broker::{Broker, Refusal},
+    failure::Failure,
     view::ParticipantView,
 };
 
@@ -49,6 +52,21 @@ pub(crate) struct Create {
     /// All that its invocation system can do, such as purge:url,purge:tag,load:url [default: everything]
     #[arg(long, value_name = "OPERATION:SELECTOR,...", value_parser = capabilities)]
     can: Option<Capabilities>,
+    #[command(flatten)]
+    destination: Destination,
+    /// Leave its RabbitMQ user without a password
+    #[arg(long, conflicts_with = "credentials")]
+    no_credentials: bool,
+}
+
+impl Create {
+    /// Its id, and where the credentials of its adapters go, if they are wanted.
+    pub(super) fn wanted(&self) -> Result<Option<(String, PathBuf)>, Failure> {
+        if self.no_credentials {
+            return Ok(None);
+        }
+        Ok(Some((self.id.clone(), self.destination.of(&self.id)?)))
+    }
 }
 
 /// What may be changed in a participant.

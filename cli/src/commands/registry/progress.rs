@@ -9,7 +9,9 @@ use proto::v1::ListParticipantProgressRequest;
 use tonic::Code;
 
 use super::{
-    Action, Registry, pages,
+    Action, Registry,
+    credentials::{Credentials, issue},
+    pages,
     participants::{Changes, Create, Filter, Participants},
     print,
 };
@@ -32,6 +34,8 @@ pub(crate) struct ParticipantsCommand {
 enum ParticipantsAction {
     #[command(flatten)]
     Record(Action<Filter, Create, Changes>),
+    /// Make a new RabbitMQ password for its adapters; the one before opens no more connections
+    Credentials(Credentials),
     /// Show who is behind, by how many commands and how long, and when each one's adapter was heard
     Progress,
 }
@@ -44,11 +48,28 @@ impl ParticipantsCommand {
                 let progress = progress(&context.broker).await?;
                 return print(context, "progress", &progress);
             }
+            Some(ParticipantsAction::Credentials(credentials)) => {
+                return credentials.run(context).await;
+            }
+            Some(ParticipantsAction::Record(Action::Create(typed))) => {
+                return create(typed, context).await;
+            }
             Some(ParticipantsAction::Record(action)) => Some(action),
             None => None,
         };
         Registry::<Participants> { action }.run(context).await
     }
+}
+
+/// Adds a participant, and then asks for what its adapters log in with. Where only the second fails it can be asked for again.
+async fn create(typed: Create, context: &Context) -> Result<Exit, Failure> {
+    let wanted = typed.wanted()?;
+    let action = Some(Action::Create(typed));
+    let exit = Registry::<Participants> { action }.run(context).await?;
+    if let Some((id, file)) = wanted {
+        issue(context, &id, &file).await?;
+    }
+    Ok(exit)
 }
 
 /// Puts the progress beside each record.
