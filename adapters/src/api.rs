@@ -30,6 +30,7 @@ use domain::{
     fault::{Again, FaultCode},
     participant::ServerAddress,
 };
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use service::trace::TraceContext;
 use tokio::sync::OwnedSemaphorePermit;
@@ -42,6 +43,7 @@ use self::{
     speaker::{Speaker, Speakers},
 };
 use crate::{
+    address::lookup::GuardedLookup,
     attempt::{AttemptLimits, End},
     caches::Surroundings,
     circuit::Circuits,
@@ -113,8 +115,10 @@ impl Api {
     pub(crate) fn new(
         settings: &config::Api,
         calls: &config::Calls,
+        private: &[IpNet],
     ) -> Result<Self, crate::app::StartError> {
-        let http = Http::new(calls.connect_timeout, calls.idle_connections);
+        let lookup = GuardedLookup::new(private, calls.name_timeout);
+        let http = Http::new(calls.connect_timeout, calls.idle_connections, lookup);
         let base = settings.base_url.as_ref().map(url::Url::as_str);
         let address = settings.address();
         Ok(Self {

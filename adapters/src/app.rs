@@ -168,17 +168,16 @@ async fn start_carrier(
     journal: &Journal,
     shutdown: &Shutdown,
 ) -> Result<Carrier, StartError> {
-    let calls = &configuration.calls;
+    let (calls, private) = (&configuration.calls, &configuration.private_networks);
     let parts = (configuration, journal, shutdown);
     match configuration.kind {
         Kind::Caches => {
-            let allowed = configuration.allowed_addresses.clone();
-            let caches = Caches::new(calls, configuration.execution, allowed);
+            let caches = Caches::new(calls, configuration.execution, configuration.reach());
             Ok(Carrier::Caches(Box::new(caches.map_err(StartError::of)?)))
         }
         Kind::InvocationSystem => {
             let settings = &configuration.invocation_system;
-            let system = System::new(settings, calls).map_err(StartError::of)?;
+            let system = System::new(settings, calls, private).map_err(StartError::of)?;
             let teller = Teller::System(Arc::new(system));
             let jobs = start_jobs(teller, settings.jobs_at_once, settings.pace(), parts).await;
             if let Some(address) = settings.callback_listen {
@@ -191,7 +190,7 @@ async fn start_carrier(
         }
         Kind::Api => {
             let settings = &configuration.api;
-            let api = Api::new(settings, calls).map_err(StartError::of)?;
+            let api = Api::new(settings, calls, private).map_err(StartError::of)?;
             let teller = Teller::Api(Arc::new(api));
             let jobs = start_jobs(teller, settings.jobs_at_once, settings.polls(), parts).await;
             Ok(Carrier::Api(jobs))

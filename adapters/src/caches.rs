@@ -23,7 +23,7 @@ use service::trace::TraceContext;
 use tokio::time::sleep;
 
 use crate::{
-    address::{Addresses, AllowedAddress},
+    address::{Addresses, Reach, lookup::GuardedLookup},
     attempt::{Attempt, AttemptLimits, End, Next, Reply},
     circuit::{Circuits, Pass, Refused},
     config,
@@ -99,7 +99,7 @@ impl Caches {
     pub fn new(
         calls: &config::Calls,
         execution: config::Execution,
-        allowed: Vec<AllowedAddress>,
+        reach: impl Into<Reach>,
     ) -> Result<Self, reqwest::Error> {
         let (time, read) = (calls.timeout, calls.answer_limit);
         let call = CallLimits {
@@ -116,8 +116,12 @@ impl Caches {
             ..call
         };
         Ok(Self {
-            http: Http::new(calls.connect_timeout, calls.idle_connections)?,
-            addresses: Addresses::new(allowed, calls.name_lifetime, calls.name_timeout),
+            http: Http::new(
+                calls.connect_timeout,
+                calls.idle_connections,
+                GuardedLookup::new(&[], calls.name_timeout),
+            )?,
+            addresses: Addresses::new(reach, calls.name_lifetime, calls.name_timeout),
             circuits: Circuits::new(calls.circuit),
             servers_at_once: execution.servers_at_once,
             attempts: AttemptLimits {

@@ -12,8 +12,9 @@ use std::{
     time::Duration,
 };
 
-use amqp::{LinkSettings, PublisherSettings, QueueLimits, Topology};
+use amqp::{ClientCertificate, LinkSettings, PublisherSettings, QueueLimits, Topology};
 use domain::ParticipantId;
+use ipnet::IpNet;
 use serde::Deserialize;
 use service::{
     backoff::BackoffSettings,
@@ -24,7 +25,10 @@ use service::{
 use url::Url;
 
 pub use self::api::{Account, AccountPace, Api, TokenHeader};
-use crate::{address::AllowedAddress, jobs};
+use crate::{
+    address::{AllowedAddress, Ports, Reach},
+    jobs,
+};
 
 /// The compiled-in default, which documents every key.
 pub const DEFAULT: &str = include_str!("../default.toml");
@@ -41,6 +45,10 @@ pub struct Configuration {
     pub kind: Kind,
     /// Where the adapter may connect.
     pub allowed_addresses: Vec<AllowedAddress>,
+    /// Private and special networks that host names may lead into.
+    pub private_networks: Vec<IpNet>,
+    /// Ports, where an entry of `allowed_addresses` names none.
+    pub allowed_ports: Vec<Ports>,
     /// The longest time for finishing after SIGTERM.
     #[serde(with = "humantime_serde")]
     pub drain_time: Duration,
@@ -81,6 +89,8 @@ pub enum Kind {
 pub struct Amqp {
     /// With the participant's own user.
     pub url: SecretUrl,
+    /// A file with URL, user and password, which count instead of `url`.
+    pub credentials: Option<PathBuf>,
     /// What all names begin with.
     pub prefix: String,
     /// Dispatches that are here and not settled.
@@ -93,6 +103,10 @@ pub struct Amqp {
     pub heartbeat: Duration,
     /// Certificates (PEM) to trust.
     pub certificate_authority: Option<Secret>,
+    /// For a RabbitMQ that asks for a certificate (PEM).
+    pub client_certificate: Option<Secret>,
+    /// Its key (PEM).
+    pub client_key: Option<Secret>,
 }
 
 /// How much at a time.
@@ -236,6 +250,15 @@ impl Configuration {
         load(DEFAULT, file, ENVIRONMENT_PREFIX)
     }
 
+    /// Where orders may lead.
+    pub fn reach(&self) -> Reach {
+        Reach {
+            allowed: self.allowed_addresses.clone(),
+            private: self.private_networks.clone(),
+            ports: self.allowed_ports.clone(),
+        }
+    }
+
     /// The names in RabbitMQ.
     pub fn topology(&self) -> Topology {
         Topology::new(&self.amqp.prefix, QueueLimits::default())
@@ -249,11 +272,18 @@ impl Configuration {
             self.participant,
             env!("CARGO_PKG_VERSION")
         );
-        let authority = self.amqp.certificate_authority.as_ref();
+        let pem = |secret: &Option<Secret>| secret.as_ref().map(|pem| pem.expose().to_owned());
+        let amqp = &self.amqp;
+        let own = pem(&amqp.client_certificate).zip(pem(&amqp.client_key));
         LinkSettings {
+            credentials: amqp.credentials.clone(),
             connect_timeout: self.amqp.connect_timeout,
             heartbeat: self.amqp.heartbeat,
-            certificate_authority: authority.map(|authority| authority.expose().to_owned()),
+            certificate_authority: pem(&amqp.certificate_authority),
+            client_certificate: own.map(|(certificate, key)| ClientCertificate {
+                certificate,
+                key: key.into(),
+            }),
             ..LinkSettings::new(self.amqp.url.expose().to_owned().into(), name)
         }
     }
@@ -263,6 +293,7 @@ impl Configuration {
         PublisherSettings {
             max_channels: 1,
             confirm_timeout: self.report.confirm_timeout,
+            says_user: true,
             ..PublisherSettings::default()
         }
     }

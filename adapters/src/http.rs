@@ -4,7 +4,7 @@
 //! limits of bytes and time, and never more memory than is kept of it.
 //! Not here: what an answer means (`dialects`), and whether to try again (`attempt`).
 
-use std::{str::FromStr, time::Duration};
+use std::{error::Error as _, str::FromStr, sync::Arc, time::Duration};
 
 use dialects::Answer;
 use domain::{
@@ -26,6 +26,8 @@ use service::{
 use thiserror::Error;
 use tokio::time::timeout;
 use url::Url;
+
+use crate::address::lookup::{GuardedLookup, NotAllowed};
 
 /// A connection on which nothing comes is asked after so long, and again; then a host that has vanished is noticed, however
 /// long a load may take.
@@ -76,6 +78,9 @@ pub(crate) enum CallError {
     /// Nothing was sent.
     #[error("cannot connect")]
     NotConnected(#[source] reqwest::Error),
+    /// The name leads to where nobody may connect. Nothing was sent.
+    #[error("the operator does not allow this address")]
+    NotAllowed(#[source] reqwest::Error),
     /// It was sent, perhaps as a whole, and no whole answer came.
     #[error("the connection broke before the answer was whole")]
     Broken(#[source] reqwest::Error),
@@ -92,7 +97,7 @@ impl CallError {
     pub(crate) fn is_unsent(&self) -> bool {
         matches!(
             self,
-            Self::Malformed(_) | Self::Elsewhere | Self::NotConnected(_)
+            Self::Malformed(_) | Self::Elsewhere | Self::NotConnected(_) | Self::NotAllowed(_)
         )
     }
 
@@ -100,7 +105,7 @@ impl CallError {
     pub(crate) fn fault(&self) -> Fault {
         let (code, again) = match self {
             Self::Malformed(_) => (FaultCode::UnreadableOrder, Again::Never),
-            Self::Elsewhere => (FaultCode::AddressNotAllowed, Again::Never),
+            Self::Elsewhere | Self::NotAllowed(_) => (FaultCode::AddressNotAllowed, Again::Never),
             Self::NotConnected(_) | Self::Broken(_) => (FaultCode::Unreachable, Again::Soon),
             Self::TimedOut(_) => (FaultCode::TimedOut, Again::Soon),
             Self::TooLong(_) => (FaultCode::UnreadableAnswer, Again::Never),
@@ -114,11 +119,16 @@ impl CallError {
 pub(crate) struct Http(Client);
 
 impl Http {
-    /// `idle` connections are kept open to each address.
-    pub(crate) fn new(connect_timeout: Duration, idle: usize) -> Result<Self, reqwest::Error> {
+    /// `idle` connections are kept open to each address. A name is asked of `lookup`, at each new connection.
+    pub(crate) fn new(
+        connect_timeout: Duration,
+        idle: usize,
+        lookup: GuardedLookup,
+    ) -> Result<Self, reqwest::Error> {
         service::install_crypto();
         let client = Client::builder()
             .no_proxy()
+            .dns_resolver(Arc::new(lookup))
             .redirect(Policy::none())
             .referer(false)
             .connect_timeout(connect_timeout)
@@ -212,11 +222,24 @@ fn add(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), CallError
 
 fn sort(error: reqwest::Error) -> CallError {
     let error = error.without_url();
-    if error.is_connect() {
+    if is_not_allowed(&error) {
+        CallError::NotAllowed(error)
+    } else if error.is_connect() {
         CallError::NotConnected(error)
     } else {
         CallError::Broken(error)
     }
+}
+
+fn is_not_allowed(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<NotAllowed>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 async fn read(mut response: Response, limits: CallLimits) -> Result<Answer, CallError> {

@@ -19,6 +19,7 @@ use domain::{
     Fault, NativeCall, Outcome, ServerId, Try,
     fault::{Again, FaultCode},
 };
+use ipnet::IpNet;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use service::trace::TraceContext;
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
@@ -26,6 +27,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 pub(crate) use self::callback::Callbacks;
 use self::results::{ended, latest, settled};
 use crate::{
+    address::lookup::GuardedLookup,
     attempt::{Attempt, AttemptLimits, End, Next, Reply},
     config,
     http::{CallError, CallLimits, Http, Target, trace_headers},
@@ -64,6 +66,7 @@ impl System {
     pub(crate) fn new(
         settings: &config::InvocationSystem,
         calls: &config::Calls,
+        private: &[IpNet],
     ) -> Result<Self, reqwest::Error> {
         let (time, read) = (calls.timeout, calls.answer_limit);
         let kept = usize::try_from(read).unwrap_or(usize::MAX);
@@ -73,7 +76,11 @@ impl System {
         authorization.set_sensitive(true);
         let plain = |url: &url::Url| url.as_str().trim_end_matches('/').to_owned();
         Ok(Self {
-            http: Http::new(calls.connect_timeout, calls.idle_connections)?,
+            http: Http::new(
+                calls.connect_timeout,
+                calls.idle_connections,
+                GuardedLookup::new(private, calls.name_timeout),
+            )?,
             base: settings.base_url.as_ref().map(plain).unwrap_or_default(),
             authorization,
             callback: settings.callback_url.as_ref().map(plain),

@@ -107,7 +107,7 @@ impl Stage {
         let participant = configuration.participant.clone();
         let (journal, writer) =
             Journal::open(&configuration.journal, &participant, sender).unwrap();
-        let api = Api::new(&configuration.api, &configuration.calls).unwrap();
+        let api = Api::new(&configuration.api, &configuration.calls, &[]).unwrap();
         let teller = Teller::Api(Arc::new(api));
         let (jobs, heard) = Jobs::new(teller.clone(), 10);
         let stopped = CancellationToken::new();

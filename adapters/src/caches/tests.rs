@@ -292,6 +292,26 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(target.calls(), 0);
 }
 
+/// An origin that redirects a load to a cloud's metadata would have the adapter read it. The way there is not taken, whether
+/// the place is written as an address, as a name of this machine, or as something else that means it.
+#[tokio::test]
+async fn a_redirect_to_a_metadata_address_is_no_way() {
+    let metadata = answering(200).await;
+    let port = metadata.address.port();
+    for host in ["127.0.0.1", "localhost", "0x7f.1", "[::ffff:127.0.0.1]"] {
+        let location = format!("http://{host}:{port}/latest/meta-data");
+        let origin = server(move |_, _| {
+            let location = location.clone();
+            async move { (StatusCode::FOUND, [("location", location)]).into_response() }
+        })
+        .await;
+        let order = order("load", true, &[origin.address], vec![load()]);
+        let results = tell(&order).await;
+        assert!(origin.calls() > 0, "{results:?}");
+        assert_eq!(metadata.calls(), 0, "{host}");
+    }
+}
+
 /// An order may name any address; the adapter calls only those that its operator listed.
 #[tokio::test]
 async fn an_address_that_is_not_allowed_is_not_called() {

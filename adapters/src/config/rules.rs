@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amqp::{QueueLimits, Topology};
+use amqp::{Credentials, QueueLimits, Topology};
 use service::configuration::{Check, Checked, Secret};
 use url::Url;
 
@@ -46,6 +46,21 @@ impl Checked for Amqp {
             "url",
             matches!(scheme, "amqp" | "amqps"),
             "must begin with amqp:// or amqps://",
+        );
+        if let Some(file) = &self.credentials {
+            let readable = Credentials::read(file);
+            let why = readable.as_ref().err().and_then(std::error::Error::source);
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            check.require(
+                "credentials",
+                readable.is_ok(),
+                format!("{} cannot be read{why}", file.display()),
+            );
+        }
+        check.require(
+            "client_key",
+            self.client_certificate.is_some() == self.client_key.is_some(),
+            "belongs together with `client_certificate`: give both or neither",
         );
         let topology = Topology::new(&self.prefix, QueueLimits::default());
         if let Err(error) = topology {

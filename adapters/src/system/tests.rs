@@ -146,7 +146,8 @@ impl Stage {
         let participant = configuration.participant.clone();
         let (journal, writer) =
             Journal::open(&configuration.journal, &participant, sender).unwrap();
-        let system = System::new(&configuration.invocation_system, &configuration.calls).unwrap();
+        let system =
+            System::new(&configuration.invocation_system, &configuration.calls, &[]).unwrap();
         let teller = Teller::System(Arc::new(system));
         let (jobs, heard) = Jobs::new(teller.clone(), 10);
         let stopped = CancellationToken::new();

@@ -14,12 +14,15 @@ use dialects::{
     canonical::{ProgressState, ServerFault, ServerProgress, ServerState, Submission},
     fidelity_of,
 };
-use domain::{Command, ExecutionId, Fidelity, Server, fault::FaultCode};
+use domain::{
+    Command, ExecutionId, Fidelity, Server, fault::FaultCode, participant::ServerAddress,
+};
 use futures::{StreamExt, stream::FuturesUnordered};
 use reqwest::redirect::Policy;
 use service::trace::TraceContext;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::{
     Configuration, Failure, OwnServer,
@@ -32,6 +35,7 @@ const CALLBACK_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct Driver {
     caches: Caches,
     callbacks: reqwest::Client,
+    callbacks_to: Vec<ServerAddress>,
     servers: Vec<OwnServer>,
     store: Arc<Store>,
 }
@@ -58,9 +62,9 @@ impl Driver {
             total_time: configuration.total_time,
             load_total_time: configuration.load_total_time,
         };
-        let allowed = configuration.allowed_addresses.clone();
         Ok(Self {
-            caches: Caches::new(&configuration.calls, execution, allowed)?,
+            caches: Caches::new(&configuration.calls, execution, configuration.reach())?,
+            callbacks_to: configuration.callbacks.clone(),
             callbacks: reqwest::Client::builder()
                 .no_proxy()
                 // The answer is of no interest, so nobody is led elsewhere by it.
@@ -148,9 +152,26 @@ impl Driver {
         (position, told.map_or(server, ServerProgress::from))
     }
 
+    /// Whether the operator lists that host and port. A user in the URL would be shown to whoever answers there.
+    fn may_call_back(&self, url: &str) -> bool {
+        let Ok(url) = url.parse::<Url>() else {
+            return false;
+        };
+        let plain = url.username().is_empty() && url.password().is_none();
+        let is_web = matches!(url.scheme(), "http" | "https");
+        let port = url.port_or_known_default();
+        let address = url.host_str().zip(port);
+        let address = address.and_then(|(host, port)| format!("{host}:{port}").parse().ok());
+        plain && is_web && address.is_some_and(|address| self.callbacks_to.contains(&address))
+    }
+
     /// Once; whoever misses it asks.
     async fn call_back(&self, record: &Record) {
         let Some(url) = &record.callback else { return };
+        if !self.may_call_back(url) {
+            tracing::warn!("a callback was asked for to a place that `callbacks` does not list");
+            return;
+        }
         if let Err(error) = self.callbacks.post(url).send().await {
             tracing::info!(error = %error.without_url(), "nobody took the callback");
         }

@@ -10,9 +10,13 @@ mod store;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use adapters::{address::AllowedAddress, config::Calls};
+use adapters::{
+    address::{AllowedAddress, Ports, Reach},
+    config::Calls,
+};
 use clap::Parser;
 use domain::{DialectName, ServerId, participant::ServerAddress};
+use ipnet::IpNet;
 use serde::Deserialize;
 use service::{
     Shutdown,
@@ -48,6 +52,10 @@ struct Configuration {
     waiting_limit: usize,
     servers: Vec<OwnServer>,
     allowed_addresses: Vec<AllowedAddress>,
+    private_networks: Vec<IpNet>,
+    allowed_ports: Vec<Ports>,
+    /// Hosts and ports at which an adapter may want to be called back.
+    callbacks: Vec<ServerAddress>,
     servers_at_once: usize,
     #[serde(with = "humantime_serde")]
     total_time: Duration,
@@ -98,6 +106,17 @@ impl Checked for Configuration {
         );
         check.within("calls", &self.calls);
         check.within("logs", &self.logs);
+    }
+}
+
+impl Configuration {
+    /// Where servers may be.
+    fn reach(&self) -> Reach {
+        Reach {
+            allowed: self.allowed_addresses.clone(),
+            private: self.private_networks.clone(),
+            ports: self.allowed_ports.clone(),
+        }
     }
 }
 

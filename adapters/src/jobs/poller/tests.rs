@@ -24,7 +24,7 @@ fn poller(folder: &TempDir) -> Poller {
     let (sender, _reports) = mpsc::channel(1);
     let participant = &configuration.participant;
     let (journal, _writer) = Journal::open(&configuration.journal, participant, sender).unwrap();
-    let system = System::new(&configuration.invocation_system, &configuration.calls).unwrap();
+    let system = System::new(&configuration.invocation_system, &configuration.calls, &[]).unwrap();
     let (_news, heard) = mpsc::channel(1);
     let teller = Teller::System(Arc::new(system));
     let pace = configuration.invocation_system.pace();

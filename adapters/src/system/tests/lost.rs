@@ -8,7 +8,7 @@ use super::*;
 async fn submit(url: &str, repeatable: bool) -> Outcome {
     let folder = TempDir::new().unwrap();
     let configuration = configuration(&folder, url, "1h");
-    let system = System::new(&configuration.invocation_system, &configuration.calls).unwrap();
+    let system = System::new(&configuration.invocation_system, &configuration.calls, &[]).unwrap();
     let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
     let order = Order {
         repeatable,

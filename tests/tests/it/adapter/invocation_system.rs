@@ -19,6 +19,8 @@ const TOKEN: &str = "a-token-of-the-test";
 /// The example invocation system with one server.
 struct Example {
     url: String,
+    /// Where it calls back, and nowhere else.
+    callback: String,
     process: Process,
 }
 
@@ -29,6 +31,7 @@ impl Example {
 
     async fn start_for(stage: &Stage, address: SocketAddr, dialect: &str) -> Result<Self> {
         let listen = format!("127.0.0.1:{}", ports::free()?);
+        let callback = format!("127.0.0.1:{}", ports::free()?);
         let data = stage.folder.path().join("invocation-system");
         let servers =
             format!("[{{ id = \"b-1\", address = \"{address}\", dialect = \"{dialect}\" }}]");
@@ -37,10 +40,12 @@ impl Example {
             .env("INVOCATION_SYSTEM__LISTEN", &listen)
             .env("INVOCATION_SYSTEM__TOKEN", TOKEN)
             .env("INVOCATION_SYSTEM__DATA_FOLDER", data)
+            .env("INVOCATION_SYSTEM__CALLBACKS", format!("[\"{callback}\"]"))
             .env("INVOCATION_SYSTEM__SERVERS", servers);
         let process = Process::start("invocation-system", stage.folder.path(), command)?;
         let mut example = Self {
             url: format!("http://{listen}"),
+            callback,
             process,
         };
         let url = example.execution("nothing");
@@ -149,10 +154,12 @@ async fn a_callback_ends_the_wait() -> Result<()> {
     let origin = Origin::start().await?;
     let cache = Cache::start(Kind::TrafficServer, origin.address()).await?;
     let example = Example::start(&stage, &cache).await?;
-    let listen = format!("127.0.0.1:{}", ports::free()?);
-    let url = format!("http://{listen}/");
+    let url = format!("http://{}/", example.callback);
     let callback = [
-        ("INVOCATION_SYSTEM__CALLBACK_LISTEN", listen.as_str()),
+        (
+            "INVOCATION_SYSTEM__CALLBACK_LISTEN",
+            example.callback.as_str(),
+        ),
         ("INVOCATION_SYSTEM__CALLBACK_URL", &url),
     ];
     let keys = [keys(&example, "1h").as_slice(), &callback].concat();
