@@ -8,9 +8,14 @@ there() {
     fedctl "$1" get "$2" >/dev/null 2>&1 || fedctl "$1" create "${@:2}"
 }
 
-there participants north --display-name 'North, with two Varnish'
-there participants south --display-name 'South, with an nginx and a Squid'
-there participants west --display-name 'West, with an invocation system of its own' --invocation-system canonical
+# Their RabbitMQ users and passwords are those that `secrets.sh` made.
+participant() {
+    there participants "$@" --no-credentials
+}
+
+participant north --display-name 'North, with two Varnish'
+participant south --display-name 'South, with an nginx and a Squid'
+participant west --display-name 'West, with an invocation system of its own' --invocation-system canonical
 
 there servers north-varnish-1 --participant north --dialect varnish --address north-varnish-1:8080 --place eu/se/stockholm
 there servers north-varnish-2 --participant north --dialect varnish --address north-varnish-2:8080 --place eu/no/oslo

@@ -13,6 +13,8 @@
 set -euo pipefail
 umask 077
 
+# What a broker does at Redis, as `broker redis-acl` prints it.
+redis_rules=$(cat "$(dirname "$0")/../redis/broker.acl")
 folder=${SECRETS_FOLDER:-$(dirname "$0")/secrets}
 federation=${FEDERATION:-federation.example}
 read -ra names <<<"${BROKER_NAMES:-broker-1 broker-2 localhost 127.0.0.1}"
@@ -169,7 +171,7 @@ redis() {
     local secret hash
     secret=$(password redis-broker)
     hash=$(printf '%s' "$secret" | openssl dgst -sha256 -r | cut -d ' ' -f 1)
-    printf 'user default off\nuser broker on #%s ~* &* +@all -@admin -@dangerous\n' "$hash" | write redis-users.acl
+    printf 'user default off\nuser broker on #%s %s\n' "$hash" "$redis_rules" | write redis-users.acl
     printf 'redis://broker:%s@redis:6379/\n' "$secret" | write redis-url
 }
 
