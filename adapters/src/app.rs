@@ -10,6 +10,7 @@ use service::{
     Shutdown,
     exit::{Chain, Exit},
     telemetry::{BindError, Condition, InstallError, Readiness, Signals, install_metrics},
+    watched::WatchedError,
 };
 use thiserror::Error;
 use tokio::{
@@ -31,6 +32,7 @@ use crate::{
     metrics,
     progress::HowFar,
     report::Reporter,
+    signing::Signing,
     system::{Callbacks, System},
     worker::{Carrier, Work, Worker},
 };
@@ -88,6 +90,12 @@ impl From<BindError> for StartError {
     }
 }
 
+impl From<WatchedError> for StartError {
+    fn from(error: WatchedError) -> Self {
+        Self::of(error)
+    }
+}
+
 impl From<JournalError> for StartError {
     fn from(error: JournalError) -> Self {
         Self::of(error)
@@ -113,10 +121,13 @@ pub async fn run(configuration: Configuration, shutdown: Shutdown) -> Result<(),
     signals.start(measured, readiness.clone(), &shutdown);
 
     let how_far = HowFar::default();
-    let journal = start_reporting(&configuration, how_far.clone(), &readiness, &shutdown)?;
+    let (participant, remembered) = (&configuration.participant, configuration.journal.keep_for);
+    let signing = Signing::open(&configuration.signing, participant, remembered)?;
+    let said = (how_far, Arc::new(signing));
+    let journal = start_reporting(&configuration, said.clone(), &readiness, &shutdown)?;
     let carrier = start_carrier(&configuration, &journal, &shutdown).await?;
     let (lanes, worker) = start_workers(&configuration, carrier, journal, &shutdown);
-    let intake = (lanes, worker, how_far);
+    let intake = (lanes, worker, said);
     start_intake(&configuration, intake, &readiness, &shutdown);
 
     info!(participant.id = %configuration.participant, kind = ?configuration.kind, "started");
@@ -131,7 +142,7 @@ pub async fn run(configuration: Configuration, shutdown: Shutdown) -> Result<(),
 /// The end of the way: the journal's writer and the reporter behind it.
 fn start_reporting(
     configuration: &Configuration,
-    how_far: HowFar,
+    (how_far, signing): (HowFar, Arc<Signing>),
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) -> Result<Journal, StartError> {
@@ -148,7 +159,7 @@ fn start_reporting(
     let (sender, reports) = mpsc::channel(configuration.report.executions_per_message);
     shutdown.spawn(
         "reporter",
-        Reporter::new(configuration, publisher, reports, how_far).run(),
+        Reporter::new(configuration, (publisher, signing), reports, how_far).run(),
     );
 
     let (journal, writer) =
@@ -250,7 +261,7 @@ async fn work(worker: Arc<Worker>, lanes: Arc<Lanes<Work>>) -> Result<(), Journa
 
 fn start_intake(
     configuration: &Configuration,
-    (lanes, worker, how_far): (Arc<Lanes<Work>>, Arc<Worker>, HowFar),
+    (lanes, worker, said): (Arc<Lanes<Work>>, Arc<Worker>, (HowFar, Arc<Signing>)),
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) {
@@ -265,7 +276,7 @@ fn start_intake(
     shutdown.spawn_beside("state of the commands' connection", shown);
     shutdown.spawn(
         "intake",
-        Intake::new(consumer, participant, lanes, worker, how_far).run(),
+        Intake::new(consumer, participant, lanes, worker, said).run(),
     );
 }
 

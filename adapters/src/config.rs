@@ -27,7 +27,7 @@ use url::Url;
 pub use self::api::{Account, AccountPace, Api, TokenHeader};
 use crate::{
     address::{AllowedAddress, Ports, Reach},
-    jobs,
+    jobs, signing,
 };
 
 /// The compiled-in default, which documents every key.
@@ -62,6 +62,8 @@ pub struct Configuration {
     pub journal: Journal,
     /// What goes into one message.
     pub report: Report,
+    /// Signatures.
+    pub signing: signing::Settings,
     /// The participant's own system.
     pub invocation_system: InvocationSystem,
     /// The participant's provider.

@@ -1,7 +1,7 @@
 //! What comes from the participant's queue: dispatches, taken apart into orders, and acknowledged when all are reported.
 //!
 //! Invariant: it reads one queue and declares nothing. An order that cannot be read leaves its neighbours unharmed; a
-//! message that is no dispatch at all goes to the dead letters, is counted and logged once. What is cancelled while it
+//! message that is no dispatch at all, or whose signature is not the broker's, goes to the dead letters, is counted and logged once. What is cancelled while it
 //! waits is taken out and reported; a dispatch is acknowledged only when its orders, those that they absorbed, and those
 //! that it cancelled are all reported.
 //! Not here: carrying out (`worker`).
@@ -24,7 +24,7 @@ use amqp::{
     Consumer, Delivery, SettleError,
     envelope::{Absorbed, ExecutionReport, MappingDocument, Order, ReportedOutcome},
 };
-use domain::{ExecutionId, Fault, ParticipantId};
+use domain::{ExecutionId, Fault, ParticipantId, signing::SealError};
 use service::exit::Chain;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{info, warn};
@@ -38,6 +38,7 @@ use crate::{
     progress::HowFar,
     receipt::Receipt,
     report::Reportable,
+    signing::Signing,
     worker::{Work, Worker},
 };
 
@@ -48,6 +49,7 @@ pub(crate) struct Intake {
     lanes: Arc<Lanes<Work>>,
     worker: Arc<Worker>,
     how_far: HowFar,
+    signing: Arc<Signing>,
     settle: UnboundedSender<Delivery>,
     settled: UnboundedReceiver<Delivery>,
 }
@@ -61,7 +63,7 @@ impl Intake {
         participant: ParticipantId,
         lanes: Arc<Lanes<Work>>,
         worker: Arc<Worker>,
-        how_far: HowFar,
+        (how_far, signing): (HowFar, Arc<Signing>),
     ) -> Self {
         let (settle, settled) = unbounded_channel();
         Self {
@@ -70,6 +72,7 @@ impl Intake {
             lanes,
             worker,
             how_far,
+            signing,
             settle,
             settled,
         }
@@ -111,6 +114,11 @@ impl Intake {
     async fn take(&self, mut delivery: Delivery) -> Result<(), JournalError> {
         if delivery.redelivered {
             metrics::redelivered();
+        }
+        // Before anything of the body is believed.
+        if let Err(why) = self.signing.check(&delivery.message) {
+            not_believed(delivery, why).await;
+            return Ok(());
         }
         let body = std::mem::take(&mut delivery.message.body);
         let dispatch = match read_dispatch(&delivery.message.kind, &body, &self.participant) {
@@ -251,6 +259,18 @@ async fn dead_letter(delivery: Delivery, why: &str) {
         message.id = message_id,
         reason = why,
         "a message is no dispatch; it goes to the dead letters"
+    );
+    log_unsettled(&message_id, delivery.reject(false).await);
+}
+
+/// Somebody else wrote it, or it is played back.
+async fn not_believed(delivery: Delivery, why: SealError) {
+    metrics::not_believed(why);
+    let message_id = delivery.message.message_id.clone();
+    warn!(
+        message.id = message_id,
+        error = %Chain(&why),
+        "nobody can vouch for a dispatch; it goes to the dead letters"
     );
     log_unsettled(&message_id, delivery.reject(false).await);
 }

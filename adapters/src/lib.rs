@@ -44,3 +44,5 @@ mod http;
 mod part;
 
 mod report;
+
+mod signing;

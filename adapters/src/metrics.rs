@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use amqp::envelope::ReportedOutcome;
-use domain::fault::FaultCode;
+use domain::{fault::FaultCode, signing::SealError};
 use metrics::{Gauge, counter, gauge, histogram};
 use service::telemetry::{Description, Kind, Unit};
 
@@ -16,6 +16,7 @@ const IN_FLIGHT: &str = "adapter_executions_in_flight";
 const JOBS: &str = "adapter_native_jobs";
 const REDELIVERED: &str = "adapter_redelivered_dispatches_total";
 const UNREADABLE: &str = "adapter_unreadable_total";
+const NOT_BELIEVED: &str = "adapter_dispatches_refused_total";
 const ANSWERED: &str = "adapter_journal_answers_total";
 const FLUSHES: &str = "adapter_journal_flush_seconds";
 const FLUSHED: &str = "adapter_journal_flush_records";
@@ -79,6 +80,13 @@ pub const TABLE: &[Description] = &[
         Unit::Count,
         &["what"],
         "Messages and orders that could not be read; an `unidentified-order` ends unanswered.",
+    ),
+    row(
+        NOT_BELIEVED,
+        Kind::Counter,
+        Unit::Count,
+        &["why"],
+        "Dispatches that are not carried out because of their signature; they are dead-lettered.",
     ),
     row(
         ANSWERED,
@@ -189,6 +197,10 @@ pub(crate) fn jobs(count: usize) {
 
 pub(crate) fn redelivered() {
     counter!(REDELIVERED).increment(1);
+}
+
+pub(crate) fn not_believed(why: SealError) {
+    counter!(NOT_BELIEVED, "why" => why.word()).increment(1);
 }
 
 pub(crate) fn unreadable(what: Unreadable) {

@@ -30,7 +30,7 @@ use tokio::{
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use crate::{config, metrics, progress::HowFar, receipt::Receipt};
+use crate::{config, metrics, progress::HowFar, receipt::Receipt, signing::Signing};
 
 /// What the messages say about who sent them.
 const APP_ID: &str = concat!("adapter/", env!("CARGO_PKG_VERSION"));
@@ -98,6 +98,7 @@ struct Body<'a> {
 /// Publishes reports until all who can report are gone.
 pub(crate) struct Reporter<P = Publisher> {
     publisher: P,
+    signing: Arc<Signing>,
     exchange: String,
     participant: ParticipantId,
     settings: config::Report,
@@ -117,7 +118,7 @@ impl<P: Outlet> Reporter<P> {
     /// Publishes to the participant's own entry exchange.
     pub(crate) fn new(
         configuration: &config::Configuration,
-        publisher: P,
+        (publisher, signing): (P, Arc<Signing>),
         reports: mpsc::Receiver<Reportable>,
         how_far: HowFar,
     ) -> Self {
@@ -126,6 +127,7 @@ impl<P: Outlet> Reporter<P> {
         let settings = configuration.report;
         Self {
             publisher,
+            signing,
             exchange,
             participant,
             settings,
@@ -240,7 +242,7 @@ impl<P: Outlet> Reporter<P> {
     /// Tries for as long as it takes. `false` where RabbitMQ will not have it, and there is room to set it aside.
     async fn publish(&mut self, reports: &[Reportable]) -> bool {
         let progress = self.how_far.all();
-        let message = self.message(reports, &progress);
+        let mut message = self.message(reports, &progress);
         metrics::report_published(reports.len());
         let mut pauses = Backoff::new(self.settings.pause);
         while let Err(error) = self.publisher.publish(&self.exchange, &message).await {
@@ -250,6 +252,7 @@ impl<P: Outlet> Reporter<P> {
                 return false;
             }
             sleep(pause).await;
+            self.signing.sign(&mut message);
         }
         self.said = progress;
         self.progress_due = Instant::now() + self.settings.progress_every;
@@ -274,7 +277,7 @@ impl<P: Outlet> Reporter<P> {
         {
             headers.insert(header::TRACEPARENT.to_owned(), traceparent.as_str().into());
         }
-        Message {
+        let mut message = Message {
             message_id: Uuid::now_v7().to_string(),
             kind: REPORT_TYPE.to_owned(),
             app_id: APP_ID.to_owned(),
@@ -282,7 +285,9 @@ impl<P: Outlet> Reporter<P> {
             correlation_id: None,
             headers,
             body: serde_json::to_vec(&body).expect("ids and JSON can be written as JSON"),
-        }
+        };
+        self.signing.sign(&mut message);
+        message
     }
 }
 

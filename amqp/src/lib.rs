@@ -29,6 +29,7 @@ mod message;
 mod provision;
 mod publisher;
 mod rights;
+mod sealed;
 mod session;
 mod topology;
 

@@ -34,6 +34,16 @@ pub mod header {
     pub const SEQUENCE_LAST: &str = "sequence-last";
     /// How often an operator has sent a dead letter again.
     pub const RETRIES: &str = "retries";
+    /// Ed25519 over the other four, the message id, the way it goes and its body; base64.
+    pub const SIGNATURE: &str = "signature";
+    /// Which key signed.
+    pub const SIGNATURE_KEY: &str = "signature-key";
+    /// For which participant a dispatch is, from which one a report is.
+    pub const SIGNATURE_PARTICIPANT: &str = "signature-participant";
+    /// When it was signed, in milliseconds since 1970.
+    pub const SIGNATURE_ISSUED_AT: &str = "signature-issued-at";
+    /// From when on it does not count, in milliseconds since 1970.
+    pub const SIGNATURE_NOT_AFTER: &str = "signature-not-after";
 }
 
 /// One value in a header.

@@ -76,6 +76,7 @@ fn fill(tables: &mut Tables) {
             invocation_system: None,
             own_servers: OwnServers::Included,
             capabilities: Vec::new(),
+            signing_keys: Vec::new(),
         }));
         for server in 0..SERVERS_PER_PARTICIPANT {
             tables.insert(Record::Server(Server {

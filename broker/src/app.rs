@@ -30,6 +30,7 @@ use crate::{
     metrics,
     pipeline::Pipeline,
     registry::{Access, Registrar},
+    signing::Signing,
     store::{self, Keys, Store, StoreTls},
     track::{self, Reports, Sweeper, Tracker, Watchers},
     verify::Registered,
@@ -104,6 +105,7 @@ struct Replica {
     directory: Arc<Directory>,
     publisher: Publisher,
     topology: Topology,
+    signing: Arc<Signing>,
     provisioner: Arc<Provisioner>,
     access: Arc<Access>,
 }
@@ -125,6 +127,7 @@ impl Replica {
         );
         Ok(Self {
             topology: topology(&config)?,
+            signing: Arc::new(Signing::open(&config.signing)?),
             provisioner: Arc::new(provisioner(&config, &name)?),
             access: Arc::new(access(&config)?),
             readiness: Readiness::new(),
@@ -186,6 +189,8 @@ impl Replica {
         let reports = Reports {
             tracker: tracker.clone(),
             topology: self.topology.clone(),
+            directory: Arc::clone(&self.directory),
+            signing: Arc::clone(&self.signing),
         };
         shutdown.spawn("reports", reports.run(consumer, token.clone()));
         let (directory, every) = (Arc::clone(&self.directory), config.deadlines.sweep_every);
@@ -218,6 +223,7 @@ impl Replica {
             publisher: self.publisher.clone(),
             copies: self.start_copies(shutdown),
             topology: self.topology.clone(),
+            signing: Arc::clone(&self.signing),
             outbox: self.config.outbox.clone(),
             deadlines: self.config.deadlines.clone(),
             retention: self.config.store.retention,
@@ -250,6 +256,7 @@ impl Replica {
             self.topology.clone(),
             self.publisher.clone(),
             self.store.clone(),
+            Arc::clone(&self.signing),
         )
     }
 

@@ -11,6 +11,8 @@ use service::{
     telemetry::LogSettings,
 };
 
+use crate::signing::SigningSettings;
+
 /// The compiled-in default, which is also the documentation.
 pub const DEFAULT: &str = include_str!("../default.toml");
 /// In front of every variable of the environment.
@@ -45,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// How it ends.
     pub shutdown: ShutdownSettings,
+    /// Signatures.
+    pub signing: SigningSettings,
     /// Custom operations.
     pub operations: BTreeMap<OperationName, OperationSettings>,
 }
@@ -248,6 +252,7 @@ impl Checked for Config {
         check.within("store", &self.store);
         check.within("amqp", &self.amqp);
         check.within("outbox", &self.outbox);
+        check.within("signing", &self.signing);
         check.require(
             "deadlines.report",
             !self.deadlines.report.is_zero(),

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a letter leaves RabbitMQ only when its new message is confirmed or somebody threw it away, and who did is
 //! in the log. A crash in between leaves two of it, never none; the adapter's journal and the state machine take both.
-//! What is sent again goes where the broker sends dispatches, never where a letter says that it came from: RabbitMQ 3.10
+//! What is sent again is signed again, and only where the signature that it died with is ours. It goes where the broker sends dispatches, never where a letter says that it came from: RabbitMQ 3.10
 //! believes what a publisher writes into `x-death`.
 //! Not here: who may work on which box (`ingress::dead_letters`).
 
@@ -27,6 +27,8 @@ use crate::{
     directory::Directory,
     error::Error,
     metrics as names,
+    pipeline::now,
+    signing::Signing,
     store::{Store, StoreError},
 };
 
@@ -151,17 +153,25 @@ pub struct DeadLetters {
     topology: Topology,
     publisher: Publisher,
     store: Store,
+    signing: Arc<Signing>,
     turns: Arc<Semaphore>,
 }
 
 impl DeadLetters {
     /// The user in `link` reads the queues of dead letters; `publisher` writes to the exchange of dispatches.
-    pub fn new(link: LinkSettings, topology: Topology, publisher: Publisher, store: Store) -> Self {
+    pub fn new(
+        link: LinkSettings,
+        topology: Topology,
+        publisher: Publisher,
+        store: Store,
+        signing: Arc<Signing>,
+    ) -> Self {
         Self {
             link,
             topology,
             publisher,
             store,
+            signing,
             turns: Arc::new(Semaphore::new(LOOKS_AT_A_TIME)),
         }
     }
@@ -309,7 +319,10 @@ impl DeadLetters {
                 return Err(Error::ReportsStay);
             };
             let exchange = self.topology.commands_exchange();
-            let message = letter.again();
+            let mut message = letter.again();
+            self.signing
+                .sign_again(&mut message, participant, now())
+                .map_err(Error::NotOurs)?;
             let sending = self
                 .publisher
                 .publish(&exchange, participant.as_str(), &message);

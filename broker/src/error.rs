@@ -136,6 +136,9 @@ pub enum Error {
     /// RabbitMQ, while a dead letter was sent again. It is still there.
     #[error("a dead letter could not be sent again: {}", why_not_sent(.0))]
     NotSent(#[source] amqp::PublishError),
+    /// A dead letter is not what we wrote. It is still there.
+    #[error("a dead letter is not sent again, for it is not what the broker wrote")]
+    NotOurs(#[source] domain::signing::SealError),
     /// RabbitMQ, while what was worked on was removed.
     #[error("RabbitMQ has not heard what was removed; some of it may still be there")]
     NotRemoved(#[from] amqp::SettleError),
@@ -194,6 +197,7 @@ impl Error {
             Self::NotDeployed { .. } => (Code::FailedPrecondition, "NOT_DEPLOYED"),
             Self::NobodyMeant { .. } => (Code::FailedPrecondition, "NOBODY_MEANT"),
             Self::Impossible { .. } => (Code::FailedPrecondition, "IMPOSSIBLE"),
+            Self::NotOurs(_) => (Code::FailedPrecondition, "NOT_OURS"),
             Self::RequestIdUsed => (Code::AlreadyExists, "REQUEST_ID_USED"),
             Self::OutboxFull { .. } => (Code::ResourceExhausted, "OUTBOX_FULL"),
             Self::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
@@ -263,6 +267,7 @@ impl Error {
             | Self::Interrupted
             | Self::UnknownDialect { .. }
             | Self::NotSent(_)
+            | Self::NotOurs(_)
             | Self::ReportsStay
             | Self::CannotSay(_) => {}
         }

@@ -29,6 +29,8 @@ pub mod translate;
 
 pub mod store;
 
+pub mod signing;
+
 pub mod dispatch;
 
 pub mod track;

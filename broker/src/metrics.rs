@@ -115,7 +115,7 @@ pub const TABLE: &[Description] = &[
         Kind::Counter,
         Unit::Count,
         &["result"],
-        "Messages from adapters: applied, unreadable, foreign or unknown_execution; the last three are dead-lettered.",
+        "Messages from adapters: applied, or why they are dead-lettered: unreadable, foreign, unknown_execution, or what is wrong with the signature (unsigned, malformed_signature, unknown_key, forged, other_participant, key_out_of_time, too_old, from_the_future).",
     ),
     row(
         REDELIVERIES_TOTAL,

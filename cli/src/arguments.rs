@@ -17,6 +17,7 @@ use crate::{
         cancel::Cancel,
         dead_letters::DeadLetters,
         dialects::Dialects,
+        keys::Keys,
         list::List,
         load::Load,
         mappings::Mappings,
@@ -87,6 +88,8 @@ pub(crate) enum Verb {
     Mappings(Mappings),
     /// Check and try out such a document, without the broker
     Dialects(Dialects),
+    /// Make and show the keys that messages are signed with, without the broker
+    Keys(Keys),
     /// Messages that nobody could handle: look at them, send them again, throw them away
     DeadLetters(DeadLetters),
 }

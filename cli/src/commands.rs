@@ -5,6 +5,7 @@
 pub(crate) mod cancel;
 pub(crate) mod dead_letters;
 pub(crate) mod dialects;
+pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod mappings;
@@ -44,6 +45,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
         Verb::Deployments(registry) => registry.run(context).await,
         Verb::Mappings(mappings) => mappings.run(context).await,
         Verb::Dialects(dialects) => dialects.run(context),
+        Verb::Keys(keys) => keys.run(context),
         Verb::DeadLetters(letters) => letters.run(context).await,
     }
 }

@@ -6,6 +6,7 @@
 mod cancel;
 mod command;
 mod draft;
+mod key;
 mod mapping;
 mod plan;
 mod registry;
@@ -17,6 +18,7 @@ pub(crate) use command::{
     ServerResultView, StandingView, is_under_way,
 };
 pub(crate) use draft::{DraftView, OperationView, ScopeView, SelectorView, text_of};
+pub(crate) use key::KeyView;
 pub(crate) use mapping::{CheckedView, MappingView};
 pub(crate) use plan::{
     FidelityView, NativeCallView, NativeOrderView, PlanView, PlannedExecutionView,

@@ -31,6 +31,7 @@ pub mod result;
 pub mod rule;
 pub mod scope;
 pub mod selector;
+pub mod signing;
 pub mod standing;
 pub mod time;
 

@@ -30,6 +30,8 @@ pub const FAULT_MESSAGE_LENGTH: usize = 500;
 pub const PARAMETERS_PER_OPERATION: usize = 50;
 /// Operations that a participant declares of its own invocation system.
 pub const CAPABILITIES_PER_PARTICIPANT: usize = 100;
+/// Public keys that one sender may have at a time: one that goes, one that comes, and room for more than one adapter.
+pub const SIGNING_KEYS: usize = 16;
 /// Findings that one server's result keeps; all further ones are only counted.
 pub const FINDINGS_PER_RESULT: usize = SELECTORS_PER_COMMAND;
 /// Bytes of what one participant is told for one command, as JSON. RabbitMQ 4 takes messages of up to 16 MiB.

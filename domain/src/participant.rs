@@ -8,6 +8,7 @@ use crate::{
     operation::Operation,
     place::Place,
     selector::Selector,
+    signing::TimedKey,
 };
 
 /// One CDN in the federation.
@@ -26,6 +27,9 @@ pub struct Participant {
     /// What its invocation system can do, by its own word; empty means everything. Its servers have dialects for that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<Capability>,
+    /// The keys that its adapter signs with; empty as long as it does not sign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signing_keys: Vec<TimedKey>,
 }
 
 impl Participant {

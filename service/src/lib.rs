@@ -20,6 +20,7 @@ pub mod exit;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
+pub mod watched;
 
 pub use crypto::install_crypto;
 pub use exit::main;

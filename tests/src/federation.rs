@@ -6,6 +6,7 @@
 
 mod client;
 mod invocation_system;
+mod signatures;
 
 use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
@@ -30,6 +31,8 @@ pub struct Federation {
     folder: TempDir,
     /// More lines for every broker's configuration.
     pub broker_settings: String,
+    /// And those of a federation that signs.
+    more_settings: String,
 }
 
 /// One of our programs, running.
@@ -58,14 +61,19 @@ impl Federation {
 
     /// The same, with more lines for the brokers' configuration.
     pub async fn with_settings(shared: Shared, broker_settings: &str) -> Result<Self> {
-        let federation = Self {
+        let federation = Self::bare(shared, broker_settings)?;
+        federation.provision().await?;
+        Ok(federation)
+    }
+
+    fn bare(shared: Shared, broker_settings: &str) -> Result<Self> {
+        Ok(Self {
             shared,
             prefix: format!("{}.", crate::prefix()),
             folder: TempDir::with_prefix("federation-")?,
             broker_settings: broker_settings.to_owned(),
-        };
-        federation.provision().await?;
-        Ok(federation)
+            more_settings: String::new(),
+        })
     }
 
     /// What every name in RabbitMQ and every key in Redis begins with.
@@ -101,9 +109,10 @@ impl Federation {
     pub async fn adapter(&self, name: &str, participant: &str, settings: &str) -> Result<Program> {
         let signals = loopback(ports::free()?);
         let journal = self.folder().join(format!("{name}-journal"));
+        let signing = self.adapter_signing(participant)?;
         let text = format!(
             "participant = \"{participant}\"\nallowed_addresses = [\"127.0.0.0/8\"]\n{settings}\n\
-             [amqp]\nurl = \"{}\"\nprefix = \"{}\"\n[journal]\nfolder = \"{}\"\n[signals]\nlisten = \"{signals}\"\n",
+             [amqp]\nurl = \"{}\"\nprefix = \"{}\"\n[journal]\nfolder = \"{}\"\n[signals]\nlisten = \"{signals}\"\n{signing}",
             self.shared.amqp,
             self.prefix,
             journal.display(),
@@ -172,10 +181,15 @@ impl Federation {
              [redis]\nurl = \"{}\"\n[store]\nprefix = \"{}\"\n[amqp]\nurl = \"{}\"\nprefix = \"{}\"\n",
             self.shared.redis, self.prefix, self.shared.amqp, self.prefix,
         ))?;
+        let signing =
+            toml::from_str(&self.more_settings).context("the keys' settings are no TOML")?;
         let more: toml::Table =
             toml::from_str(&self.broker_settings).context("the broker's settings are no TOML")?;
         let file = self.folder().join(format!("{name}.toml"));
-        std::fs::write(&file, toml::to_string(&merged(base, more))?)?;
+        std::fs::write(
+            &file,
+            toml::to_string(&merged(merged(base, signing), more))?,
+        )?;
         Ok(file)
     }
 

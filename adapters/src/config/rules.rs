@@ -35,6 +35,7 @@ impl Checked for Configuration {
         check.within("calls", &self.calls);
         check.within("journal", &self.journal);
         check.within("report", &self.report);
+        check.within("signing", &self.signing);
         check.within("logs", &self.logs);
     }
 }

@@ -53,6 +53,11 @@ fn saying(word: &str) -> Reportable {
     }
 }
 
+fn sent(taken: &Picky) -> (Picky, Arc<Signing>) {
+    let signing = Signing::of_test(&"b".parse().unwrap());
+    (taken.clone(), Arc::new(signing))
+}
+
 fn configuration(progress_every: &str) -> config::Configuration {
     let variables = [
         ("PARTICIPANT", "b"),
@@ -74,7 +79,7 @@ async fn a_report_that_nobody_takes_does_not_hold_up_the_others() {
     drop(sender);
     let taken = Picky::default();
     let configuration = configuration("30s");
-    Reporter::new(&configuration, taken.clone(), reports, HowFar::default())
+    Reporter::new(&configuration, sent(&taken), reports, HowFar::default())
         .run()
         .await;
     let taken = taken.0.lock().unwrap().concat();
@@ -91,7 +96,7 @@ async fn how_far_we_are_is_said_with_reports_and_without() {
     let (taken, how_far) = (Picky::default(), HowFar::default());
     how_far.read(0, 7);
     let configuration = configuration("10ms");
-    let reporter = Reporter::new(&configuration, taken.clone(), reports, how_far.clone());
+    let reporter = Reporter::new(&configuration, sent(&taken), reports, how_far.clone());
     let running = tokio::spawn(reporter.run());
     let said = async |count: usize| {
         while taken.0.lock().unwrap().len() < count {

@@ -11,7 +11,9 @@ mod tables;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use amqp::envelope::MappingDocument;
-use domain::{Configuration, ConfigurationId, DialectName, HostName, Participant, Server};
+use domain::{
+    Configuration, ConfigurationId, DialectName, HostName, Participant, ParticipantId, Server,
+};
 
 pub use follow::Follower;
 pub use mapping::Mapping;
@@ -36,6 +38,11 @@ impl Directory {
     /// The registry's version that this shows.
     pub fn version(&self) -> u64 {
         self.read().version
+    }
+
+    /// A participant.
+    pub fn participant(&self, id: &ParticipantId) -> Option<Arc<Participant>> {
+        self.read().participants.get(id).cloned()
     }
 
     /// A configuration by its id.

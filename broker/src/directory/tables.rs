@@ -222,6 +222,7 @@ mod tests {
             invocation_system: None,
             own_servers: OwnServers::Included,
             capabilities: Vec::new(),
+            signing_keys: Vec::new(),
         })
     }
 

@@ -225,7 +225,7 @@ impl Worker {
         self.count(&absorbed_marks);
         if !sent.is_empty() || !cancels.is_empty() {
             let absorbed = ahead::marked(&absorbed, &absorbed_marks);
-            let message = message::of(
+            let mut message = message::of(
                 &self.lane,
                 &sent,
                 &absorbed,
@@ -233,6 +233,9 @@ impl Worker {
                 &shared.directory,
                 marked,
             )?;
+            shared
+                .signing
+                .sign(&mut message, &self.lane.participant, marked);
             self.publish(lease, &message, sent.len()).await?;
             names::count_absorbed(&self.lane.participant, absorbed.len());
         }

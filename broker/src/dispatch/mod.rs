@@ -28,6 +28,7 @@ use crate::{
     config::{Deadlines, OutboxSettings},
     directory::Directory,
     metrics as names,
+    signing::Signing,
     store::{Lane, Shard, Store},
 };
 
@@ -46,6 +47,8 @@ pub struct Shared {
     pub copies: Option<Copies>,
     /// What the exchange is called.
     pub topology: Topology,
+    /// Who signs.
+    pub signing: Arc<Signing>,
     /// Limits of the way out.
     pub outbox: OutboxSettings,
     /// When silence ends.

@@ -1,11 +1,14 @@
 //! The registry's records, proto to domain and back, field by field.
 
+use std::time::SystemTime;
+
 use domain::{
     Capability, Configuration, Deployment, HostName, Participant, Place, SelectorKind, Server,
-    limits, participant::OwnServers,
+    limits, participant::OwnServers, signing::TimedKey,
 };
 use proto::v1;
 
+use super::view::timestamp;
 use crate::{
     error::{Error, Violation},
     store::Record,
@@ -96,12 +99,14 @@ impl Form for Participant {
         };
         let display_name = message.display_name;
         let capabilities = capabilities(&mut fields, &message.capabilities);
+        let signing_keys = signing_keys(&mut fields, &message.signing_keys);
         fields.finish(id.map(|id| Self {
             id,
             display_name,
             invocation_system,
             own_servers,
             capabilities,
+            signing_keys,
         }))
     }
 
@@ -116,6 +121,7 @@ impl Form for Participant {
                 .unwrap_or_default(),
             excludes_own_servers: self.own_servers == OwnServers::Excluded,
             capabilities: self.capabilities.iter().map(capability).collect(),
+            signing_keys: self.signing_keys.iter().map(signing_key).collect(),
         }
     }
 
@@ -149,6 +155,45 @@ fn capabilities(fields: &mut Fields, messages: &[v1::Capability]) -> Vec<Capabil
         }));
     }
     read
+}
+
+fn signing_keys(fields: &mut Fields, messages: &[v1::SigningKey]) -> Vec<TimedKey> {
+    if messages.len() > limits::SIGNING_KEYS {
+        fields.broken("signing_keys", "must be at most 16 (SIGNING_KEYS)");
+        return Vec::new();
+    }
+    let mut read: Vec<TimedKey> = Vec::new();
+    for (index, message) in messages.iter().enumerate() {
+        let field = format!("signing_keys[{index}]");
+        let Some(key) = fields.parse(&format!("{field}.public_key"), &message.public_key) else {
+            continue;
+        };
+        if read.iter().any(|other| other.key == key) {
+            fields.broken(&format!("{field}.public_key"), "must be there once");
+        }
+        let mut moment = |name: &str, moment: Option<prost_types::Timestamp>| {
+            let read = moment.map(SystemTime::try_from).transpose();
+            let read = read.map_err(|_| {
+                fields.broken(&format!("{field}.{name}"), "must be a moment since 1970");
+            });
+            read.ok().flatten().map(domain::Timestamp::from)
+        };
+        read.push(TimedKey {
+            key,
+            valid_from: moment("valid_from_time", message.valid_from_time),
+            valid_until: moment("valid_until_time", message.valid_until_time),
+        });
+    }
+    read
+}
+
+fn signing_key(timed: &TimedKey) -> v1::SigningKey {
+    v1::SigningKey {
+        public_key: timed.key.to_string(),
+        key_id: timed.key.id().to_string(),
+        valid_from_time: timed.valid_from.map(timestamp),
+        valid_until_time: timed.valid_until.map(timestamp),
+    }
 }
 
 fn capability(capability: &Capability) -> v1::Capability {

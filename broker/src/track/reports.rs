@@ -4,13 +4,16 @@
 //! store has it; one that cannot be read or speaks of what is not there goes to the dead letters, and the next one
 //! is read.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use amqp::{
-    Consumer, Delivery, Topology,
+    Consumer, Delivery, Message, Topology,
     envelope::{ExecutionReport, Progress},
 };
-use domain::{Event, Evidence, Fault, Outcome as ServerOutcome, ParticipantId, limits};
+use domain::{
+    Event, Evidence, Fault, Outcome as ServerOutcome, ParticipantId, Timestamp, limits,
+    signing::SealError,
+};
 use metrics::counter;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -24,8 +27,10 @@ use tracing::{debug, warn};
 
 use super::{Tracker, heard::Heard};
 use crate::{
+    directory::Directory,
     metrics as names,
     pipeline::now,
+    signing::Signing,
     store::{Applied, Outcome, Shard},
 };
 
@@ -39,11 +44,17 @@ pub struct Reports {
     pub tracker: Tracker,
     /// Whose exchange is whose.
     pub topology: Topology,
+    /// Who has which keys.
+    pub directory: Arc<Directory>,
+    /// Whose signatures are asked for.
+    pub signing: Arc<Signing>,
 }
 
 /// A report whose sender may speak for what it speaks of.
 struct Readable {
     participant: ParticipantId,
+    /// When its adapter wrote it, as far as it is signed; otherwise now.
+    written_at: Timestamp,
     batches: BTreeMap<Shard, Vec<Outcome>>,
     progress: Vec<Progress>,
     /// Executions that no broker of this store named.
@@ -75,6 +86,8 @@ enum Refusal {
         "it was sent by the RabbitMQ user of participant `{0}`, whose exchange it did not come through"
     )]
     ForeignUser(ParticipantId),
+    #[error("nobody can vouch for it")]
+    NotBelieved(#[source] SealError),
     #[error("it speaks of {0} executions that are not there")]
     UnknownExecutions(usize),
 }
@@ -85,6 +98,7 @@ impl Refusal {
             Self::Unreadable(_) => "unreadable",
             Self::NoParticipant | Self::Foreign(_) | Self::ForeignUser(_) => "foreign",
             Self::UnknownExecutions(_) => "unknown_execution",
+            Self::NotBelieved(why) => why.word(),
         }
     }
 }
@@ -110,7 +124,12 @@ impl Reports {
         let settled = match self.read(&delivery) {
             Ok(readable) => {
                 let store = &self.tracker.store;
-                heard.note(store, &readable.participant, &readable.progress, now());
+                heard.note(
+                    store,
+                    &readable.participant,
+                    &readable.progress,
+                    readable.written_at,
+                );
                 self.write(delivery, readable, &stop).await
             }
             Err(refusal) => self.refuse(delivery, &refusal).await,
@@ -132,6 +151,9 @@ impl Reports {
         if let Some(sender) = sender.filter(|sender| *sender != participant) {
             return Err(Refusal::ForeignUser(sender));
         }
+        // Before anything of the body is believed.
+        let moment = now();
+        let signed_at = self.check(&delivery.message, &participant, moment)?;
         let report: Unread<'_> =
             serde_json::from_slice(&delivery.message.body).map_err(Refusal::Unreadable)?;
         if report.participant != participant {
@@ -139,6 +161,8 @@ impl Reports {
         }
         let mut readable = Readable {
             participant,
+            // What is played back shows no life of today.
+            written_at: signed_at.map_or(moment, |signed| signed.min(moment)),
             batches: BTreeMap::new(),
             progress: report.progress,
             unknown: 0,
@@ -165,6 +189,21 @@ impl Reports {
             }
         }
         Ok(readable)
+    }
+
+    /// When the report was signed, where that is asked for.
+    fn check(
+        &self,
+        message: &Message,
+        participant: &ParticipantId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let record = self.directory.participant(participant);
+        let keys = record
+            .as_ref()
+            .map_or(&[][..], |record| &record.signing_keys);
+        let checked = self.signing.check(message, participant, keys, now);
+        checked.map_err(Refusal::NotBelieved)
     }
 
     /// Writes what is known, then settles the message.

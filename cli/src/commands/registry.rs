@@ -6,6 +6,7 @@ mod calls;
 pub(crate) mod configurations;
 pub(crate) mod credentials;
 pub(crate) mod deployments;
+mod keys;
 pub(crate) mod participants;
 pub(crate) mod progress;
 pub(crate) mod servers;

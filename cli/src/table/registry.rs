@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{
     view::{
-        ConfigurationView, DeploymentView, MappingView, ParticipantView, ProgressView, ServerView,
+        ConfigurationView, DeploymentView, KeyView, MappingView, ParticipantView, ProgressView,
+        ServerView,
     },
     words,
 };
@@ -132,6 +133,20 @@ impl Row for MappingView {
             self.name.clone(),
             self.version.to_string(),
             self.put_time.clone().unwrap_or_default(),
+        ]
+    }
+}
+
+impl Row for KeyView {
+    const HEADER: &'static [&'static str] = &["KEY", "PUBLIC KEY", "FROM", "UNTIL"];
+
+    fn cells(&self) -> Vec<String> {
+        let moment = |moment: &Option<String>| moment.clone().unwrap_or_default();
+        vec![
+            self.key_id.clone(),
+            self.public_key.clone(),
+            moment(&self.valid_from_time),
+            moment(&self.valid_until_time),
         ]
     }
 }

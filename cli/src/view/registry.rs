@@ -8,7 +8,7 @@ use proto::v1::{
 };
 use serde::Serialize;
 
-use super::word::text;
+use super::{key::KeyView, word::text};
 use crate::words;
 
 /// A participant.
@@ -20,6 +20,8 @@ pub(crate) struct ParticipantView {
     pub(crate) excludes_own_servers: bool,
     /// What its invocation system can do; empty when that is not said.
     pub(crate) capabilities: Vec<CapabilityView>,
+    /// What its adapter signs with; empty where it does not sign.
+    pub(crate) signing_keys: Vec<KeyView>,
     /// Only in lists, and where the caller may see it.
     pub(crate) progress: Option<ProgressView>,
 }
@@ -97,6 +99,11 @@ impl From<Participant> for ParticipantView {
                 .capabilities
                 .into_iter()
                 .map(CapabilityView::from)
+                .collect(),
+            signing_keys: participant
+                .signing_keys
+                .into_iter()
+                .map(KeyView::from)
                 .collect(),
             progress: None,
         }

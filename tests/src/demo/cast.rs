@@ -8,7 +8,7 @@ use proto::v1;
 use super::content::HOST;
 use crate::{
     caches::{Cache, Kind},
-    federation::Client,
+    federation::{Client, Federation},
 };
 
 /// Who owns the configuration.
@@ -61,7 +61,11 @@ pub(super) struct Server {
 }
 
 /// Says who takes part, with which servers, and whose content runs on all of them.
-pub(super) async fn register(mut operator: Client, servers: &[Server]) -> Result<()> {
+pub(super) async fn register(
+    federation: &Federation,
+    mut operator: Client,
+    servers: &[Server],
+) -> Result<()> {
     for (id, name, has_system) in PARTICIPANTS {
         let (system, capabilities) = if has_system {
             ("canonical", urls_only())
@@ -73,6 +77,7 @@ pub(super) async fn register(mut operator: Client, servers: &[Server]) -> Result
             display_name: name.to_owned(),
             invocation_system: system.to_owned(),
             capabilities,
+            signing_keys: vec![federation.registered_key(id)?],
             ..v1::Participant::default()
         };
         operator.put_participant(participant).await?;

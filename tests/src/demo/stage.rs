@@ -55,9 +55,14 @@ impl Stage {
             management: rabbitmq.management_url(),
             redis: redis.url(),
         };
-        let federation = Federation::with_settings(shared, CONSOLE).await?;
+        let federation = Federation::signed(shared, CONSOLE).await?;
         let broker = told(began, federation.broker("broker"), address_of).await?;
-        register(federation.client(&broker, "operator/demo")?, &servers).await?;
+        register(
+            &federation,
+            federation.client(&broker, "operator/demo")?,
+            &servers,
+        )
+        .await?;
         let adapters = start_adapters(began, &federation, &servers).await?;
         Ok(Self {
             adapters,

@@ -4,6 +4,7 @@ mod carrying_out;
 mod interrupted;
 mod invocation_system;
 mod not_begun;
+mod signed;
 mod unreadable;
 
 use std::{

@@ -23,6 +23,7 @@ mod model;
 mod native;
 mod recovery;
 mod registry;
+mod signing;
 mod tracking;
 mod vendors;
 mod workspace;

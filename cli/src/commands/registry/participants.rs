@@ -102,6 +102,7 @@ impl From<Create> for Participant {
             invocation_system: typed.invocation_system,
             excludes_own_servers: typed.excludes_own_servers,
             capabilities: typed.can.map(|can| can.0).unwrap_or_default(),
+            signing_keys: Vec::new(),
         }
     }
 }

@@ -11,6 +11,7 @@ use tonic::Code;
 use super::{
     Action, Registry,
     credentials::{Credentials, issue},
+    keys::ParticipantKeys,
     pages,
     participants::{Changes, Create, Filter, Participants},
     print,
@@ -38,6 +39,8 @@ enum ParticipantsAction {
     Credentials(Credentials),
     /// Show who is behind, by how many commands and how long, and when each one's adapter was heard
     Progress,
+    /// The public keys that one signs its reports with
+    Keys(ParticipantKeys),
 }
 
 impl ParticipantsCommand {
@@ -54,6 +57,7 @@ impl ParticipantsCommand {
             Some(ParticipantsAction::Record(Action::Create(typed))) => {
                 return create(typed, context).await;
             }
+            Some(ParticipantsAction::Keys(keys)) => return keys.run(context).await,
             Some(ParticipantsAction::Record(action)) => Some(action),
             None => None,
         };

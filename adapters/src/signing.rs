@@ -1,0 +1,136 @@
+//! What this adapter signs, and whose dispatches it carries out.
+//!
+//! Invariant: where the broker's keys are known, a dispatch that they did not sign is not carried out, unless it is not signed
+//! at all and `signing.required` is off. None counts for longer than the journal remembers what it did, so an old one that is
+//! played back is refused and not repeated.
+
+use std::{path::PathBuf, time::Duration};
+
+use amqp::Message;
+use domain::{
+    ParticipantId, Timestamp,
+    signing::{Direction, KeyRing, SealError, SigningKey, Window},
+};
+use serde::Deserialize;
+use service::{
+    configuration::{Check, Checked},
+    watched::{Access, Watched, WatchedError},
+};
+use tracing::warn;
+
+use crate::journal::now;
+
+/// A report that counts for less would not outlive a pause of the broker.
+const SHORTEST_LIFETIME: Duration = Duration::from_mins(5);
+
+/// What the configuration says of signatures.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// Our private key; without it nothing is signed.
+    pub key: Option<PathBuf>,
+    /// The broker's public keys; without them nothing is verified.
+    pub broker_keys: Option<PathBuf>,
+    /// Whether a dispatch must be signed, where the broker's keys are known.
+    pub required: bool,
+    /// For how long a report counts.
+    #[serde(with = "humantime_serde")]
+    pub lifetime: Duration,
+}
+
+impl Checked for Settings {
+    fn check(&self, check: &mut Check<'_>) {
+        check.require(
+            "lifetime",
+            self.lifetime >= SHORTEST_LIFETIME,
+            "must be at least 5m",
+        );
+    }
+}
+
+/// The keys of one adapter.
+#[derive(Debug)]
+pub(crate) struct Signing {
+    participant: ParticipantId,
+    key: Option<Watched<SigningKey>>,
+    broker: Option<Watched<KeyRing>>,
+    required: bool,
+    lifetime: Duration,
+    /// How long the journal remembers.
+    remembered: Duration,
+}
+
+impl Signing {
+    /// Reads the keys.
+    pub(crate) fn open(
+        settings: &Settings,
+        participant: &ParticipantId,
+        remembered: Duration,
+    ) -> Result<Self, WatchedError> {
+        if settings.broker_keys.is_none() {
+            warn!(
+                "dispatches are carried out whoever wrote them: no signing.broker_keys are given"
+            );
+        }
+        let key = settings.key.as_ref().map(|file| {
+            Watched::open(file, Access::Private, |text| {
+                SigningKey::from_pem(text).map_err(|rule| rule.0)
+            })
+        });
+        let broker = settings.broker_keys.as_ref().map(|file| {
+            Watched::open(file, Access::Public, |text| {
+                KeyRing::read(text).map_err(|rule| rule.0)
+            })
+        });
+        Ok(Self {
+            participant: participant.clone(),
+            key: key.transpose()?,
+            broker: broker.transpose()?,
+            required: settings.required,
+            lifetime: settings.lifetime,
+            remembered,
+        })
+    }
+
+    /// Signs a report, where there is a key. Each time that it is sent: it may have waited for RabbitMQ.
+    pub(crate) fn sign(&self, message: &mut Message) {
+        if let Some(key) = &self.key {
+            let (key, direction) = (key.current(), Direction::Report);
+            message.sign(&key, direction, &self.participant, now(), self.lifetime);
+        }
+    }
+
+    /// Whether a dispatch is the broker's and for us; if it is signed, when.
+    pub(crate) fn check(&self, message: &Message) -> Result<Option<Timestamp>, SealError> {
+        let Some(broker) = &self.broker else {
+            return Ok(None);
+        };
+        if !self.required && !message.is_signed() {
+            return Ok(None);
+        }
+        let window = Window {
+            now: now(),
+            oldest: self.remembered,
+        };
+        message
+            .verify(
+                Direction::Dispatch,
+                &self.participant,
+                &broker.current(),
+                window,
+            )
+            .map(Some)
+    }
+
+    /// Signs nothing and believes all.
+    #[cfg(test)]
+    pub(crate) fn of_test(participant: &ParticipantId) -> Self {
+        Self {
+            participant: participant.clone(),
+            key: None,
+            broker: None,
+            required: false,
+            lifetime: SHORTEST_LIFETIME,
+            remembered: SHORTEST_LIFETIME,
+        }
+    }
+}
