@@ -37,6 +37,9 @@ use crate::{
     worker::{Carrier, Work, Worker},
 };
 
+/// What goes out with every report beside it: how far we are, and who signs.
+type Said = (HowFar, Arc<Signing>);
+
 /// The pause before connecting again where RabbitMQ names none.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -142,7 +145,7 @@ pub async fn run(configuration: Configuration, shutdown: Shutdown) -> Result<(),
 /// The end of the way: the journal's writer and the reporter behind it.
 fn start_reporting(
     configuration: &Configuration,
-    (how_far, signing): (HowFar, Arc<Signing>),
+    (how_far, signing): Said,
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) -> Result<Journal, StartError> {
@@ -261,7 +264,7 @@ async fn work(worker: Arc<Worker>, lanes: Arc<Lanes<Work>>) -> Result<(), Journa
 
 fn start_intake(
     configuration: &Configuration,
-    (lanes, worker, said): (Arc<Lanes<Work>>, Arc<Worker>, (HowFar, Arc<Signing>)),
+    (lanes, worker, said): (Arc<Lanes<Work>>, Arc<Worker>, Said),
     readiness: &Readiness,
     shutdown: &Shutdown,
 ) {

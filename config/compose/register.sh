@@ -17,6 +17,11 @@ participant north --display-name 'North, with two Varnish'
 participant south --display-name 'South, with an nginx and a Squid'
 participant west --display-name 'West, with an invocation system of its own' --invocation-system canonical
 
+# The key that each one's adapter signs with. Adding it again changes nothing.
+for participant in north south west; do
+    fedctl participants keys add "$participant" "$(</run/secrets/signing-$participant)"
+done
+
 there servers north-varnish-1 --participant north --dialect varnish --address north-varnish-1:8080 --place eu/se/stockholm
 there servers north-varnish-2 --participant north --dialect varnish --address north-varnish-2:8080 --place eu/no/oslo
 there servers south-nginx --participant south --dialect nginx --address south-nginx:8080 --place eu/it/rome

@@ -1,5 +1,5 @@
 #!/bin/bash
-# secrets.sh [PARTICIPANT...]: makes the passwords and certificates of docker-compose.yml in config/compose/secrets.
+# secrets.sh [PARTICIPANT...]: makes the passwords, certificates and signing keys of docker-compose.yml in config/compose/secrets.
 #
 # What is there stays, what is missing is made: delete a file and run it again to replace it, then restart who uses it.
 # Participants are `north`, `south` and `west` unless named. Needs bash and openssl, and no network.
@@ -98,6 +98,15 @@ END
         -set_serial "0x00$(openssl rand -hex 16)" 2>/dev/null | write "$1.pem"
 }
 
+# signing NAME: an Ed25519 key that messages are signed with, and its public half as the registry and adapters want it.
+signing() {
+    [[ -s signing-$1.pem && -s signing-$1.pub ]] && return
+    say "makes the signing key of $1"
+    openssl genpkey -algorithm ed25519 2>/dev/null | write "signing-$1.pem"
+    # The key is the end of its DER form (RFC 8410).
+    openssl pkey -in "signing-$1.pem" -pubout -outform DER 2>/dev/null | tail -c 32 | openssl base64 -A | write "signing-$1.pub"
+}
+
 # The broker's names, as openssl wants them: DNS:a,IP:127.0.0.1.
 alternative_names() {
     local name kind list=()
@@ -176,6 +185,8 @@ redis() {
 }
 
 certificates
+signing broker
+for participant in "${participants[@]}"; do signing "participant-$participant"; done
 rabbitmq
 redis
 password invocation-system >/dev/null

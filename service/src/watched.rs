@@ -1,7 +1,7 @@
 //! A file that is read at the start and again when it has changed: a key, a list of keys.
 //!
 //! Invariant: whoever asks gets what last could be read, whole; a new content that cannot be read is logged once and the old
-//! one stays. A private file that others may read is refused, at the start and later.
+//! one stays. A private file that others can read is refused, at the start and later.
 //! Not here: what the file holds. No error shows anything of it.
 
 use std::{
@@ -22,13 +22,14 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub const FILE_BYTES: u64 = 1024 * 1024;
 /// What nobody but the owner may do with a private file that is ours.
 const OTHERS: u32 = 0o077;
-/// And with one that somebody gave us, as a container's secrets are: we could not read it if its owner alone might.
+/// And with one in a folder that is closed to them, or that somebody gave us, as a container's secrets are: we could not read it
+/// if its owner alone might.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// Who may read the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Its owner alone (mode 600), where that is who we are; otherwise nobody else may write it.
+    /// Its owner alone (mode 600, or a folder with mode 700), where that is who we are; otherwise nobody else may write it.
     Private,
     /// Anybody.
     Public,
@@ -159,7 +160,8 @@ fn load<T>(file: &Path, access: Access, read: &Reader<T>) -> Result<T, WatchedEr
     let opened = fs::File::open(file).map_err(unreadable)?;
     let data = opened.metadata().map_err(unreadable)?;
     let mode = data.permissions().mode() & 0o777;
-    let denied = if is_ours(&data) { OTHERS } else { OTHERS_WRITE };
+    let is_open = is_ours(&data) && !is_in_closed_folder(file);
+    let denied = if is_open { OTHERS } else { OTHERS_WRITE };
     if access == Access::Private && mode & denied != 0 {
         let file = file.to_owned();
         return Err(WatchedError::Open { file, mode });
@@ -173,6 +175,12 @@ fn load<T>(file: &Path, access: Access, read: &Reader<T>) -> Result<T, WatchedEr
         file: file.to_owned(),
         rule,
     })
+}
+
+/// Whether nobody but its owner can even get to the file.
+fn is_in_closed_folder(file: &Path) -> bool {
+    let folder = file.parent().and_then(|folder| fs::metadata(folder).ok());
+    folder.is_some_and(|folder| folder.permissions().mode() & OTHERS == 0)
 }
 
 /// Whether this process runs as the file's owner.
@@ -217,14 +225,22 @@ mod tests {
     /// A private file that others may read is no secret any more.
     #[test]
     fn a_private_file_is_its_owners_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("key");
+        let closed = tempfile::tempdir().unwrap();
+        let folder = closed.path().join("open");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let file = folder.join("key");
         fs::write(&file, "1").unwrap();
         for (mode, is_private) in [(0o644, false), (0o640, false), (0o600, true), (0o400, true)] {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
             let opened = Watched::open(&file, Access::Private, number);
             assert_eq!(opened.is_ok(), is_private, "{mode:o}");
         }
-        assert!(Watched::open(&folder.path().join("none"), Access::Private, number).is_err());
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(Watched::open(&file, Access::Private, number).is_ok());
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o646)).unwrap();
+        assert!(Watched::open(&file, Access::Private, number).is_err());
+        assert!(Watched::open(&folder.join("none"), Access::Private, number).is_err());
     }
 }

@@ -21,7 +21,7 @@ use tests::{
     shared, wait,
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 const URL: &str = "http://www.shop.example/x";
 

@@ -79,7 +79,7 @@ impl Stage {
     }
 
     /// An adapter that believes what stands in the file, and where it serves its metrics.
-    async fn believing(&self, keys: &Keys, required: bool) -> Result<(Process, String)> {
+    fn believing(&self, keys: &Keys, required: bool) -> Result<(Process, String)> {
         let signals = format!("127.0.0.1:{}", tests::ports::free()?);
         let required = required.to_string();
         let adapter = self.adapter_with(&[
@@ -110,7 +110,7 @@ async fn a_dispatch_that_the_broker_did_not_sign_is_not_carried_out() -> Result<
     let mut stage = Stage::new().await?;
     let server = Server::start().await?;
     let keys = Keys::new(&stage)?;
-    let (_adapter, metrics) = stage.believing(&keys, true).await?;
+    let (_adapter, metrics) = stage.believing(&keys, true)?;
     let bad = message(&stage, &[server.order("shop", "/forged")?])?;
     let genuine = stage.signed(&keys.broker, &bad, now());
     let changed = |change: &dyn Fn(&mut Message)| {
@@ -205,7 +205,7 @@ async fn a_dispatch_that_is_played_back_is_not_carried_out_again() -> Result<()>
     let mut stage = Stage::new().await?;
     let server = Server::start().await?;
     let keys = Keys::new(&stage)?;
-    let (_adapter, metrics) = stage.believing(&keys, true).await?;
+    let (_adapter, metrics) = stage.believing(&keys, true)?;
     let order = message(&stage, &[server.order("shop", "/1")?])?;
     let genuine = stage.signed(&keys.broker, &order, now());
     for _ in 0..3 {
@@ -233,7 +233,7 @@ async fn keys_are_exchanged_while_the_adapter_runs() -> Result<()> {
     let stage = Stage::new().await?;
     let server = Server::start().await?;
     let keys = Keys::new(&stage)?;
-    let (adapter, metrics) = stage.believing(&keys, false).await?;
+    let (adapter, metrics) = stage.believing(&keys, false)?;
     let (old, new) = (&keys.broker, new_key()?);
     let order = |path: &str| message(&stage, &[server.order("shop", path)?]);
     // A file is looked at when something comes, so something comes until it is seen that the file was.

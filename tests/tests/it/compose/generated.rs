@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -97,6 +98,7 @@ impl Generated {
         let service = compose.service(name)?;
         let folder = self.folder().join(format!("run-{name}"));
         fs::create_dir_all(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
         for secret in &service.secrets {
             let other = instead.iter().find(|(target, _)| *target == secret.target);
             let text = match other {
