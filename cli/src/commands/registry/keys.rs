@@ -42,7 +42,7 @@ struct Add {
     id: String,
     /// The public key, as `fedctl keys generate` and `fedctl keys show` print it
     #[arg(value_name = "KEY")]
-    key: PublicKey,
+    public_key: PublicKey,
     /// What it signs before this moment (RFC 3339) is not believed
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339)]
     from: Option<SystemTime>,
@@ -68,7 +68,7 @@ impl ParticipantKeys {
             Action::List(Whose { id }) => get(context, &id).await?,
             Action::Add(typed) => {
                 let mut participant = get(context, &typed.id).await?;
-                let key = typed.key.to_string();
+                let key = typed.public_key.to_string();
                 participant.signing_keys.retain(|one| one.public_key != key);
                 participant.signing_keys.push(SigningKey {
                     public_key: key,

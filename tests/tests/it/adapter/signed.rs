@@ -238,7 +238,7 @@ async fn keys_are_exchanged_while_the_adapter_runs() -> Result<()> {
     let order = |path: &str| message(&stage, &[server.order("shop", path)?]);
     // A file is looked at when something comes, so something comes until it is seen that the file was.
     let read_again = async |times: usize| {
-        let tick = order("/tick")?;
+        let tick = stage.signed(old, &order("/tick")?, now());
         wait::until(LIMIT, "the keys are read again", async || {
             stage.put(&tick).await?;
             let log = fs::read_to_string(adapter.log())?;
@@ -252,6 +252,8 @@ async fn keys_are_exchanged_while_the_adapter_runs() -> Result<()> {
         .put(&stage.signed(old, &order("/old")?, now()))
         .await?;
     server.is_told("/old").await?;
+    stage.put(&order("/unsigned")?).await?;
+    server.is_told("/unsigned").await?;
     keys.publish(&[old, &new])?;
     read_again(1).await?;
     let late = stage.signed(old, &order("/late")?, now());
@@ -269,10 +271,14 @@ async fn keys_are_exchanged_while_the_adapter_runs() -> Result<()> {
         .put(&stage.signed(&new, &order("/last")?, now()))
         .await?;
     server.is_told("/last").await?;
-    counted(&metrics, "unknown_key", 1).await?;
+    let refused = http().get(&metrics).send().await?.text().await?;
+    ensure!(refused.contains("why=\"unknown_key\""), "{refused}");
     let mut told = server.told();
     told.retain(|path| path != "/tick");
-    ensure!(told == ["/old", "/both", "/new", "/last"], "{told:?}");
+    ensure!(
+        told == ["/old", "/unsigned", "/both", "/new", "/last"],
+        "{told:?}"
+    );
     ensure!(server.count("/tick") > 0);
     Ok(())
 }
