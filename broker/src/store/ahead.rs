@@ -43,27 +43,29 @@ return answer
 /// Answers -1 when the lease is another's, else for each entry what `mark` answers for one that is sent.
 pub(super) const ABSORB: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {-1} end
-local participant, now, flags, changed = ARGV[2], ARGV[3], {}, {}
+local participant, now, flags, changed, out = ARGV[2], ARGV[3], {}, {}, {}
 for n = 1, #KEYS - 4 do
   local key, id, by = KEYS[n + 4], ARGV[5 + 2 * n], ARGV[6 + 2 * n]
-  local code = standing(key, participant)
-  local flag, event = 0, 'S'
-  if code == 'A' then
-    local expires = redis.call('HGET', key, 'expires')
-    if expires and tonumber(expires) <= tonumber(now) then event = 'E' end
-  end
-  local after = code and move(key, participant, event, now)
+  local one = look(key, participant)
+  local code, flag, event = one.code, 0, 'S'
+  if code == 'A' and one.expires and tonumber(one.expires) <= tonumber(now) then event = 'E' end
+  local after, open = move(one, event, now)
   if after then changed[#changed + 1] = id end
-  if after and settled[after] then
-    ended(key, id, KEYS[3], KEYS[4], now + ARGV[5])
+  if open then
+    if open <= 0 then ended(one, id, now + ARGV[5]) end
     flag = 3
   elseif after or code == 'S' or code == 'N' then
     redis.call('HSET', key, 'b:' .. participant, by)
-    if code ~= 'N' then redis.call('ZADD', KEYS[2], 'NX', ARGV[4], id) end
+    if code ~= 'N' then
+      out[#out + 1] = ARGV[4]
+      out[#out + 1] = id
+    end
     flag = after and 1 or 2
   end
   flags[n] = flag
 end
+on_all('ZADD', KEYS[2], out, 'NX')
+note_ended(KEYS[3], KEYS[4])
 if #changed > 0 then redis.call('PUBLISH', ARGV[6], table.concat(changed, ' ')) end
 return flags
 ";

@@ -14,34 +14,55 @@ use super::{Shard, Store, StoreError, outbox::millis, transitions};
 /// a running job, changes channel, then for each event: command id, event, report.
 /// Answers for each: `unknown`, `stayed`, `moved`, or `settled` when it moved and had not been settled before.
 pub(super) const SCRIPT: &str = r"
-local participant, now, answers, changed = ARGV[1], ARGV[2], {}, {}
+local participant, now, answers, changed, out, order = ARGV[1], ARGV[2], {}, {}, {}, {}
+-- When a command's silence is to end, or false where nothing is awaited of it any more; the last word counts.
+local function await(id, moment)
+  if out[id] == nil then order[#order + 1] = id end
+  out[id] = moment
+end
 for n = 1, #KEYS - 3 do
   local key, at = KEYS[n + 3], 3 + n * 3
   local id, event, report = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local code = standing(key, participant)
-  if not code then
+  local one = look(key, participant)
+  if not one.code then
     answers[n] = 'unknown'
-    redis.call('ZREM', KEYS[1], id)
+    await(id, false)
   else
-    local after = move(key, participant, event, now)
+    local after, open
+    if report ~= '' then
+      after, open = move(one, event, now, 'r:' .. participant, report)
+    else
+      after, open = move(one, event, now)
+    end
     if after then
-      if report ~= '' then redis.call('HSET', key, 'r:' .. participant, report) end
       changed[#changed + 1] = id
-      if settled[after] and not settled[code] then
-        redis.call('ZREM', KEYS[1], id)
-        ended(key, id, KEYS[2], KEYS[3], now + ARGV[3])
+      if open then
+        await(id, false)
+        if open <= 0 then ended(one, id, now + ARGV[3]) end
       elseif not settled[after] then
-        redis.call('ZADD', KEYS[1], ARGV[4], id)
+        await(id, ARGV[4])
       end
-      answers[n] = (settled[after] and not settled[code]) and 'settled' or 'moved'
+      answers[n] = open and 'settled' or 'moved'
     else
       -- A running job that says so again has more time; what has settled waits for nothing.
-      if code == 'R' and event == 'R' then redis.call('ZADD', KEYS[1], 'XX', ARGV[4], id) end
-      if settled[code] then redis.call('ZREM', KEYS[1], id) end
+      if one.code == 'R' and event == 'R' and (out[id] or redis.call('ZSCORE', KEYS[1], id)) then await(id, ARGV[4]) end
+      if settled[one.code] then await(id, false) end
       answers[n] = 'stayed'
     end
   end
 end
+local awaited, heard = {}, {}
+for _, id in ipairs(order) do
+  if out[id] then
+    awaited[#awaited + 1] = out[id]
+    awaited[#awaited + 1] = id
+  else
+    heard[#heard + 1] = id
+  end
+end
+on_all('ZADD', KEYS[1], awaited)
+on_all('ZREM', KEYS[1], heard)
+note_ended(KEYS[2], KEYS[3])
 if #changed > 0 then redis.call('PUBLISH', ARGV[5], table.concat(changed, ' ')) end
 return answers
 ";

@@ -18,16 +18,20 @@ local event, now, answers, changed, woken = ARGV[1], ARGV[2], {}, {}, {}
 for n = 1, (#ARGV - 5) / 2 do
   local key, outbox, cancels = KEYS[2 + n * 3], KEYS[3 + n * 3], KEYS[4 + n * 3]
   local id, participant = ARGV[4 + n * 2], ARGV[5 + n * 2]
-  local code, sequence = standing(key, participant)
+  local one = look(key, participant)
+  local code, sequence = one.code, one.sequence
   answers[n] = 0
   if code == 'A' then
-    move(key, participant, event, now)
+    local _, open = move(one, event, now)
     if redis.call('HDEL', key, 'o:' .. participant) == 1 then
       redis.call('HINCRBY', KEYS[4], participant, -1)
     else
       redis.call('XDEL', outbox, sequence .. '-1')
     end
-    if ended(key, id, KEYS[1], KEYS[2], now + ARGV[3]) then redis.call('ZREM', KEYS[3], id) end
+    if open <= 0 then
+      ended(one, id, now + ARGV[3])
+      redis.call('ZREM', KEYS[3], id)
+    end
     changed[#changed + 1] = id
     answers[n] = 1
   elseif code and not settled[code] then
@@ -43,6 +47,7 @@ for n = 1, (#ARGV - 5) / 2 do
     end
   end
 end
+note_ended(KEYS[1], KEYS[2])
 if #changed > 0 then redis.call('PUBLISH', ARGV[4], table.concat(changed, ' ')) end
 if #woken > 0 then redis.call('PUBLISH', ARGV[5], table.concat(woken, ' ')) end
 return answers

@@ -23,33 +23,32 @@ use super::{
 pub(super) const SCRIPT: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {-1} end
 local participant, now, entries, count = ARGV[2], ARGV[3], tonumber(ARGV[7]), #KEYS - 4
-local changed = {}
+local changed, out = {}, {}
 
-local function event_for(key, code)
-  if code == 'A' then
-    local expires = redis.call('HGET', key, 'expires')
-    if expires and tonumber(expires) <= tonumber(now) then return 'E' end
-  end
+local function event_for(one)
+  if one.code == 'A' and one.expires and tonumber(one.expires) <= tonumber(now) then return 'E' end
   return 'S'
 end
 
 local function mark(n)
   local key, id = KEYS[n + 4], ARGV[n + 7]
-  local code = standing(key, participant)
+  local one = look(key, participant)
+  local code = one.code
   local flag = 0
   if n > entries then
     -- An adapter of which nothing was heard in time may still begin it.
     if code and (code == 'N' or not settled[code]) then flag = 1 end
   elseif code then
-    local after = move(key, participant, event_for(key, code), now)
+    local after, open = move(one, event_for(one), now)
     if after then changed[#changed + 1] = id end
-    if after and settled[after] then
-      ended(key, id, KEYS[3], KEYS[4], now + ARGV[5])
+    if open then
+      if open <= 0 then ended(one, id, now + ARGV[5]) end
       flag = 3
     elseif after or code == 'S' then
       -- The deadline counts from the first attempt: silence ends even while RabbitMQ is away. What is `unanswered` by then
       -- is sent all the same, and a late report replaces silence.
-      redis.call('ZADD', KEYS[2], 'NX', ARGV[4], id)
+      out[#out + 1] = ARGV[4]
+      out[#out + 1] = id
       flag = after and 1 or 2
     elseif code == 'N' then
       flag = 2
@@ -61,9 +60,9 @@ local function mark(n)
 end
 
 local function is_sendable(n)
-  local key = KEYS[n + 4]
-  local code = standing(key, participant)
-  return code and (code == 'N' or not settled[code]) and event_for(key, code) ~= 'E'
+  local one = look(KEYS[n + 4], participant)
+  local code = one.code
+  return code and (code == 'N' or not settled[code]) and event_for(one) ~= 'E'
 end
 
 local flags = {}
@@ -78,6 +77,8 @@ end
 if #flags == 0 then
   for n = 1, count do flags[n] = mark(n) end
 end
+on_all('ZADD', KEYS[2], out, 'NX')
+note_ended(KEYS[3], KEYS[4])
 if #changed > 0 then redis.call('PUBLISH', ARGV[6], table.concat(changed, ' ')) end
 return flags
 ";

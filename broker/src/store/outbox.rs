@@ -37,13 +37,12 @@ return 0
 /// of each entry. An entry that was marked before counts as out already, so it needs no room.
 pub(super) const NEXT: &str = r"
 local sequences = tonumber(ARGV[4])
-for i = 5, #ARGV do
-  if i - 4 <= sequences then
-    redis.call('XDEL', KEYS[1], ARGV[i] .. '-1')
-  else
-    redis.call('ZREM', KEYS[3], ARGV[i])
-  end
+for from = 5, sequences + 4, 1000 do
+  local gone = {}
+  for i = from, math.min(from + 999, sequences + 4) do gone[#gone + 1] = ARGV[i] .. '-1' end
+  redis.call('XDEL', KEYS[1], unpack(gone))
 end
+for i = sequences + 5, #ARGV do redis.call('ZREM', KEYS[3], ARGV[i]) end
 local most, bytes, from, count = tonumber(ARGV[1]), 0, '-', 0
 local answer = {'0', '0'}
 if most == 0 then return answer end
@@ -55,7 +54,8 @@ while count < most do
   if #page == 0 then return answer end
   for _, entry in ipairs(page) do
     local command, order = entry[2][2], entry[2][4]
-    local fresh = not redis.call('ZSCORE', KEYS[2], command)
+    -- Which of them was marked before is asked only where the window may be full.
+    local fresh = room >= most or not redis.call('ZSCORE', KEYS[2], command)
     if fresh and room <= 0 then
       answer[1] = '1'
       return answer

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the table is made from [`domain::State::next`] and nothing else, so there is one state machine; the
 //! script only looks up. A state is one or two letters: `A`, `S`, `R`, `D0` to `D3` (by evidence), `F`, …. Every script
-//! moves an execution by `move`, so every move is in its history, and ends it by `ended`.
+//! moves an execution by `move`, so every move is in its history, and notes by `ended` that a command has.
 
 use domain::{
     Event, Evidence, Fault, State, Timestamp,
@@ -12,31 +12,54 @@ use domain::{
 };
 
 /// What all scripts use that move executions. An execution's record is `state revision changed_at sequence`; its history
-/// has each move as `state:moment`, without the beginning, which is the command's acceptance.
+/// has each move as `state:moment`, without the beginning, which is the command's acceptance. A call to Redis costs more than
+/// all else that a script does for an execution, so there is one to look at it, one to write, and one for a whole batch to
+/// each index.
 const HELPERS: &str = r"
--- The state and the sequence of an execution, nothing where there is none.
-local function standing(key, participant)
-  return string.match(redis.call('HGET', key, 's:' .. participant) or '', '^(%S+) %S+ %S+ (%S+)$')
+-- All that is to be known of an execution before it moves; nothing where there is none.
+local function look(key, participant)
+  local had = redis.call('HMGET', key, 's:' .. participant, 'h:' .. participant, 'revision', 'open', 'expires')
+  local code, sequence = string.match(had[1] or '', '^(%S+) %S+ %S+ (%S+)$')
+  if not code then return {} end
+  return {key = key, participant = participant, code = code, sequence = sequence, history = had[2], revision = had[3], open = had[4], expires = had[5]}
 end
--- Lets an event happen to an execution; answers its new state, nothing where it stays.
-local function move(key, participant, event, now)
-  local code, sequence = standing(key, participant)
-  local after = code and next_state[code .. ' ' .. event]
+-- Lets an event happen to an execution that was looked at, and writes more fields with it; answers its new state and, where it
+-- has ended with that, how many of its command have not. Nothing where it stays.
+local function move(one, event, now, ...)
+  local after = one.code and next_state[one.code .. ' ' .. event]
   if not after then return nil end
-  local revision = redis.call('HINCRBY', key, 'revision', 1)
-  local history = redis.call('HGET', key, 'h:' .. participant)
-  history = (history and history .. ' ' or '') .. after .. ':' .. now
-  local _, moves = string.gsub(history, '%S+', '')
-  if moves > most_moves then history = string.match(history, ' (.*)$') end
-  redis.call('HSET', key, 's:' .. participant, after .. ' ' .. revision .. ' ' .. now .. ' ' .. sequence, 'h:' .. participant, history)
-  return after
+  -- Whole numbers as text: Lua would print them as fractions, which takes longer than all the rest.
+  local revision, open = string.format('%d', one.revision + 1), one.open
+  local history = (one.history and one.history .. ' ' or '') .. after .. ':' .. now
+  -- A move has four letters and more with its space, so a short history need not be counted.
+  if #history >= 4 * most_moves then
+    local _, moves = string.gsub(history, '%S+', '')
+    if moves > most_moves then history = string.match(history, ' (.*)$') end
+  end
+  local ended = settled[after] and not settled[one.code]
+  if ended then open = string.format('%d', open - 1) end
+  redis.call('HSET', one.key, 's:' .. one.participant, after .. ' ' .. revision .. ' ' .. now .. ' ' .. one.sequence,
+    'h:' .. one.participant, history, 'revision', revision, 'open', open, ...)
+  return after, ended and tonumber(open)
 end
--- One execution of the command has settled; with the last of them the command is noted for deletion.
-local function ended(key, id, retire, expiring, deleted_at)
-  if redis.call('HINCRBY', key, 'open', -1) > 0 then return false end
-  redis.call('ZADD', retire, deleted_at, id)
-  redis.call('ZREM', expiring, id)
-  return true
+-- Calls a command with a list of any length; the lists of pairs stay whole.
+local function on_all(command, key, list, ...)
+  for from = 1, #list, 1000 do
+    local arguments = {...}
+    for n = from, math.min(from + 999, #list) do arguments[#arguments + 1] = list[n] end
+    redis.call(command, key, unpack(arguments))
+  end
+end
+-- Notes commands whose executions have all settled for deletion.
+local ended_retire, ended_expiring = {}, {}
+local function ended(one, id, deleted_at)
+  ended_retire[#ended_retire + 1] = deleted_at
+  ended_retire[#ended_retire + 1] = id
+  if one.expires then ended_expiring[#ended_expiring + 1] = id end
+end
+local function note_ended(retire, expiring)
+  on_all('ZADD', retire, ended_retire)
+  on_all('ZREM', expiring, ended_expiring)
 end
 ";
 
