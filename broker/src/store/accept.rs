@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Store, StoreError,
+    gather::Call,
     request::{self, Requested},
 };
 use crate::translate::{Planned, PlannedExecution};
@@ -25,7 +26,7 @@ if ARGV[2] ~= '' then
   local known = redis.call('GET', KEYS[2])
   if known then return {'known', known} end
 end
-local later, sent = ARGV[7] ~= '', 0
+local later, sent, was_empty = ARGV[7] ~= '', 0, {}
 for i = 9, #ARGV, 3 do
   if ARGV[i + 2] ~= '' then
     sent = sent + 1
@@ -36,9 +37,10 @@ for i = 9, #ARGV, 3 do
       waiting = redis.call('XLEN', KEYS[7 + sent])
     end
     if waiting >= tonumber(ARGV[5]) then return {'full', tostring(sent - 1)} end
+    was_empty[sent] = waiting == 0
   end
 end
-local fields, woken, outbox = {'body', ARGV[3], 'revision', 1, 'open', sent}, {}, 8
+local fields, woken, outbox = {'body', ARGV[3], 'revision', '1', 'open', string.format('%d', sent)}, {}, 8
 if ARGV[8] ~= '' then
   fields[#fields + 1] = 'expires'
   fields[#fields + 1] = ARGV[8]
@@ -46,7 +48,7 @@ if ARGV[8] ~= '' then
 end
 if later then redis.call('ZADD', KEYS[5], ARGV[7], ARGV[1]) end
 for i = 9, #ARGV, 3 do
-  local state, sequence = 'X', 0
+  local state, sequence = 'X', '0'
   if ARGV[i + 2] ~= '' then
     state = 'A'
     if later then
@@ -54,10 +56,11 @@ for i = 9, #ARGV, 3 do
       fields[#fields + 1] = 'o:' .. ARGV[i]
       fields[#fields + 1] = ARGV[i + 2]
     else
-      sequence = redis.call('HINCRBY', KEYS[4], ARGV[i], 1)
+      sequence = string.format('%d', redis.call('HINCRBY', KEYS[4], ARGV[i], 1))
       redis.call('XADD', KEYS[outbox], sequence .. '-1', 'c', ARGV[1], 'o', '{"sequence":' .. sequence .. ',' .. ARGV[i + 2])
       outbox = outbox + 1
-      woken[#woken + 1] = ARGV[i]
+      -- Whoever empties an outbox goes on until it is empty, and is told when it is so no longer.
+      if was_empty[outbox - 8] then woken[#woken + 1] = ARGV[i] end
     end
   end
   fields[#fields + 1] = 's:' .. ARGV[i]
@@ -136,7 +139,7 @@ impl Store {
         let digest = request::digest(command)?;
         let body = serde_json::to_string(command)
             .map_err(|error| StoreError::unreadable("a command", error))?;
-        let mut call = self.scripts.accept.prepare_invoke();
+        let mut call = Call::default();
         call.key(&key)
             .key(request.as_ref().unwrap_or(&key))
             .key(self.keys.commands(shard, &command.originator))
@@ -171,7 +174,7 @@ impl Store {
                 .arg(plan_record(execution)?)
                 .arg(tail);
         }
-        let (answer, detail): (String, String) = self.redis.script(&call).await?;
+        let (answer, detail) = self.accepts.run(shard, call).await?;
         match answer.as_str() {
             "accepted" => Ok(Accepted::New),
             "known" => {

@@ -3,7 +3,7 @@
 //! Invariant: every call has a limit, and a call that failed may be repeated, for each script is idempotent.
 //! Redis away means [`StoreError::Unavailable`], never a wait without end.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::{Manager, Pool, PoolConfig, Runtime, Timeouts};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
@@ -95,7 +95,8 @@ pub struct StoreTls {
 /// All connections of one replica.
 #[derive(Clone)]
 pub(super) struct Redis {
-    client: Client,
+    /// Shared, for each call clones the rest.
+    client: Arc<Client>,
     shared: ConnectionManager,
     blocking: Pool,
 }
@@ -111,7 +112,7 @@ impl Redis {
         let shared = ConnectionManager::new_with_config(client.clone(), settings).await?;
         Ok(Self {
             blocking: blocking_pool(&client)?,
-            client,
+            client: Arc::new(client),
             shared,
         })
     }
@@ -121,7 +122,15 @@ impl Redis {
         &self,
         call: &redis::ScriptInvocation<'_>,
     ) -> Result<T, StoreError> {
-        Ok(call.invoke_async(&mut self.shared.clone()).await?)
+        Ok(self.script_or_error(call).await?)
+    }
+
+    /// The same, with an error that many can be told.
+    pub(super) async fn script_or_error<T: FromRedisValue>(
+        &self,
+        call: &redis::ScriptInvocation<'_>,
+    ) -> Result<T, redis::RedisError> {
+        call.invoke_async(&mut self.shared.clone()).await
     }
 
     /// Runs several commands in one round trip.

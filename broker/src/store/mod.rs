@@ -11,6 +11,7 @@ mod apply;
 mod cancel;
 mod connection;
 mod due;
+mod gather;
 mod keys;
 mod listen;
 mod mark;
@@ -44,6 +45,7 @@ pub use registry::{Change, Changes, Put};
 pub use request::Requested;
 
 use connection::Redis;
+use gather::Gatherer;
 use service::configuration::SecretUrl;
 
 /// The store of one replica; clones share its connections.
@@ -52,11 +54,11 @@ pub struct Store {
     redis: Redis,
     keys: Arc<Keys>,
     scripts: Arc<Scripts>,
+    accepts: Gatherer,
 }
 
 /// Every script, compiled once.
 struct Scripts {
-    accept: redis::Script,
     own: redis::Script,
     release: redis::Script,
     mark: redis::Script,
@@ -85,7 +87,6 @@ impl Store {
         keys: Keys,
     ) -> Result<Self, StoreError> {
         let scripts = Scripts {
-            accept: redis::Script::new(accept::SCRIPT),
             own: redis::Script::new(outbox::OWN),
             release: redis::Script::new(outbox::RELEASE),
             mark: connection::with_transitions(mark::SCRIPT),
@@ -100,8 +101,10 @@ impl Store {
             put: redis::Script::new(registry::PUT),
             beat: redis::Script::new(replicas::BEAT),
         };
+        let redis = Redis::connect(url, tls).await?;
         Ok(Self {
-            redis: Redis::connect(url, tls).await?,
+            accepts: Gatherer::new(redis.clone(), accept::SCRIPT, keys.shards().count()),
+            redis,
             keys: Arc::new(keys),
             scripts: Arc::new(scripts),
         })

@@ -1,0 +1,182 @@
+//! Accepts that share a call: what comes while one is under way goes with the next one, as one script, one answer and one
+//! flush to disk.
+//!
+//! Invariant: each is decided for itself and in the order in which they came, as if it had been alone. A call that failed has
+//! failed for all that were in it, and at once for all that waited: each may be repeated, and nobody waits for Redis longer
+//! than one call may take.
+//! Not here: what is decided (`accept`).
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use redis::{RedisError, Script, ToRedisArgs};
+use tokio::sync::oneshot;
+
+use super::{Shard, StoreError, connection::Redis};
+
+/// Calls that go together: together they keep Redis from everybody else.
+const TOGETHER: usize = 64;
+/// Bytes of what goes together; the first goes whatever it has.
+const TOGETHER_BYTES: usize = 1024 * 1024;
+
+/// What is asked of a script: its KEYS and ARGV.
+#[derive(Debug, Default)]
+pub(super) struct Call {
+    keys: Vec<Vec<u8>>,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl Call {
+    pub(super) fn key(&mut self, key: impl ToRedisArgs) -> &mut Self {
+        key.write_redis_args(&mut self.keys);
+        self
+    }
+
+    pub(super) fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
+        argument.write_redis_args(&mut self.arguments);
+        self
+    }
+
+    fn bytes(&self) -> usize {
+        self.arguments.iter().map(Vec::len).sum()
+    }
+}
+
+/// What a script answers: a word, and what belongs to it.
+pub(super) type Answer = (String, String);
+
+/// Runs one script for many who ask.
+#[derive(Clone)]
+pub(super) struct Gatherer(Arc<Inner>);
+
+struct Inner {
+    redis: Redis,
+    script: Script,
+    queues: Vec<Mutex<Queue>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    is_under_way: bool,
+}
+
+struct Waiting {
+    call: Call,
+    answer: oneshot::Sender<Result<Answer, RedisError>>,
+}
+
+impl Gatherer {
+    /// For a script that answers with two texts and looks at nothing but its own KEYS and ARGV; one queue for each shard.
+    pub(super) fn new(redis: Redis, script: &str, shards: usize) -> Self {
+        Self(Arc::new(Inner {
+            redis,
+            script: Script::new(&together(script)),
+            queues: (0..shards).map(|_| Mutex::default()).collect(),
+        }))
+    }
+
+    /// Runs the script for this call, with those that are asked for meanwhile.
+    pub(super) async fn run(&self, shard: Shard, call: Call) -> Result<Answer, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let begins = {
+            let mut queue = self.queue(shard);
+            queue.waiting.push_back(Waiting { call, answer });
+            !mem::replace(&mut queue.is_under_way, true)
+        };
+        if begins {
+            // It ends when nobody waits. Whoever asked first may stop waiting, and must not stop the others.
+            tokio::spawn(self.clone().empty(shard));
+        }
+        let answer = answered
+            .await
+            .map_err(|_| StoreError::lacking("the answer of a script"))?;
+        Ok(answer?)
+    }
+
+    async fn empty(self, shard: Shard) {
+        while let Some(together) = self.next(shard) {
+            if let Err(error) = self.call(together).await {
+                let left = mem::take(&mut self.queue(shard).waiting);
+                answer_all(left, &error);
+            }
+        }
+    }
+
+    /// Takes what goes together; `None` when nobody waits, and then the next who comes begins anew.
+    fn next(&self, shard: Shard) -> Option<Vec<Waiting>> {
+        let mut queue = self.queue(shard);
+        let (mut together, mut bytes) = (Vec::new(), 0);
+        while together.len() < TOGETHER
+            && let Some(first) = queue.waiting.front()
+        {
+            bytes += first.call.bytes();
+            if bytes > TOGETHER_BYTES && !together.is_empty() {
+                break;
+            }
+            together.extend(queue.waiting.pop_front());
+        }
+        queue.is_under_way = !together.is_empty();
+        queue.is_under_way.then_some(together)
+    }
+
+    async fn call(&self, together: Vec<Waiting>) -> Result<(), RedisError> {
+        let mut invocation = self.0.script.prepare_invoke();
+        for Waiting { call, .. } in &together {
+            invocation
+                .key(&call.keys)
+                .arg(call.keys.len())
+                .arg(call.arguments.len())
+                .arg(&call.arguments);
+        }
+        let answered = self.0.redis.script_or_error(&invocation).await;
+        let answers: Vec<String> = match answered {
+            Ok(answers) => answers,
+            Err(error) => {
+                answer_all(together, &error);
+                return Err(error);
+            }
+        };
+        let (answers, _) = answers.as_chunks();
+        for (waiting, [word, detail]) in together.into_iter().zip(answers) {
+            // Who waits no longer will ask again.
+            let _ = waiting.answer.send(Ok((word.clone(), detail.clone())));
+        }
+        Ok(())
+    }
+
+    fn queue(&self, shard: Shard) -> MutexGuard<'_, Queue> {
+        let queues = &self.0.queues;
+        let queue = &queues[usize::from(shard.number()) % queues.len()];
+        queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn answer_all(waiting: impl IntoIterator<Item = Waiting>, error: &RedisError) {
+    for one in waiting {
+        let _ = one.answer.send(Err(error.clone()));
+    }
+}
+
+/// Runs a script once for each part of its KEYS and ARGV. ARGV has for each part how many keys and arguments are its own, and
+/// then these arguments.
+fn together(script: &str) -> String {
+    format!(
+        r"
+local function one(KEYS, ARGV) {script} end
+local answers, key, at = {{}}, 0, 1
+while at < #ARGV do
+  local keys, arguments, most_keys, most = {{}}, {{}}, tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  for n = 1, most_keys do keys[n] = KEYS[key + n] end
+  for n = 1, most do arguments[n] = ARGV[at + 1 + n] end
+  key, at = key + most_keys, at + 2 + most
+  local answer = one(keys, arguments)
+  answers[#answers + 1], answers[#answers + 2] = answer[1], answer[2]
+end
+return answers
+"
+    )
+}
