@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use crate::{
     api::Api,
-    caches::Caches,
+    caches::{Caches, StandIn},
     config::{Configuration, Kind},
     intake::Intake,
     jobs::{Jobs, Pace, Poller, Teller},
@@ -123,22 +123,33 @@ pub async fn run(configuration: Configuration, shutdown: Shutdown) -> Result<(),
     let signals = Signals::bind(configuration.signals.listen).await?;
     signals.start(measured, readiness.clone(), &shutdown);
 
-    let how_far = HowFar::default();
-    let (participant, remembered) = (&configuration.participant, configuration.journal.keep_for);
-    let signing = Signing::open(&configuration.signing, participant, remembered)?;
-    let said = (how_far, Arc::new(signing));
-    let journal = start_reporting(&configuration, said.clone(), &readiness, &shutdown)?;
-    let carrier = start_carrier(&configuration, &journal, &shutdown).await?;
-    let (lanes, worker) = start_workers(&configuration, carrier, journal, &shutdown);
-    let intake = (lanes, worker, said);
-    start_intake(&configuration, intake, &readiness, &shutdown);
-
+    start(&configuration, None, &readiness, &shutdown).await?;
     info!(participant.id = %configuration.participant, kind = ?configuration.kind, "started");
     shutdown.asked().await;
     if let Err(error) = shutdown.drain(configuration.drain_time).await {
         // Nothing is lost: what is not acknowledged is delivered again, and answered from the journal.
         warn!(error = %Chain(&error), "ending before everything is reported");
     }
+    Ok(())
+}
+
+/// Starts all parts of one adapter. Several may run in one process, each for its own participant; with a stand-in they call
+/// no server (`Caches::answered_by`).
+pub async fn start(
+    configuration: &Configuration,
+    stand_in: Option<StandIn>,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) -> Result<(), StartError> {
+    let how_far = HowFar::default();
+    let (participant, remembered) = (&configuration.participant, configuration.journal.keep_for);
+    let signing = Signing::open(&configuration.signing, participant, remembered)?;
+    let said = (how_far, Arc::new(signing));
+    let journal = start_reporting(configuration, said.clone(), readiness, shutdown)?;
+    let carrier = start_carrier(configuration, stand_in, &journal, shutdown).await?;
+    let (lanes, worker) = start_workers(configuration, carrier, journal, shutdown);
+    let intake = (lanes, worker, said);
+    start_intake(configuration, intake, readiness, shutdown);
     Ok(())
 }
 
@@ -179,6 +190,7 @@ fn start_reporting(
 
 async fn start_carrier(
     configuration: &Configuration,
+    stand_in: Option<StandIn>,
     journal: &Journal,
     shutdown: &Shutdown,
 ) -> Result<Carrier, StartError> {
@@ -187,7 +199,12 @@ async fn start_carrier(
     match configuration.kind {
         Kind::Caches => {
             let caches = Caches::new(calls, configuration.execution, configuration.reach());
-            Ok(Carrier::Caches(Box::new(caches.map_err(StartError::of)?)))
+            let caches = caches.map_err(StartError::of)?;
+            let caches = match stand_in {
+                Some(stand_in) => caches.answered_by(stand_in),
+                None => caches,
+            };
+            Ok(Carrier::Caches(Box::new(caches)))
         }
         Kind::InvocationSystem => {
             let settings = &configuration.invocation_system;
