@@ -29,6 +29,9 @@ use crate::{ports, prefix, process::Process};
 /// How long a node may take to start: six seconds on a quiet machine.
 const START: Duration = Duration::from_mins(2);
 
+/// How far the console is behind, because tests wait for what it shows.
+const STATISTICS: Duration = Duration::from_secs(1);
+
 /// Two schedulers that sleep when they have nothing to do, so that many nodes fit on a small machine.
 const SMALL: &str = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none";
 
@@ -50,12 +53,19 @@ struct Place {
     management: u16,
     distribution: u16,
     port_mapper: u16,
+    statistics: Duration,
 }
 
 impl RabbitMq {
     /// Starts it and waits until AMQP and the management API answer.
     pub async fn start() -> Result<Self> {
-        let place = Place::prepare()?;
+        Self::with_statistics_every(STATISTICS).await
+    }
+
+    /// The same, with a console that is as far behind as this: many queues that are counted often take a good part of a
+    /// small machine.
+    pub async fn with_statistics_every(statistics: Duration) -> Result<Self> {
+        let place = Place::prepare(statistics)?;
         let port_mapper = place.run_port_mapper().await?;
         let node = place.run_node().await?;
         Ok(Self {
@@ -120,7 +130,7 @@ impl Drop for RabbitMq {
 }
 
 impl Place {
-    fn prepare() -> Result<Self> {
+    fn prepare(statistics: Duration) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("federation-rabbitmq-")
             .tempdir()?;
@@ -132,6 +142,7 @@ impl Place {
             management: ports::free()?,
             distribution: ports::free()?,
             port_mapper: ports::free()?,
+            statistics,
         };
         fs::write(place.path("rabbitmq.conf"), place.configuration())?;
         fs::write(
@@ -147,13 +158,15 @@ impl Place {
             "listeners.tcp.1 = 127.0.0.1:{}\n\
              management.tcp.ip = 127.0.0.1\n\
              management.tcp.port = {}\n\
-             collect_statistics_interval = 1000\n\
+             collect_statistics_interval = {}\n\
              log.console = true\n\
              log.file = false\n\
              vm_memory_high_watermark.absolute = 1GB\n\
              disk_free_limit.absolute = 50MB\n\
              raft.wal_max_size_bytes = 16777216\n",
-            self.amqp, self.management
+            self.amqp,
+            self.management,
+            self.statistics.as_millis()
         )
     }
 
