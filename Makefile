@@ -6,6 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 LOCKED := $(if $(CI),--locked)
 # What the fault harness runs, and no more: each optimised program takes its time to link.
 BUILD_CHAOS := cargo build $(LOCKED) --release -p broker -p adapters -p tests --bin broker --bin adapter --bin chaos
+BUILD_BENCH := cargo build $(LOCKED) --release -p broker -p bench --bin broker --bin bench
 BUF := npx --yes @bufbuild/buf@1.75.0
 
 # Backtraces of panics are useful; those of errors that a test returns bury their text.
@@ -28,14 +29,17 @@ test: install lint ## Every check and test, on real servers that are started for
 		set -x; \
 		$(TARGET)/debug/with-servers -- cargo test $(LOCKED) --workspace --no-fail-fast; \
 	fi
+	@echo "speed of unoptimised programs, to look at; make bench measures the others"
+	-@$(TARGET)/debug/bench --quick
+	-@$(TARGET)/debug/bench counts
 
 demo: install ## The main road on real caches; KEEP=1 leaves it running
 	cargo build $(LOCKED) --workspace --exclude bench --bins
 	@exec $(TARGET)/debug/demo $(if $(KEEP),--keep)
 
-bench: install ## The table of measurements
-	cargo build $(LOCKED) --release --workspace --bins
-	$(TARGET)/release/with-servers -- cargo bench $(LOCKED) -p bench
+bench: install ## The table of measurements; QUICK=1 in a minute, MINUTES=10 at full speed
+	$(BUILD_BENCH)
+	@exec $(TARGET)/release/bench $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES))
 
 chaos: install ## Breaks everything under load; SECONDS=180 repeats the faults for that long
 	$(BUILD_CHAOS)

@@ -1,0 +1,329 @@
+//! One run: rounds in which the raw ceiling and the broker take turns.
+
+mod usage;
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+use crate::{
+    counts, growth,
+    latency::{self, micros},
+    load::{self, Commands, Way},
+    raw::Raw,
+    report::{Report, milliseconds},
+    stage::{Reach, Stage},
+};
+
+/// Where the figures are written, beside the programs that were measured.
+const FILE: &str = "target/bench.json";
+/// How long a settled command is kept: longer than a run.
+const RETENTION: &str = "7days";
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    rounds: u32,
+    /// Messages of the raw ceiling, and with how many under way.
+    raw: usize,
+    raw_windows: &'static [usize],
+    /// Commands by the stream to one participant; a quarter to 8, a sixty-fourth to 64.
+    stream: u64,
+    streams: &'static [u64],
+    /// Commands by unary calls.
+    unary: u64,
+    clients: &'static [u64],
+    /// Commands one after the other, and so many to 64 participants.
+    single: u32,
+    fan_out: u32,
+    /// How long each open loop runs.
+    open: Duration,
+    growth: bool,
+}
+
+/// All of it.
+pub(crate) const FULL: Extent = Extent {
+    rounds: 3,
+    raw: 10_000,
+    raw_windows: &[128, 1_000],
+    stream: 40_000,
+    streams: &[1, 8],
+    unary: 6_000,
+    clients: &[1, 8, 64],
+    single: 300,
+    fan_out: 30,
+    open: Duration::from_secs(10),
+    growth: true,
+};
+
+/// What fits into a minute.
+pub(crate) const QUICK: Extent = Extent {
+    rounds: 1,
+    raw: 2_000,
+    raw_windows: &[1_000],
+    stream: 6_000,
+    streams: &[1],
+    unary: 1_000,
+    clients: &[64],
+    single: 50,
+    fan_out: 5,
+    open: Duration::from_secs(2),
+    growth: false,
+};
+
+/// One run under way.
+struct Run {
+    extent: Extent,
+    stage: Stage,
+    raw: Raw,
+    report: Report,
+    /// The number of the next command.
+    next: u64,
+}
+
+/// Measures, prints the table, and writes it down.
+pub(crate) async fn table(extent: Extent) -> Result<()> {
+    let stage = Stage::start(RETENTION).await?;
+    let raw = Raw::start(&stage.amqp()).await?;
+    let mut run = Run {
+        extent,
+        stage,
+        raw,
+        report: Report::default(),
+        next: 1_000,
+    };
+    for round in 1..=extent.rounds {
+        println!("round {round} of {}", extent.rounds);
+        run.throughput().await?;
+        run.single().await?;
+        run.fan_out().await?;
+    }
+    run.under_load().await?;
+    run.usage().await?;
+    if extent.growth {
+        run.idle().await?;
+        run.growth().await?;
+    }
+    run.ratios();
+    let Run {
+        mut report, raw, ..
+    } = run;
+    raw.end().await?;
+    if extent.growth {
+        growth::directory(&mut report);
+        counts::count(&mut report)?;
+    }
+    report.print();
+    report.write(Path::new(FILE), &measured_on())?;
+    println!("{}", report.verdict());
+    Ok(())
+}
+
+impl Run {
+    fn numbers(&mut self, count: u64) -> (u64, u64) {
+        let first = self.next;
+        self.next += count;
+        (first, count)
+    }
+
+    fn commands(&mut self, reach: Reach, count: u64, urls: u64) -> Commands {
+        let (first, count) = self.numbers(count);
+        Commands {
+            reach,
+            first,
+            count,
+            urls,
+        }
+    }
+
+    /// Raw, stream and unary in turns.
+    async fn throughput(&mut self) -> Result<()> {
+        for window in self.extent.raw_windows {
+            let speed = self.raw.throughput(self.extent.raw, *window).await?;
+            self.report.add(
+                format!("raw_round_trips_per_second_{window}_under_way"),
+                speed,
+            );
+        }
+        for streams in self.extent.streams {
+            self.load(Way::Streams(*streams), Reach::One, self.extent.stream)
+                .await?;
+        }
+        self.load(Way::Streams(1), Reach::Eight, self.extent.stream / 4)
+            .await?;
+        self.load(Way::Streams(1), Reach::All, self.extent.stream / 32)
+            .await?;
+        for clients in self.extent.clients {
+            // A single client waits for the disk each time.
+            let count = self.extent.unary * (*clients).min(8) / 8;
+            self.load(Way::Unary(*clients), Reach::One, count).await?;
+        }
+        self.load(Way::Watched(64), Reach::One, self.extent.unary)
+            .await
+    }
+
+    async fn load(&mut self, way: Way, reach: Reach, count: u64) -> Result<()> {
+        let commands = self.commands(reach, count, 1);
+        let speed = load::run(&self.stage, way, commands).await?;
+        let way = match way {
+            Way::Streams(number) => format!("stream_{number}_streams"),
+            Way::Unary(number) => format!("unary_{number}_clients"),
+            Way::Watched(number) => format!("unary_and_watched_{number}_clients"),
+        };
+        let name = format!("{way}_{}_participants", reach.participants());
+        println!(
+            "  {name}: {:.0} commands, {:.0} executions a second",
+            speed.commands, speed.executions
+        );
+        self.report
+            .add(format!("{name}_commands_per_second"), speed.commands);
+        self.report
+            .add(format!("{name}_executions_per_second"), speed.executions);
+        Ok(())
+    }
+
+    /// One at a time, raw and ours in turns.
+    async fn single(&mut self) -> Result<()> {
+        let (mut raw, mut ours) = (Histogram::new(3)?, Histogram::new(3)?);
+        let mut client = self.stage.client()?;
+        let (first, count) = self.numbers(self.extent.single.into());
+        for number in first..first + count {
+            raw.record(micros(self.raw.one().await?))?;
+            let draft = Reach::One.draft(number, 1);
+            ours.record(micros(latency::one(&mut client, draft).await?))?;
+        }
+        self.report.add_latency("raw_round_trip_unloaded", &raw);
+        self.report.add_latency("latency_unloaded", &ours);
+        Ok(())
+    }
+
+    /// One command to one and to all participants in turns.
+    async fn fan_out(&mut self) -> Result<()> {
+        let mut client = self.stage.client()?;
+        let mut times = [Histogram::<u64>::new(3)?, Histogram::new(3)?];
+        for _ in 0..self.extent.fan_out {
+            for (reach, times) in [Reach::One, Reach::All].into_iter().zip(&mut times) {
+                let (number, _) = self.numbers(1);
+                let took = latency::one(&mut client, reach.draft(number, 1)).await?;
+                times.record(micros(took))?;
+            }
+        }
+        let [one, all] = times.map(|times| milliseconds(times.value_at_percentile(50.0)));
+        self.report
+            .add("fan_out_one_participant_p50_milliseconds", one);
+        self.report
+            .add("fan_out_64_participants_p50_milliseconds", all);
+        Ok(())
+    }
+
+    /// Half and most of what watched unary calls come to.
+    async fn under_load(&mut self) -> Result<()> {
+        let most = self
+            .report
+            .figure("unary_and_watched_64_clients_1_participants_commands_per_second");
+        for (word, part) in [("half_load", 0.5), ("full_load", 0.9)] {
+            let rate = most * part;
+            let time = self.extent.open;
+            let (first, _) = self.numbers(1_000_000);
+            let times = latency::open_loop(&self.stage, rate, time, first).await?;
+            self.report
+                .add(format!("latency_{word}_commands_per_second"), rate);
+            self.report.add_latency(&format!("latency_{word}"), &times);
+        }
+        Ok(())
+    }
+
+    fn ratios(&mut self) {
+        let windows = self.extent.raw_windows.iter();
+        let ceiling = windows
+            .map(|window| {
+                self.report
+                    .figure(&format!("raw_round_trips_per_second_{window}_under_way"))
+            })
+            .fold(0.0, f64::max);
+        self.report
+            .add("raw_ceiling_round_trips_per_second", ceiling);
+        let raw = "raw_ceiling_round_trips_per_second";
+        let best = |report: &Report, names: &[String]| {
+            names
+                .iter()
+                .map(|name| report.figure(name))
+                .fold(0.0, f64::max)
+        };
+        let streams = self.extent.streams.iter();
+        let streams: Vec<_> = streams
+            .map(|one| format!("stream_{one}_streams_1_participants_commands_per_second"))
+            .collect();
+        let unary = self.extent.clients.iter();
+        let unary: Vec<_> = unary
+            .map(|one| format!("unary_{one}_clients_1_participants_commands_per_second"))
+            .collect();
+        let report = &mut self.report;
+        let best_stream = best(report, &streams);
+        report.add(
+            "stream_commands_one_participant_best_per_second",
+            best_stream,
+        );
+        let best_unary = best(report, &unary);
+        report.add("unary_commands_one_participant_best_per_second", best_unary);
+        for (ratio, of, to) in [
+            (
+                "stream_commands_one_participant_to_raw_ratio",
+                "stream_commands_one_participant_best_per_second",
+                raw,
+            ),
+            (
+                "stream_executions_64_participants_to_raw_ratio",
+                "stream_1_streams_64_participants_executions_per_second",
+                raw,
+            ),
+            (
+                "unary_commands_one_participant_to_raw_ratio",
+                "unary_commands_one_participant_best_per_second",
+                raw,
+            ),
+            (
+                "latency_unloaded_p50_to_raw_ratio",
+                "latency_unloaded_p50_milliseconds",
+                "raw_round_trip_unloaded_p50_milliseconds",
+            ),
+            (
+                "latency_unloaded_p99_to_raw_ratio",
+                "latency_unloaded_p99_milliseconds",
+                "raw_round_trip_unloaded_p99_milliseconds",
+            ),
+            (
+                "fan_out_64_participants_to_one_ratio",
+                "fan_out_64_participants_p50_milliseconds",
+                "fan_out_one_participant_p50_milliseconds",
+            ),
+        ] {
+            report.add_ratio(ratio, of, to);
+        }
+    }
+}
+
+/// What a reader of the figures must know.
+fn measured_on() -> [(&'static str, String); 3] {
+    let text = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let cpu = text("/proc/cpuinfo");
+    let model = cpu.lines().find(|line| line.starts_with("model name"));
+    let model = model
+        .and_then(|line| line.split(": ").nth(1))
+        .unwrap_or("unknown");
+    let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let profile = if cfg!(debug_assertions) {
+        "dev"
+    } else {
+        "release"
+    };
+    [
+        ("processors", format!("{processors} × {model}")),
+        (
+            "load_average_at_the_end",
+            text("/proc/loadavg").trim().to_owned(),
+        ),
+        ("profile", profile.to_owned()),
+    ]
+}

@@ -1,0 +1,143 @@
+//! What a command takes of the machine: processors, memory, disk and RabbitMQ, at rest and as it grows.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::Run;
+use crate::{
+    latency::micros,
+    load::{self, Way},
+    processes::{Flushes, Watched},
+    stage::Reach,
+};
+
+/// Objects of a large command.
+const URLS: u64 = 1_000;
+/// How long nothing is asked for.
+const IDLE: Duration = Duration::from_secs(5);
+/// Bytes of a mebibyte.
+const MEBIBYTE: f64 = 1024.0 * 1024.0;
+
+impl Run {
+    /// What a command with many objects costs beside one with one, and what an open one takes of the broker's memory.
+    pub(super) async fn growth(&mut self) -> Result<()> {
+        let count = self.extent.stream / 8;
+        let one = self.processors(Reach::One, count, 1).await?;
+        let many = self
+            .processors(Reach::One, (count / 20).max(20), URLS)
+            .await?;
+        self.report
+            .add("growth_1000_urls_to_one_processor_ratio", many / one);
+        let all = self.processors(Reach::All, (count / 20).max(20), 1).await?;
+        self.report.add(
+            "usage_all_processor_microseconds_one_participant",
+            one * 1e6,
+        );
+        self.report.add(
+            "usage_all_processor_microseconds_64_participants",
+            all * 1e6,
+        );
+        let processes = self.stage.processes();
+        let broker = processes.first().context("the broker is the first")?;
+        let (before, settled) = (broker.memory()?, self.stage.settled().await?);
+        self.stage.freeze(true)?;
+        let commands = self.commands(Reach::One, self.extent.stream / 2, 1);
+        load::submit(&self.stage, commands).await?;
+        let grown = broker.memory()?.saturating_sub(before);
+        self.stage.freeze(false)?;
+        load::settled(&self.stage, settled + commands.count).await?;
+        #[expect(clippy::cast_precision_loss, reason = "a size")]
+        self.report.add(
+            "growth_broker_bytes_per_open_command",
+            grown as f64 / commands.count as f64,
+        );
+        Ok(())
+    }
+
+    /// Seconds of the processors, the load generator's left out, for each command to so many participants with so many objects.
+    async fn processors(&mut self, reach: Reach, count: u64, urls: u64) -> Result<f64> {
+        let processes = self.stage.processes();
+        let spent = || -> Result<Duration> {
+            let ours = processes.iter().filter(|one| one.name != "load_generator");
+            ours.map(Watched::processor_time).sum()
+        };
+        let before = spent()?;
+        let commands = self.commands(reach, count, urls);
+        load::run(&self.stage, Way::Streams(1), commands).await?;
+        #[expect(clippy::cast_precision_loss, reason = "a count")]
+        Ok(spent()?.saturating_sub(before).as_secs_f64() / count as f64)
+    }
+
+    /// What everybody takes of the processors while nothing is asked for: 64 participants, their queues and connections.
+    pub(super) async fn idle(&mut self) -> Result<()> {
+        let processes = self.stage.processes();
+        let before: Vec<_> = processes
+            .iter()
+            .map(Watched::processor_time)
+            .collect::<Result<_>>()?;
+        tokio::time::sleep(IDLE).await;
+        for (process, before) in processes.iter().zip(before) {
+            let spent = process.processor_time()?.saturating_sub(before);
+            self.report.add(
+                format!("idle_{}_processor_milliseconds_per_second", process.name),
+                spent.as_secs_f64() * 1_000.0 / IDLE.as_secs_f64(),
+            );
+        }
+        Ok(())
+    }
+
+    /// What one command by the stream takes of each process, of RabbitMQ and of the disk.
+    pub(super) async fn usage(&mut self) -> Result<()> {
+        let processes = self.stage.processes();
+        let before: Vec<_> = processes
+            .iter()
+            .map(Watched::processor_time)
+            .collect::<Result<_>>()?;
+        let flushes: Vec<_> = processes.iter().map(Flushes::of).collect();
+        let (messages, bytes) = (self.stage.messages().await?, self.stage.bytes().await?);
+        let commands = self.commands(Reach::One, self.extent.stream, 1);
+        let began = Instant::now();
+        load::run(&self.stage, Way::Streams(1), commands).await?;
+        let took = began.elapsed();
+        let flushes: Vec<_> = flushes.into_iter().map(Flushes::end).collect();
+        // RabbitMQ's console is a moment behind.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let (messages_after, bytes_after) =
+            (self.stage.messages().await?, self.stage.bytes().await?);
+        let each = |number: u64| {
+            #[expect(clippy::cast_precision_loss, reason = "a quotient")]
+            let quotient = number as f64 / self.extent.stream as f64;
+            quotient
+        };
+        for ((process, before), flushes) in processes.iter().zip(before).zip(flushes) {
+            let name = process.name;
+            let spent = process.processor_time()?.saturating_sub(before);
+            self.report.add(
+                format!("usage_{name}_processor_microseconds_per_command"),
+                each(micros(spent)),
+            );
+            #[expect(clippy::cast_precision_loss, reason = "a size")]
+            let memory = process.memory()? as f64 / MEBIBYTE;
+            self.report
+                .add(format!("usage_{name}_memory_mebibytes"), memory);
+            if let Some(flushes) = flushes {
+                self.report
+                    .add(format!("usage_{name}_flushes_per_command"), each(flushes));
+            }
+        }
+        self.report.add("usage_seconds", took.as_secs_f64());
+        let names = ["dispatches", "reports"];
+        for ((name, before), after) in names.into_iter().zip(messages).zip(messages_after) {
+            self.report.add(
+                format!("usage_rabbitmq_{name}_per_command"),
+                each(after - before),
+            );
+        }
+        self.report.add(
+            "usage_rabbitmq_bytes_in_and_out_per_command",
+            each(bytes_after.saturating_sub(bytes)),
+        );
+        Ok(())
+    }
+}
