@@ -9,6 +9,9 @@ use tonic_types::StatusExt as _;
 
 use super::{SOON, URL, custom, listed, of, stage, states};
 
+/// Another object of the same configuration.
+const OTHER: &str = "http://www.shop.example/y";
+
 /// A client that heard nothing asks again with the same request id, of any replica, and gets the same command.
 #[tokio::test]
 async fn a_repeated_request_is_one_command() -> Result<()> {
@@ -45,10 +48,54 @@ async fn a_repeated_request_is_one_command() -> Result<()> {
     let mut owner = stage.owner.clone();
     let other = owner
         .commands
-        .submit_command(request("http://www.shop.example/y"))
+        .submit_command(request(OTHER))
         .await
         .expect_err("another draft");
     assert_eq!(other.code(), Code::AlreadyExists);
+    Ok(())
+}
+
+/// Who asks at the same time as others shares a call to the store with them. Each is answered for itself: a request that
+/// comes several times is one command, and one that means something else under its name is refused alone.
+#[tokio::test]
+async fn commands_that_come_together_are_decided_one_by_one() -> Result<()> {
+    const NAMES: usize = 40;
+    let stage = stage("").await?;
+    let submit = async |number: usize| {
+        // The last of four under one name asks for something else.
+        let is_other = number >= 3 * NAMES;
+        let url = if is_other { OTHER } else { URL };
+        let request = v1::SubmitCommandRequest {
+            draft: Some(purge(&[url])),
+            request_id: format!("0191d2f0-7c1e-7b3a-9d7e-{:012x}", number % NAMES),
+            validate_only: false,
+        };
+        let mut commands = stage.owner.clone().commands;
+        (is_other, commands.submit_command(request).await)
+    };
+    let answers = futures::future::join_all((0..4 * NAMES).map(submit)).await;
+    let mut all = std::collections::BTreeSet::new();
+    for name in 0..NAMES {
+        let mut ids = std::collections::BTreeSet::new();
+        let mut accepted = Vec::new();
+        for (is_other, answer) in answers.iter().skip(name).step_by(NAMES) {
+            match answer {
+                Ok(answer) => {
+                    let command = answer.get_ref().command.as_ref().context("a command")?;
+                    ids.insert(command.id.clone());
+                    accepted.push(*is_other);
+                }
+                Err(status) => assert_eq!(status.code(), Code::AlreadyExists, "{status:?}"),
+            }
+        }
+        assert!(
+            accepted == [false; 3] || accepted == [true],
+            "whoever came first under a name decides what it means: {accepted:?}"
+        );
+        assert_eq!(ids.len(), 1);
+        all.extend(ids);
+    }
+    assert_eq!(all.len(), NAMES);
     Ok(())
 }
 
