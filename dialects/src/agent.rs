@@ -8,15 +8,17 @@
 use std::borrow::Cow;
 
 use domain::{
-    Command, Configuration, Evidence, ExecutionId, Fault, Fidelity, Finding, NativeCall, Operation,
-    ParticipantId, Selector, Timestamp,
+    Command, Configuration, Evidence, ExecutionId, Fault, Fidelity, Finding, HostName, NativeCall,
+    Operation, ParticipantId, Selector, Timestamp,
     fault::{Again, FaultCode, Side},
     limits::FINDINGS_PER_RESULT,
     result::SelectorFinding,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, CannotSay, Counterpart, Dialect, Site, Verdict, http, problem::refusal};
+use crate::{
+    Answer, CannotSay, Counterpart, Dialect, Site, Verdict, http, native, problem::refusal,
+};
 
 /// Where orders go, with the execution's id behind it.
 pub const EXECUTIONS_PATH: &str = "/federation/v1/executions";
@@ -89,6 +91,10 @@ impl Dialect for Agent {
             NativeCall::new("POST", None, &path, selectors),
             &order,
         )])
+    }
+
+    fn read(&self, request: &NativeCall, _: &[HostName]) -> Result<native::Asked, native::Mistake> {
+        native::federation::read_agent(request)
     }
 
     fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {

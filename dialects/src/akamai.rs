@@ -10,12 +10,12 @@
 use std::time::Duration;
 
 use domain::{
-    Command, Fidelity, Finding, NativeCall, Operation, PurgeMode, Selector, fault::Again,
+    Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector, fault::Again,
 };
 
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http,
+    Site, Verdict, http, native,
     vendor::{
         self, read, say,
         write::{self, Items},
@@ -84,6 +84,10 @@ impl Dialect for Akamai {
             })
         });
         Ok(calls.collect())
+    }
+
+    fn read(&self, request: &NativeCall, _: &[HostName]) -> Result<native::Asked, native::Mistake> {
+        native::akamai::read(request)
     }
 
     fn judge(&self, _: &NativeCall, answer: &Answer) -> Verdict {

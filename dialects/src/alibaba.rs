@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::{
     Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Site, Verdict, http,
+    native,
     vendor::{
         self, read,
         say::{self, Beginning},
@@ -109,6 +110,10 @@ impl Dialect for Alibaba {
             batches.map(move |batch| kind.call(&batch.texts, batch.selectors, delete))
         });
         Ok(calls.collect())
+    }
+
+    fn read(&self, request: &NativeCall, _: &[HostName]) -> Result<native::Asked, native::Mistake> {
+        native::alibaba::read(request)
     }
 
     fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {

@@ -8,12 +8,12 @@
 
 use std::time::Duration;
 
-use domain::{Command, Fidelity, Finding, NativeCall, Operation, PurgeMode, Selector};
+use domain::{Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector};
 use serde_json::json;
 
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http,
+    Site, Verdict, http, native,
     vendor::{
         read,
         say::{self, Beginning},
@@ -82,6 +82,10 @@ impl Dialect for Bunny {
             .map(|Batch { texts, selectors }| write::post_json(ZONE, selectors, texts.concat()));
         let zone = (!zone.is_empty()).then(|| NativeCall::new("POST", None, ZONE, zone));
         Ok(urls.chain(tags).chain(zone).collect())
+    }
+
+    fn read(&self, request: &NativeCall, _: &[HostName]) -> Result<native::Asked, native::Mistake> {
+        native::bunny::read(request)
     }
 
     /// A success has no body that is documented; a page is none.

@@ -4,12 +4,14 @@
 //! Not here: how one kind says what came of a load; each has a file for that.
 
 use domain::{
-    Command, Fidelity, Finding, NativeCall, Operation, PurgeMode, Selector, fidelity::Breadth,
+    Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector,
+    fidelity::Breadth,
 };
 
 use crate::{
     Answer, CannotSay, Counterpart, Dialect, Site, Verdict,
     http::{self, LoadSignal},
+    native,
 };
 
 /// One kind of such caches.
@@ -68,6 +70,10 @@ impl Dialect for ByKey {
             }
         }
         Ok(calls)
+    }
+
+    fn read(&self, request: &NativeCall, _: &[HostName]) -> Result<native::Asked, native::Mistake> {
+        native::cache::read(request)
     }
 
     /// A purge: 2xx removed, 404 nothing held (412 in nginx' cache-purge module from 2.5 on). Without the shipped

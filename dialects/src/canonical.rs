@@ -8,15 +8,17 @@
 use std::borrow::Cow;
 
 use domain::{
-    Command, Configuration, Evidence, ExecutionId, Fault, Fidelity, Finding, NativeCall, Operation,
-    Outcome, ParticipantId, Selector, ServerId, ServerResult, Timestamp,
+    Command, Configuration, Evidence, ExecutionId, Fault, Fidelity, Finding, HostName, NativeCall,
+    Operation, Outcome, ParticipantId, Selector, ServerId, ServerResult, Timestamp,
     fault::{Again, FaultCode, Side},
     fidelity::Ceiling,
     result::SelectorFinding,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, CannotSay, Counterpart, Dialect, Site, Verdict, http, problem::refusal};
+use crate::{
+    Answer, CannotSay, Counterpart, Dialect, Site, Verdict, http, native, problem::refusal,
+};
 
 /// Where executions live in an invocation system, below its base URL.
 pub const EXECUTIONS_PATH: &str = "/v1/executions";
@@ -157,6 +159,10 @@ impl Dialect for Canonical {
             NativeCall::new("PUT", None, &path, selectors),
             &submission,
         )])
+    }
+
+    fn read(&self, request: &NativeCall, _: &[HostName]) -> Result<native::Asked, native::Mistake> {
+        native::federation::read_canonical(request)
     }
 
     fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {

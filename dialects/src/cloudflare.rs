@@ -12,13 +12,14 @@
 use std::time::Duration;
 
 use domain::{
-    Command, Fidelity, Finding, NativeCall, Operation, PurgeMode, Selector, selector::ContentUrl,
+    Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector,
+    selector::ContentUrl,
 };
 use serde_json::{Value, json};
 
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http,
+    Site, Verdict, http, native,
     vendor::{
         self, read,
         say::{self, Beginning},
@@ -91,6 +92,10 @@ impl Dialect for Cloudflare {
             })
         });
         Ok(calls.collect())
+    }
+
+    fn read(&self, request: &NativeCall, _: &[HostName]) -> Result<native::Asked, native::Mistake> {
+        native::cloudflare::read(request)
     }
 
     fn judge(&self, _: &NativeCall, answer: &Answer) -> Verdict {

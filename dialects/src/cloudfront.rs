@@ -11,13 +11,13 @@
 use std::time::Duration;
 
 use domain::{
-    Command, Fault, Fidelity, NativeCall, Operation, PurgeMode, Selector,
+    Command, Fault, Fidelity, HostName, NativeCall, Operation, PurgeMode, Selector,
     fault::{Again, FaultCode},
 };
 
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http,
+    Site, Verdict, http, native,
     vendor::{
         self, read,
         say::{self, Beginning},
@@ -75,6 +75,14 @@ impl Dialect for CloudFront {
         }
         let batches = [paths.batches_of(PATHS), patterns.batches_of(PATTERNS)];
         Ok(batches.into_iter().flatten().map(invalidation).collect())
+    }
+
+    fn read(
+        &self,
+        request: &NativeCall,
+        hosts: &[HostName],
+    ) -> Result<native::Asked, native::Mistake> {
+        native::cloudfront::read(request, hosts)
     }
 
     fn judge(&self, _: &NativeCall, answer: &Answer) -> Verdict {

@@ -12,7 +12,7 @@ use domain::{
 
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Presence, Site,
-    Verdict, http,
+    Verdict, http, native,
     vendor::{
         self, read,
         say::{self, Beginning},
@@ -85,6 +85,10 @@ impl Dialect for Edgecast {
                 .header("accept", "application/json")
         });
         Ok(calls.collect())
+    }
+
+    fn read(&self, request: &NativeCall, _: &[HostName]) -> Result<native::Asked, native::Mistake> {
+        native::edgecast::read(request)
     }
 
     fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {

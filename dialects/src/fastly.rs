@@ -10,13 +10,14 @@
 use std::time::Duration;
 
 use domain::{
-    Command, Fidelity, Finding, NativeCall, Operation, PurgeMode, Selector, selector::ContentUrl,
+    Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector,
+    selector::ContentUrl,
 };
 use serde_json::json;
 
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http,
+    Site, Verdict, http, native,
     vendor::{
         self, read, say,
         write::{self, Items},
@@ -88,6 +89,10 @@ impl Dialect for Fastly {
             calls.push(NativeCall::new("POST", None, &path, all));
         }
         Ok(calls)
+    }
+
+    fn read(&self, request: &NativeCall, _: &[HostName]) -> Result<native::Asked, native::Mistake> {
+        native::fastly::read(request)
     }
 
     fn judge(&self, _: &NativeCall, answer: &Answer) -> Verdict {

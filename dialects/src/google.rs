@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http,
+    Site, Verdict, http, native,
     vendor::{
         self, read,
         say::{self, Beginning},
@@ -105,6 +105,14 @@ impl Dialect for Google {
             })
         });
         Ok(paths.chain(tags).collect())
+    }
+
+    fn read(
+        &self,
+        request: &NativeCall,
+        hosts: &[HostName],
+    ) -> Result<native::Asked, native::Mistake> {
+        native::google::read(request, hosts)
     }
 
     fn judge(&self, _: &NativeCall, answer: &Answer) -> Verdict {

@@ -48,8 +48,10 @@ pub use vendor::{AccountField, Authentication, Limits, Pace, Presence};
 
 use std::time::Duration;
 
-use domain::{Command, Fidelity, NativeCall, Operation, Selector};
+use domain::{Command, Fidelity, HostName, NativeCall, Operation, Selector};
 use thiserror::Error;
+
+use native::{Asked, Mistake};
 
 /// Bytes of an answer that are enough for words and counts.
 const ANSWER_BYTES: usize = 4_096;
@@ -85,6 +87,10 @@ pub trait Dialect: Send + Sync {
     /// The calls that carry the command out, in order; each call names the selectors that it carries out, and together
     /// they name every one.
     fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay>;
+
+    /// What a request of this kind, sent by somebody who speaks to such a system today, asks for: the way back from
+    /// [`Self::translate`]. `hosts` are those of the configuration, where it is known.
+    fn read(&self, request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake>;
 
     /// What the answer to a call means.
     fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict;

@@ -7,11 +7,16 @@
 //! Where the fidelity is exact, reading what [`crate::Dialect::translate`] says gives the same operation and selectors.
 //! Not here: whose the host names are, and whether the caller may ask for this (`broker`).
 
-mod akamai;
-mod cache;
-mod cloudflare;
-mod cloudfront;
-mod fastly;
+pub(crate) mod akamai;
+pub(crate) mod alibaba;
+pub(crate) mod bunny;
+pub(crate) mod cache;
+pub(crate) mod cloudflare;
+pub(crate) mod cloudfront;
+pub(crate) mod edgecast;
+pub(crate) mod fastly;
+pub(crate) mod federation;
+pub(crate) mod google;
 mod json;
 mod xml;
 
@@ -20,17 +25,7 @@ use std::str::FromStr;
 use domain::{BrokenRule, HostName, NativeCall, Operation, PurgeMode, Selector, limits};
 use thiserror::Error;
 
-/// Those whose requests are read.
-const NAMES: [&str; 8] = [
-    "akamai",
-    "fastly",
-    "cloudflare",
-    "cloudfront",
-    "varnish",
-    "nginx",
-    "squid",
-    "traffic-server",
-];
+use crate::all;
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,24 +54,13 @@ pub struct Mistake {
 /// # Errors
 /// A [`Mistake`] for the first field that cannot be read.
 pub fn read(dialect: &str, request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
-    let asked = match dialect {
-        "akamai" => akamai::read(request),
-        "fastly" => fastly::read(request),
-        "cloudflare" => cloudflare::read(request),
-        "cloudfront" => cloudfront::read(request, hosts),
-        "varnish" => cache::read_varnish(request, hosts),
-        "nginx" | "squid" | "traffic-server" => cache::read(request),
-        _ => Err(Mistake::new(
-            "dialect",
-            format!("must be one of {}", NAMES.join(", ")),
-        )),
-    }?;
-    if !(1..=limits::SELECTORS_PER_COMMAND).contains(&asked.selectors.len()) {
-        let most = limits::SELECTORS_PER_COMMAND;
-        let rule = format!("must name 1 to {most} things to purge (SELECTORS_PER_COMMAND)");
-        return Err(Mistake::new(asked.field, rule));
-    }
-    Ok(asked)
+    let known = all().iter().find(|known| known.name() == dialect);
+    let Some(known) = known else {
+        let names: Vec<_> = all().iter().map(|known| known.name()).collect();
+        let rule = format!("must be one of {}", names.join(", "));
+        return Err(Mistake::new("dialect", rule));
+    };
+    known.read(request, hosts)?.within_limits()
 }
 
 impl Asked {
@@ -86,6 +70,16 @@ impl Asked {
             selectors,
             field,
         }
+    }
+
+    /// Refuses what is no command by the number of its selectors.
+    fn within_limits(self) -> Result<Self, Mistake> {
+        let most = limits::SELECTORS_PER_COMMAND;
+        if (1..=most).contains(&self.selectors.len()) {
+            return Ok(self);
+        }
+        let rule = format!("must name 1 to {most} things to purge (SELECTORS_PER_COMMAND)");
+        Err(Mistake::new(self.field, rule))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     Answer, CannotSay, Counterpart, Dialect, Site, Verdict,
     expression::{self, CannotMatch},
     http::{self, LoadSignal},
+    native,
 };
 
 /// The header of a `BAN` with the expression over path and query; without it, everything of the host name is meant.
@@ -64,6 +65,14 @@ impl Dialect for Varnish {
             }
         }
         Ok(calls)
+    }
+
+    fn read(
+        &self,
+        request: &NativeCall,
+        hosts: &[HostName],
+    ) -> Result<native::Asked, native::Mistake> {
+        native::cache::read_varnish(request, hosts)
     }
 
     fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {

@@ -10,7 +10,7 @@ use super::{
     parse, segments,
 };
 
-pub(super) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
+pub(crate) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
     check_method(request, &["POST"])?;
     let segments = segments(request);
     let (["ccu", "v3", action, kind] | ["ccu", "v3", action, kind, "production"]) =

@@ -13,7 +13,7 @@ const MODE: &str = "x-purge-mode";
 const REGEX: &str = "x-ban-regex";
 
 /// A cache that knows URLs only.
-pub(super) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
+pub(crate) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
     check_method(request, &["PURGE", "GET"])?;
     let (url, field) = url(request)?;
     let operation = match request.method.as_str() {
@@ -28,7 +28,7 @@ pub(super) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
 }
 
 /// Varnish with the shipped VCL.
-pub(super) fn read_varnish(request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
+pub(crate) fn read_varnish(request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
     check_method(request, &["PURGE", "BAN", "GET"])?;
     let mode = match header(request, MODE) {
         Some("soft") => PurgeMode::Invalidate,
@@ -78,37 +78,78 @@ fn authority(request: &NativeCall) -> &str {
 
 fn ban(request: &NativeCall) -> Result<Asked, Mistake> {
     let host: HostName = parse("host", "the name", authority(request))?;
-    let regex = header(request, REGEX);
-    let selector = match (regex, regex.and_then(prefix_of)) {
-        (None, _) => Selector::Host(host),
-        (Some(_), Some(path)) => {
-            Selector::Prefix(parse("headers", REGEX, &format!("{host}{path}"))?)
-        }
-        (Some(regex), None) => {
-            let wrong = |rule| Mistake::new("headers", format!("{REGEX}: {rule}"));
-            Selector::Regex(HostRegex::new(host, regex).map_err(wrong)?)
-        }
+    let selector = match header(request, REGEX) {
+        None => Selector::Host(host),
+        Some(regex) => of_expression(host, regex)?,
     };
     Ok(Asked::purge(PurgeMode::Delete, vec![selector], "host"))
 }
 
+/// A prefix or a wildcard, where the expression is one as we would write it.
+fn of_expression(host: HostName, regex: &str) -> Result<Selector, Mistake> {
+    let path = |path: &str| parse("headers", REGEX, &format!("{host}{path}"));
+    if let Some(prefix) = prefix_of(regex) {
+        return path(&prefix).map(Selector::Prefix);
+    }
+    if let Some(wildcard) = wildcard_of(regex) {
+        return path(&wildcard).map(Selector::Wildcard);
+    }
+    let wrong = |rule| Mistake::new("headers", format!("{REGEX}: {rule}"));
+    HostRegex::new(host, regex)
+        .map(Selector::Regex)
+        .map_err(wrong)
+}
+
 /// The beginning of a path that an expression stands for, where it stands for just that as we would write it.
 fn prefix_of(regex: &str) -> Option<String> {
-    let mut path = String::new();
-    let mut rest = regex.strip_prefix('^')?;
-    while let Some(first) = rest.chars().next() {
-        rest = &rest[first.len_utf8()..];
-        if first != '\\' {
-            path.push(first);
-        } else if let Some(after) = rest.strip_prefix('x') {
-            let octet = u8::from_str_radix(after.get(..2)?, 16).ok()?;
-            path.push(char::from(octet));
-            rest = &after[2..];
-        } else {
-            let escaped = rest.chars().next()?;
-            path.push(escaped);
-            rest = &rest[escaped.len_utf8()..];
-        }
+    let (mut path, mut rest) = (String::new(), regex.strip_prefix('^')?);
+    while !rest.is_empty() {
+        let (letter, after) = literal(rest)?;
+        path.push(letter);
+        rest = after;
     }
     (expression::prefix(&path).as_deref() == Ok(regex) && path.starts_with('/')).then_some(path)
+}
+
+/// The same for a pattern of `*`.
+fn wildcard_of(regex: &str) -> Option<String> {
+    let (mut path, mut rest) = (String::new(), regex.strip_prefix('^')?);
+    let mut ends = false;
+    while !rest.is_empty() {
+        if let Some(after) = rest
+            .strip_prefix("(?>[^?]*?")
+            .or(rest.strip_prefix("[^?]*"))
+        {
+            path.push('*');
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix(')') {
+            rest = after;
+        } else if rest == r"(?:\?|$)" {
+            (ends, rest) = (true, "");
+        } else {
+            let (letter, after) = literal(rest)?;
+            path.push(letter);
+            rest = after;
+        }
+    }
+    if !ends {
+        path.push('*');
+    }
+    (expression::wildcard(&path).as_deref() == Ok(regex) && path.starts_with('/')).then_some(path)
+}
+
+/// The first character that a text of an expression means, and what is behind it.
+fn literal(text: &str) -> Option<(char, &str)> {
+    let mut letters = text.chars();
+    let first = letters.next()?;
+    if first != '\\' {
+        return Some((first, letters.as_str()));
+    }
+    let second = letters.next()?;
+    if second != 'x' {
+        return Some((second, letters.as_str()));
+    }
+    let digits = letters.as_str();
+    let octet = u8::from_str_radix(digits.get(..2)?, 16).ok()?;
+    Some((char::from(octet), &digits[2..]))
 }

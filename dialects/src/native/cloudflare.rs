@@ -13,7 +13,7 @@ use super::{
 
 const MEMBERS: [&str; 5] = ["files", "tags", "hosts", "prefixes", "purge_everything"];
 
-pub(super) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
+pub(crate) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
     check_method(request, &["POST"])?;
     let ["client", "v4", "zones", _, "purge_cache"] = segments(request).as_slice() else {
         let rule = "must be `/client/v4/zones/`, an id, and `/purge_cache`";

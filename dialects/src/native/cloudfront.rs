@@ -7,7 +7,7 @@ use domain::{HostName, NativeCall, PurgeMode, Selector};
 
 use super::{Asked, Mistake, check_method, parse, segments, xml};
 
-pub(super) fn read(request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
+pub(crate) fn read(request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
     check_method(request, &["POST"])?;
     let [_, "distribution", _, "invalidation"] = segments(request).as_slice() else {
         let rule = "must be `/2020-05-31/distribution/`, an id, and `/invalidation`";

@@ -10,7 +10,7 @@ const SOFT: &str = "fastly-soft-purge";
 /// The keys of a batch, where they are not in the body.
 const KEYS: &str = "surrogate-key";
 
-pub(super) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
+pub(crate) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
     check_method(request, &["POST", "PURGE"])?;
     let mode = match header(request, SOFT) {
         Some("1") => PurgeMode::Invalidate,
