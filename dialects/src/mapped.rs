@@ -8,6 +8,7 @@
 //! Not here: where a mapping is kept, and which version of it an execution was planned with.
 
 mod answers;
+mod backwards;
 mod check;
 mod items;
 mod reader;
@@ -47,6 +48,8 @@ pub struct Mapping {
 /// How some operations are said.
 #[derive(Debug)]
 struct Mapped {
+    /// Where it stands in the document.
+    line: u64,
     operation: Said,
     selectors: Vec<SelectorKind>,
     fidelity: Fidelity,

@@ -4,7 +4,8 @@
 //! so is whatever is not understood: nothing is left out in silence.
 //! The ids of an account in a path or body (service, zone, distribution, CP code) are nobody's here: such a request means
 //! the configuration, and the command names which one. A tag means all of the configuration's host names.
-//! Where the fidelity is exact, reading what [`crate::Dialect::translate`] says gives the same operation and selectors.
+//! Where the fidelity is exact, reading what [`crate::Dialect::translate`] says gives the same operation and selectors; what
+//! a mapping says is read by the mapping itself ([`crate::mapped::Mapping::ask`]).
 //! Not here: whose the host names are, and whether the caller may ask for this (`broker`).
 
 pub(crate) mod akamai;
@@ -73,7 +74,7 @@ impl Asked {
     }
 
     /// Refuses what is no command by the number of its selectors.
-    fn within_limits(self) -> Result<Self, Mistake> {
+    pub(crate) fn within_limits(self) -> Result<Self, Mistake> {
         let most = limits::SELECTORS_PER_COMMAND;
         if (1..=most).contains(&self.selectors.len()) {
             return Ok(self);
@@ -84,7 +85,8 @@ impl Asked {
 }
 
 impl Mistake {
-    fn new(field: &'static str, rule: impl Into<String>) -> Self {
+    /// A field, and the rule that it broke.
+    pub fn new(field: &'static str, rule: impl Into<String>) -> Self {
         Self {
             field,
             rule: rule.into(),
@@ -93,7 +95,7 @@ impl Mistake {
 }
 
 /// A text of the request as what it stands for; `what` names it in front of the rule.
-fn parse<T: FromStr<Err = BrokenRule>>(
+pub(crate) fn parse<T: FromStr<Err = BrokenRule>>(
     field: &'static str,
     what: &str,
     text: &str,
@@ -103,7 +105,7 @@ fn parse<T: FromStr<Err = BrokenRule>>(
 }
 
 /// A header's value; its name in lower case.
-fn header<'a>(request: &'a NativeCall, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(request: &'a NativeCall, name: &str) -> Option<&'a str> {
     let mut headers = request.headers.iter();
     let found = headers.find(|(given, _)| given.eq_ignore_ascii_case(name));
     found.map(|(_, value)| value.as_str())

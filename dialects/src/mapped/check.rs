@@ -145,6 +145,7 @@ fn call(reader: &mut Reader, field: Field<'_>) -> Option<Mapped> {
         "items",
         "bytes",
     ];
+    let line = field.node.line;
     let members = reader.members(field, &known)?;
     let operation = operation(reader, &members);
     let selectors = selectors(reader, &members);
@@ -157,6 +158,7 @@ fn call(reader: &mut Reader, field: Field<'_>) -> Option<Mapped> {
     let (items, bytes) = (limit("items", ITEMS, 1), limit("bytes", BYTES, BYTES));
     // What is noted as wrong already is taken as if it had not been said, so that it hides nothing of the templates.
     let call = Mapped {
+        line,
         operation: operation?,
         selectors: selectors?,
         fidelity: fidelity.unwrap_or(Fidelity::Exact),

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use domain::{
-    Ceiling, Command, Configuration, Operation, OperationName, PurgeMode, Scope, Selector,
-    SelectorKind, Timestamp, command::WhenImpossible, operation::CustomOperation,
+    Ceiling, Command, Configuration, HostName, Operation, OperationName, PurgeMode, Scope,
+    Selector, SelectorKind, Timestamp, command::WhenImpossible, operation::CustomOperation,
     selector::HostRegex,
 };
 
@@ -93,7 +93,13 @@ impl Object for AnyParameter {
     }
 }
 
-fn selector(kind: SelectorKind) -> Selector {
+/// The host name of all samples.
+pub(super) fn host() -> HostName {
+    parsed("www.example.com")
+}
+
+/// A selector of that kind.
+pub(super) fn selector(kind: SelectorKind) -> Selector {
     match kind {
         SelectorKind::Url => Selector::Url(parsed("https://www.example.com/a'b%22?c=(d)&e=*")),
         SelectorKind::Prefix => Selector::Prefix(parsed("www.example.com/a'b/")),

@@ -98,9 +98,10 @@ fn selector(object: &str, is_directory: bool) -> Result<Selector, Mistake> {
         }
         return bunny::beginning("body", place, object);
     }
-    let url = match object.contains("://") {
-        true => object.to_owned(),
-        false => format!("https://{object}"),
+    let url = if object.contains("://") {
+        object.to_owned()
+    } else {
+        format!("https://{object}")
     };
     parse("body", place, &url).map(Selector::Url)
 }

@@ -41,9 +41,10 @@ pub(crate) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
     };
     let paths = paths.into_iter();
     let selectors = paths.map(|(place, path)| selector(&place, path, load));
-    let operation = match load {
-        true => Operation::Load,
-        false => Operation::Purge(PurgeMode::Delete),
+    let operation = if load {
+        Operation::Load
+    } else {
+        Operation::Purge(PurgeMode::Delete)
     };
     Ok(Asked {
         operation,

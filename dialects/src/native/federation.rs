@@ -21,7 +21,7 @@ struct Execution {
     #[serde(default)]
     servers: Vec<ServerId>,
     #[serde(default, rename = "execution")]
-    _execution: IgnoredAny,
+    _id: IgnoredAny,
     #[serde(default, rename = "originator")]
     _originator: IgnoredAny,
     #[serde(default, rename = "accepted_at")]
