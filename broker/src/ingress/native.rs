@@ -2,17 +2,20 @@
 //!
 //! Invariant: past this module it is a command like any other. Its host names are checked here too, so that an error names
 //! the field that the caller sent. What is not the caller's is as if it were not there.
-//! Not here: the formats (`dialects::native`).
+//! Not here: the formats (`dialects::native`, `dialects::mapped`).
 
 use std::sync::Arc;
 
-use dialects::native::{self, Asked};
+use dialects::native::{self, Asked, Mistake};
 use domain::{
     Configuration, ConfigurationId, HostName, NativeCall, Operation, ParticipantId, Selector,
 };
 use proto::v1;
 
-use crate::{directory::Directory, error::Violation};
+use crate::{
+    directory::{Directory, Mapping},
+    error::Violation,
+};
 
 /// Who asks, and of which configuration.
 pub(super) struct Whose<'a> {
@@ -29,8 +32,11 @@ pub(super) fn read(
     let configuration = whose.configuration_named();
     let hosts = configuration.as_ref().map_or(&[][..], |found| &found.hosts);
     let (dialect, request) = call(native);
-    let asked = native::read(&dialect, &request, hosts)
-        .map_err(|mistake| Violation::new(field(mistake.field), mistake.rule))?;
+    let asked = match whose.mapping(&dialect) {
+        Some(mapping) => mapping.ask(&request, hosts),
+        None => native::read(&dialect, &request, hosts),
+    };
+    let asked = asked.map_err(|mistake| Violation::new(field(mistake.field), mistake.rule))?;
     whose.check_hosts(&asked, configuration)?;
     Ok((asked.operation, asked.selectors))
 }
@@ -53,7 +59,31 @@ fn field(name: &str) -> String {
     format!("draft.native.{name}")
 }
 
+/// A mapping in the version that counts now.
+struct Current(Arc<Mapping>);
+
+impl Current {
+    fn ask(&self, request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
+        match self.0.read() {
+            Some(mapping) => mapping.ask(request, hosts),
+            None => Err(Mistake::new("dialect", "is a mapping that cannot be read")),
+        }
+    }
+}
+
 impl Whose<'_> {
+    /// The mapping by which the caller itself is told: of others' it knows nothing.
+    fn mapping(&self, dialect: &str) -> Option<Current> {
+        let tables = self.directory.read();
+        let participant = tables.participants.get(self.originator)?;
+        let system = participant.invocation_system.as_ref()?;
+        let mapping = tables
+            .mappings
+            .get(system)
+            .filter(|_| system.as_str() == dialect)?;
+        Some(Current(Arc::clone(mapping)))
+    }
+
     fn own(&self, found: Option<Arc<Configuration>>) -> Option<Arc<Configuration>> {
         found.filter(|configuration| configuration.owner == *self.originator)
     }
