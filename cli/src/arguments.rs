@@ -30,7 +30,7 @@ use crate::{
         submission::Submission,
         watch::Watch,
     },
-    draft::{CustomRequest, PurgeRequest},
+    draft::{CustomRequest, PurgeRequest, native::NativeRequest},
 };
 use connection::Connection;
 
@@ -66,6 +66,8 @@ pub(crate) enum Verb {
     Load(Load),
     /// Have an operation carried out that the operator of the federation registered
     Run(Submission<CustomRequest>),
+    /// Send what a native system is told today, such as a purge as Akamai or Varnish takes it: the federation does the same
+    Native(Submission<NativeRequest>),
     /// Show what a purge, load or run would do at each participant, and do nothing
     Plan(Plan),
     /// Show one command and what each participant and server made of it

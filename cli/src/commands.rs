@@ -33,6 +33,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
     match verb {
         Verb::Purge(purge) => purge.run(context).await,
         Verb::Run(run) => run.run(context).await,
+        Verb::Native(native) => native.run(context).await,
         Verb::Load(load) => load.run(context).await,
         Verb::Plan(plan) => plan.run(context).await,
         Verb::Status(status) => status.run(context).await,

@@ -1,5 +1,7 @@
 //! A draft of a command from what the user typed.
 
+pub(crate) mod native;
+
 use std::{collections::HashMap, fmt::Debug};
 
 use clap::{Args, ValueEnum};
@@ -76,8 +78,8 @@ enum Mode {
 pub(crate) trait Asked: Args + Debug {
     /// The draft; files are read and durations become moments here.
     fn draft(&self) -> Result<CommandDraft, Failure>;
-    /// Whether one slip of the hand would reach far: a person confirms these.
-    fn is_wide(&self) -> bool;
+    /// Whether one slip of the hand would reach far, with what was read into the draft: a person confirms these.
+    fn is_wide(&self, draft: &CommandDraft) -> bool;
 }
 
 impl Asked for PurgeRequest {
@@ -88,20 +90,21 @@ impl Asked for PurgeRequest {
             Mode::Deferred => PurgeMode::Deferred,
         };
         let purge = Kind::Purge(Purge { mode: mode.into() });
-        self.terms.draft(self.selection.selected()?, purge)
+        self.terms.around(self.selection.selected()?, purge)
     }
 
-    fn is_wide(&self) -> bool {
+    fn is_wide(&self, _: &CommandDraft) -> bool {
         self.selection.is_wide()
     }
 }
 
 impl Asked for LoadRequest {
     fn draft(&self) -> Result<CommandDraft, Failure> {
-        self.terms.draft(self.urls.selected()?, Kind::Load(Load {}))
+        self.terms
+            .around(self.urls.selected()?, Kind::Load(Load {}))
     }
 
-    fn is_wide(&self) -> bool {
+    fn is_wide(&self, _: &CommandDraft) -> bool {
         false
     }
 }
@@ -118,27 +121,35 @@ impl Asked for CustomRequest {
             name: self.name.clone(),
             parameters,
         });
-        self.terms.draft(self.selection.selected()?, custom)
+        self.terms.around(self.selection.selected()?, custom)
     }
 
-    fn is_wide(&self) -> bool {
+    fn is_wide(&self, _: &CommandDraft) -> bool {
         self.selection.is_wide()
     }
 }
 
 impl Terms {
-    fn draft(&self, selected: Selected, kind: Kind) -> Result<CommandDraft, Failure> {
-        let between = self.when.between()?;
+    /// A draft of just that, within these terms.
+    fn around(&self, selected: Selected, kind: Kind) -> Result<CommandDraft, Failure> {
         Ok(CommandDraft {
             configuration_id: selected.configuration_id,
             operation: Some(Operation { kind: Some(kind) }),
             selectors: selected.selectors,
+            ..self.draft()?
+        })
+    }
+
+    /// The terms alone.
+    fn draft(&self) -> Result<CommandDraft, Failure> {
+        let between = self.when.between()?;
+        Ok(CommandDraft {
             scope: Some(self.reach.scope()),
             ceiling: self.reach.ceiling(),
             when_impossible: self.reach.when_impossible().into(),
             not_before: between.not_before,
             expire_time: between.expire_time,
-            native: None,
+            ..CommandDraft::default()
         })
     }
 }

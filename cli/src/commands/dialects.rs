@@ -75,6 +75,11 @@ fn check(context: &Context, file: &Path) -> Result<Exit, Failure> {
         Ok(mapping) => {
             let good = |_: &CheckedView| format!("{name} is good: {}\n", mapping.name());
             output.show(&CheckedView::good(&mapping), good)?;
+            if !output.json {
+                for note in mapping.unread() {
+                    output.note(&format!("note: {note}"));
+                }
+            }
             Ok(Exit::Done)
         }
         Err(mistakes) if output.json => {

@@ -1,4 +1,4 @@
-//! `fedctl purge` and `fedctl run`: commands that may reach far, so a wide one is confirmed by a person.
+//! `fedctl purge`, `fedctl run` and `fedctl native`: commands that may reach far, so a wide one is confirmed by a person.
 
 use std::io::{self, BufRead as _};
 
@@ -30,7 +30,7 @@ pub(crate) struct Submission<R: Asked> {
     /// Only show what each participant would be told, like fedctl plan
     #[arg(long, conflicts_with_all = ["watch", "no_wait"])]
     plan: bool,
-    /// Do not ask before a wide command (--host, --wildcard, --everything, a --prefix without a path, a --regex that does not begin with a path such as ^/images/)
+    /// Do not ask before a wide command (--host, --wildcard, --everything, a --prefix without a path, a --regex that does not begin with a path such as ^/images/; the like in a native request)
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -44,7 +44,7 @@ impl<R: Asked> Submission<R> {
         if self.plan {
             return plan::show(context, draft).await;
         }
-        if self.request.is_wide() && !self.yes {
+        if self.request.is_wide(&draft) && !self.yes {
             confirm(context, &draft).await?;
         }
         submit::submit(context, draft, &self.attempt, &self.waiting).await

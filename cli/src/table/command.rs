@@ -80,20 +80,20 @@ pub(crate) fn operation(draft: &DraftView) -> String {
         OperationView::Purge { mode } => format!("purge ({mode})"),
         OperationView::Load => "load".to_owned(),
         OperationView::Custom { name, .. } => name.clone(),
+        OperationView::Native { dialect } => format!("a request to {dialect}"),
         OperationView::Unrecognized => "an operation that this fedctl does not know".to_owned(),
     };
     let what = match draft.selectors.as_slice() {
-        [only] => text_of(only),
-        many => words::count(many.len(), "selector"),
+        // Known to the broker alone.
+        [] => String::new(),
+        [only] => format!(" of {}", text_of(only)),
+        many => format!(" of {}", words::count(many.len(), "selector")),
     };
     let configuration = match &draft.configuration_id {
         Some(id) => format!(" of {id}"),
         None => String::new(),
     };
-    format!(
-        "{operation} of {what}{configuration}{}",
-        scope(&draft.scope)
-    )
+    format!("{operation}{what}{configuration}{}", scope(&draft.scope))
 }
 
 /// The standing in one sentence; `processed` says that it counts as done.

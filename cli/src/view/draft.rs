@@ -38,6 +38,10 @@ pub(crate) enum OperationView {
         name: String,
         parameters: BTreeMap<String, String>,
     },
+    /// What a native request asks.
+    Native {
+        dialect: String,
+    },
     Unrecognized,
 }
 
@@ -81,7 +85,12 @@ impl From<CommandDraft> for DraftView {
         });
         Self {
             configuration_id: text(draft.configuration_id),
-            operation: OperationView::from(draft.operation.and_then(|operation| operation.kind)),
+            operation: match draft.native {
+                Some(native) => OperationView::Native {
+                    dialect: native.dialect,
+                },
+                None => OperationView::from(draft.operation.and_then(|operation| operation.kind)),
+            },
             selectors: draft
                 .selectors
                 .into_iter()

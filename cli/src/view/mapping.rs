@@ -23,6 +23,8 @@ pub(crate) struct CheckedView {
     /// `null` where there are mistakes.
     pub(crate) name: Option<String>,
     pub(crate) mistakes: Vec<MistakeView>,
+    /// What is good, and is not read backwards: `fedctl native` cannot be given it.
+    pub(crate) notes: Vec<MistakeView>,
 }
 
 /// One mistake of a document.
@@ -51,19 +53,25 @@ impl CheckedView {
         Self {
             name: Some(mapping.name().to_string()),
             mistakes: Vec::new(),
+            notes: views(&mapping.unread()),
         }
     }
 
     /// This is wrong.
     pub(crate) fn bad(mistakes: &[mapped::Mistake]) -> Self {
-        let view = |mistake: &mapped::Mistake| MistakeView {
-            line: mistake.line,
-            field: text(mistake.field.clone()),
-            rule: mistake.rule.clone(),
-        };
         Self {
             name: None,
-            mistakes: mistakes.iter().map(view).collect(),
+            mistakes: views(mistakes),
+            notes: Vec::new(),
         }
     }
+}
+
+fn views(mistakes: &[mapped::Mistake]) -> Vec<MistakeView> {
+    let view = |mistake: &mapped::Mistake| MistakeView {
+        line: mistake.line,
+        field: text(mistake.field.clone()),
+        rule: mistake.rule.clone(),
+    };
+    mistakes.iter().map(view).collect()
 }

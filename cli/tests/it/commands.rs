@@ -264,3 +264,45 @@ async fn a_registered_operation_is_checked_like_a_purge() {
     }
     assert!(peer.submitted.lock().expect("nobody panicked").is_empty());
 }
+
+/// What is sent to a provider today goes to the broker as it is, but for what proves who calls; a wide one is confirmed.
+#[tokio::test]
+async fn a_native_request_is_sent_as_it_is() {
+    let peer = Peer::default()
+        .accepts(accepted())
+        .watch(Watched::Ends(story()));
+    let (peer, broker) = peer.listen().await;
+    let words = "native fastly https://api.fastly.com/service/S1/purge/red -X POST --header Fastly-Key:secret --header Fastly-Soft-Purge:1 --configuration shop --no-wait";
+    let sent = run(&broker, words).await;
+    assert_eq!(sent.code, Some(0), "{}", sent.transcript());
+    let draft = peer.submitted.lock().expect("nobody panicked")[0]
+        .draft
+        .clone();
+    let draft = draft.expect("was sent");
+    let native = draft.native.expect("it is native");
+    assert_eq!(
+        (
+            native.dialect.as_str(),
+            native.method.as_str(),
+            native.path.as_str()
+        ),
+        ("fastly", "POST", "/service/S1/purge/red")
+    );
+    let headers: Vec<_> = native
+        .headers
+        .iter()
+        .map(|header| header.name.as_str())
+        .collect();
+    assert_eq!(
+        (headers.as_slice(), draft.configuration_id.as_str()),
+        (&["fastly-soft-purge"][..], "shop")
+    );
+    assert_eq!((draft.operation, draft.selectors.len()), (None, 0));
+    let wide = run(
+        &broker,
+        "native fastly /service/S1/purge_all -X POST --configuration shop",
+    )
+    .await;
+    assert_eq!(wide.code, Some(2), "{}", wide.transcript());
+    assert!(wide.stderr.contains("--yes"), "{}", wide.transcript());
+}

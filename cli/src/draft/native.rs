@@ -1,0 +1,367 @@
+//! A draft from a request that is sent to a native system today.
+//!
+//! Invariant: what it means is the broker's to say. No credential leaves with it: what proves to the native system who calls
+//! is left out here.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use dialects::{Authentication, Counterpart, Dialect, native as formats};
+use domain::{NativeCall, Selector};
+use proto::v1::{CommandDraft, NativeCommand, NativeHeader};
+
+use super::{Asked, Terms};
+use crate::failure::Failure;
+
+/// What a request may hold: the longest that any provider takes, and room.
+const REQUEST_BYTES: u64 = 4 << 20;
+const STDIN: &str = "-";
+const REQUEST: &str = "The request (as for curl, or with --raw as it goes over the wire)";
+/// Parts of the names of headers that prove who calls.
+const SECRET: [&str; 8] = [
+    "auth",
+    "token",
+    "secret",
+    "cookie",
+    "credential",
+    "password",
+    "api-key",
+    "apikey",
+];
+
+/// A request to a native system.
+#[derive(Debug, Args)]
+pub(crate) struct NativeRequest {
+    /// Whose format it is: a dialect, such as akamai or varnish, or the mapping by which you are told
+    #[arg(value_name = "DIALECT")]
+    dialect: String,
+    /// Where it goes: a path, or a URL
+    #[arg(value_name = "PATH", required_unless_present = "raw")]
+    target: Option<String>,
+    /// Its method [default: POST with --data, otherwise GET]
+    #[arg(short = 'X', long, value_name = "METHOD", help_heading = REQUEST)]
+    method: Option<String>,
+    /// A header; may be repeated. Those that prove who calls are left out
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", help_heading = REQUEST, value_parser = header)]
+    header: Vec<(String, String)>,
+    /// Its body; @FILE reads a file, @- reads stdin
+    #[arg(short = 'd', long, value_name = "BODY", help_heading = REQUEST)]
+    data: Option<String>,
+    /// The whole request from a file: request line, headers, an empty line, body; `-` reads stdin
+    #[arg(long, value_name = "FILE", help_heading = REQUEST, conflicts_with_all = ["target", "method", "header", "data"])]
+    raw: Option<PathBuf>,
+    /// The host name that its paths are of, where it does not say so itself
+    #[arg(long, value_name = "HOST", help_heading = REQUEST)]
+    host: Option<String>,
+    /// The configuration that is meant, where no host name tells it
+    #[arg(long, value_name = "ID")]
+    configuration: Option<String>,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+impl Asked for NativeRequest {
+    fn draft(&self) -> Result<CommandDraft, Failure> {
+        let call = self.call()?;
+        let headers = call.headers.into_iter();
+        let headers = headers.map(|(name, value)| NativeHeader { name, value });
+        Ok(CommandDraft {
+            configuration_id: self.configuration.clone().unwrap_or_default(),
+            native: Some(NativeCommand {
+                dialect: self.dialect.clone(),
+                method: call.method,
+                host: call.host.unwrap_or_default(),
+                path: call.path,
+                headers: headers.collect(),
+                body: call.body.unwrap_or_default(),
+            }),
+            ..self.terms.draft()?
+        })
+    }
+
+    /// What cannot be understood here, as that of a mapping, may be anything.
+    fn is_wide(&self, draft: &CommandDraft) -> bool {
+        let Some(native) = draft.native.as_ref() else {
+            return true;
+        };
+        let read = formats::read(&self.dialect, &call_of(native), &[]);
+        let is_wide = |selector: &Selector| match selector {
+            Selector::Url(_) | Selector::Tag(_) => false,
+            Selector::Prefix(part) => part.path() == "/",
+            Selector::Wildcard(_)
+            | Selector::Regex(_)
+            | Selector::Host(_)
+            | Selector::Everything => true,
+        };
+        read.map_or(true, |asked| asked.selectors.iter().any(is_wide))
+    }
+}
+
+impl NativeRequest {
+    fn call(&self) -> Result<NativeCall, Failure> {
+        let mut call = match &self.raw {
+            Some(file) => raw(&text_of(file)?)?,
+            None => self.typed()?,
+        };
+        let of_host = self
+            .dialect()
+            .is_some_and(|dialect| dialect.counterpart() == Counterpart::Server);
+        let (authority, path) = split(&call.path);
+        let header = call.headers.iter().find(|(name, _)| name == "host");
+        let header = header.map(|(_, value)| value.clone());
+        // An API is called by its own name, and a cache by that of the content.
+        let named = authority
+            .or(header)
+            .filter(|_| of_host || call.method == "PURGE");
+        call.host = self.host.clone().or(named);
+        call.path = path;
+        call.headers
+            .retain(|(name, _)| name != "host" && !self.is_secret(name));
+        Ok(call)
+    }
+
+    fn typed(&self) -> Result<NativeCall, Failure> {
+        let body = match self
+            .data
+            .as_deref()
+            .map(|data| data.strip_prefix('@').ok_or(data))
+        {
+            None => None,
+            Some(Err(data)) => Some(data.to_owned()),
+            Some(Ok(file)) => Some(text_of(Path::new(file))?),
+        };
+        let usual = if body.is_some() { "POST" } else { "GET" };
+        let method = self.method.as_deref().unwrap_or(usual);
+        let call = NativeCall::new(
+            method,
+            None,
+            self.target.as_deref().unwrap_or_default(),
+            Vec::new(),
+        );
+        Ok(NativeCall {
+            headers: self.header.clone(),
+            body,
+            ..call
+        })
+    }
+
+    fn dialect(&self) -> Option<&'static dyn Dialect> {
+        dialects::by_name(&self.dialect.parse().ok()?)
+    }
+
+    fn is_secret(&self, name: &str) -> bool {
+        let own = match self.dialect().map(Dialect::authentication) {
+            Some(Authentication::Header { name, .. }) => Some(name),
+            _ => None,
+        };
+        own == Some(name) || SECRET.iter().any(|part| name.contains(part))
+    }
+}
+
+/// The call as the dialects read it.
+fn call_of(native: &NativeCommand) -> NativeCall {
+    let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let headers = native.headers.iter();
+    NativeCall {
+        method: native.method.clone(),
+        host: some(&native.host),
+        path: native.path.clone(),
+        headers: headers
+            .map(|header| (header.name.clone(), header.value.clone()))
+            .collect(),
+        body: some(&native.body),
+        selectors: Vec::new(),
+    }
+}
+
+/// The authority and the path of a target.
+fn split(target: &str) -> (Option<String>, String) {
+    let below = target
+        .strip_prefix("https://")
+        .or_else(|| target.strip_prefix("http://"));
+    let Some(below) = below else {
+        return (None, target.to_owned());
+    };
+    let end = below.find(['/', '?']).unwrap_or(below.len());
+    let (authority, path) = below.split_at(end);
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    (Some(authority.to_owned()), format!("{slash}{path}"))
+}
+
+/// A request as it goes over the wire: request line, headers, an empty line, body.
+fn raw(text: &str) -> Result<NativeCall, Failure> {
+    let usage = |words: String| Failure::Usage(format!("--raw: {words}"));
+    let (head, body) = ["\r\n\r\n", "\n\n"]
+        .iter()
+        .filter_map(|end| text.split_once(end))
+        .min_by_key(|(head, _)| head.len())
+        .unwrap_or((text, ""));
+    let mut lines = head.lines();
+    let line = lines.next().unwrap_or_default();
+    let mut words = line.split_ascii_whitespace();
+    let (Some(method), Some(target)) = (words.next(), words.next()) else {
+        return Err(usage(
+            "must begin with a request line, such as POST /path HTTP/1.1".to_owned(),
+        ));
+    };
+    let headers = lines.filter(|line| !line.trim().is_empty());
+    let headers = headers.map(|line| header(line).map_err(|rule| usage(format!("{line}: {rule}"))));
+    let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let length = length.and_then(|(_, value)| value.parse::<usize>().ok());
+    let body = match length {
+        Some(length) => body.get(..length).ok_or_else(|| {
+            usage(format!(
+                "has {} bytes of body, and its content-length is {length}",
+                body.len()
+            ))
+        })?,
+        None => body,
+    };
+    Ok(NativeCall {
+        headers,
+        body: (!body.is_empty()).then(|| body.to_owned()),
+        ..NativeCall::new(method, None, target, Vec::new())
+    })
+}
+
+fn text_of(file: &Path) -> Result<String, Failure> {
+    let name = file.display().to_string();
+    let all = || -> io::Result<String> {
+        let mut text = String::new();
+        if file == Path::new(STDIN) {
+            io::stdin()
+                .lock()
+                .take(REQUEST_BYTES)
+                .read_to_string(&mut text)?;
+        } else {
+            File::open(file)?
+                .take(REQUEST_BYTES)
+                .read_to_string(&mut text)?;
+        }
+        Ok(text)
+    };
+    all().map_err(|source| Failure::Read { name, source })
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.is_empty() && !name.contains(char::is_whitespace) => {
+            Ok((name.to_ascii_lowercase(), value.trim().to_owned()))
+        }
+        _ => Err("must be NAME: VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        request: NativeRequest,
+    }
+
+    fn typed(words: &[&str]) -> (NativeCommand, bool) {
+        let words = ["fedctl"].into_iter().chain(words.iter().copied());
+        let request = Typed::try_parse_from(words)
+            .expect("is well formed")
+            .request;
+        let draft = request.draft().expect("can be read");
+        let is_wide = request.is_wide(&draft);
+        (draft.native.expect("it is native"), is_wide)
+    }
+
+    /// What curl was told goes out the same, but for what proves who calls.
+    #[test]
+    fn a_request_is_taken_as_curl_takes_it() {
+        let (native, is_wide) = typed(&[
+            "fastly",
+            "https://api.fastly.com/service/S1/purge/red?x",
+            "-X",
+            "POST",
+            "-H",
+            "Fastly-Key: secret",
+            "-H",
+            "Fastly-Soft-Purge: 1",
+            "-H",
+            "Authorization: Basic x",
+        ]);
+        assert_eq!(
+            (
+                native.method.as_str(),
+                native.path.as_str(),
+                native.host.as_str()
+            ),
+            ("POST", "/service/S1/purge/red?x", "")
+        );
+        assert_eq!(native.headers.len(), 1);
+        assert_eq!(
+            (native.headers[0].name.as_str(), is_wide),
+            ("fastly-soft-purge", false)
+        );
+        let (native, is_wide) = typed(&["varnish", "-X", "PURGE", "http://www.example.com:8080/a"]);
+        assert_eq!(
+            (native.host.as_str(), native.path.as_str(), is_wide),
+            ("www.example.com:8080", "/a", false)
+        );
+    }
+
+    /// One slip of the hand may empty a zone by its native format too; a mapping's may be anything.
+    #[test]
+    fn a_wide_request_is_known_as_such() {
+        let everything = [
+            r#"{"purge_everything":true}"#,
+            r#"{"hosts":["www.example.com"]}"#,
+        ];
+        for body in everything {
+            assert!(
+                typed(&["cloudflare", "/client/v4/zones/z/purge_cache", "-d", body]).1,
+                "{body}"
+            );
+        }
+        assert!(
+            !typed(&[
+                "cloudflare",
+                "/client/v4/zones/z/purge_cache",
+                "-d",
+                r#"{"tags":["a"]}"#
+            ])
+            .1
+        );
+        assert!(typed(&["acme", "/v2/tags/red", "-X", "DELETE"]).1);
+    }
+
+    /// A request from a file is read as a server would.
+    #[test]
+    fn a_raw_request_is_read() {
+        let text = "POST /a HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 2\r\n\r\n{}\r\n";
+        let call = raw(text).expect("is a request");
+        assert_eq!(
+            (
+                call.method.as_str(),
+                call.path.as_str(),
+                call.body.as_deref()
+            ),
+            ("POST", "/a", Some("{}"))
+        );
+        let call = raw("PURGE /a\nX-Purge-Tags: a\n\nb\n\nc").expect("is a request");
+        assert_eq!(call.headers, [("x-purge-tags".to_owned(), "a".to_owned())]);
+        assert_eq!(call.body.as_deref(), Some("b\n\nc"));
+        for wrong in [
+            "",
+            "POST",
+            "POST / HTTP/1.1\nnonsense\n\n",
+            "POST /\nContent-Length: 9\n\nshort",
+        ] {
+            assert!(matches!(raw(wrong), Err(Failure::Usage(_))), "{wrong}");
+        }
+    }
+}
