@@ -59,6 +59,10 @@ impl Vendor for Akamai {
                            "purgeId": "p-1", "supportId": "s-1" });
         (201, body.to_string())
     }
+
+    fn busy(&self) -> Answer {
+        problem(429, "Too Many Requests", "Rate limit exceeded")
+    }
 }
 
 impl Akamai {

@@ -53,6 +53,14 @@ impl Vendor for Cloudflare {
             json!({ "success": true, "errors": [], "messages": [], "result": { "id": "z" } });
         (200, body.to_string())
     }
+
+    fn busy(&self) -> Answer {
+        refused(
+            429,
+            971,
+            "Please wait and consider throttling your request speed",
+        )
+    }
 }
 
 /// A file has a scheme, a prefix has none and no wildcard.

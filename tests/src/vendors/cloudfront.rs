@@ -41,6 +41,10 @@ impl Vendor for CloudFront {
             _ => error(405, "MethodNotAllowed", "Method not allowed"),
         }
     }
+
+    fn busy(&self) -> Answer {
+        error(429, "Throttling", "Rate exceeded")
+    }
 }
 
 impl CloudFront {

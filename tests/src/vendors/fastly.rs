@@ -44,6 +44,10 @@ impl Vendor for Fastly {
             _ => (400, json!({ "msg": "Bad request" }).to_string()),
         }
     }
+
+    fn busy(&self) -> Answer {
+        (429, json!({ "msg": "Rate limit exceeded" }).to_string())
+    }
 }
 
 fn ok(id: &Value) -> Answer {

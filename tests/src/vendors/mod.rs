@@ -3,21 +3,35 @@
 //! Invariant: written from what the providers say, never from our client: a signature is computed anew from the request as
 //! it came, and what the documentation does not allow is answered as it says.
 
+pub mod acme;
 pub mod akamai;
+pub mod alibaba;
+pub mod bunny;
 pub mod cloudflare;
 pub mod cloudfront;
+pub mod edgecast;
 pub mod fastly;
+pub mod google;
+pub mod moto;
+mod stage;
+
+pub use stage::{Provider, Stage};
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use axum::{
     Router,
     body::Bytes,
-    http::{HeaderMap, Method, StatusCode, Uri},
+    http::{HeaderMap, Method, StatusCode, Uri, header::RETRY_AFTER},
+    response::IntoResponse,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -49,6 +63,9 @@ impl Request {
     }
 }
 
+/// What whoever is too busy says to wait for, in seconds.
+pub const RETRY_AFTER_SECONDS: u64 = 1;
+
 /// What is answered: status and body.
 pub type Answer = (u16, String);
 
@@ -56,13 +73,43 @@ pub type Answer = (u16, String);
 pub trait Vendor: Send + 'static {
     /// The answer to a request, as the documentation says.
     fn answer(&mut self, request: &Request) -> Answer;
+
+    /// The answer to a call too many; it goes out with `Retry-After`.
+    fn busy(&self) -> Answer;
+}
+
+/// A text without its percent-encoding.
+fn decoded(text: &str) -> String {
+    let mut octets = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.bytes().next() {
+        let digits = rest.get(1..3).filter(|_| first == b'%');
+        if let Some(octet) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            octets.push(octet);
+            rest = &rest[3..];
+        } else {
+            let letter = rest.chars().next().map_or(1, char::len_utf8);
+            octets.extend_from_slice(&rest.as_bytes()[..letter]);
+            rest = &rest[letter..];
+        }
+    }
+    String::from_utf8_lossy(&octets).into_owned()
+}
+
+#[derive(Debug)]
+struct Taken {
+    request: Request,
+    status: u16,
+    at: Instant,
 }
 
 /// A running provider. Dropping it ends it.
 #[derive(Debug)]
 pub struct Peer {
     address: SocketAddr,
-    taken: Arc<Mutex<Vec<(Request, u16)>>>,
+    taken: Arc<Mutex<Vec<Taken>>>,
+    /// Calls that are still answered as one too many.
+    busy_for: Arc<AtomicU32>,
     server: JoinHandle<()>,
 }
 
@@ -72,7 +119,9 @@ impl Peer {
         let listener = TcpListener::bind(("127.0.0.1", ports::free()?)).await?;
         let address = listener.local_addr()?;
         let taken = Arc::new(Mutex::new(Vec::new()));
+        let busy_for = Arc::new(AtomicU32::new(0));
         let (log, vendor) = (Arc::clone(&taken), Arc::new(Mutex::new(vendor)));
+        let busy = Arc::clone(&busy_for);
         let router = Router::new().fallback(
             async move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
                 let request = Request {
@@ -82,11 +131,25 @@ impl Peer {
                     body: String::from_utf8_lossy(&body).into_owned(),
                 };
                 let mut vendor = vendor.lock().unwrap_or_else(PoisonError::into_inner);
-                let (status, body) = vendor.answer(&request);
+                let one_less = |left: u32| left.checked_sub(1);
+                let is_busy = busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+                let (status, body) = match is_busy {
+                    Ok(_) => vendor.busy(),
+                    Err(_) => vendor.answer(&request),
+                };
                 let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-                log.push((request, status));
+                log.push(Taken {
+                    request,
+                    status,
+                    at: Instant::now(),
+                });
                 let status = StatusCode::from_u16(status);
-                (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
+                let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let wait = [(RETRY_AFTER, RETRY_AFTER_SECONDS.to_string())];
+                match is_busy {
+                    Ok(_) => (status, wait, body).into_response(),
+                    Err(_) => (status, body).into_response(),
+                }
             },
         );
         let server = tokio::spawn(async move {
@@ -96,6 +159,7 @@ impl Peer {
         Ok(Self {
             address,
             taken,
+            busy_for,
             server,
         })
     }
@@ -105,10 +169,35 @@ impl Peer {
         format!("http://{}", self.address)
     }
 
+    /// Answers the next calls as too many, with `Retry-After`.
+    pub fn be_busy(&self, calls: u32) {
+        self.busy_for.store(calls, Ordering::Relaxed);
+    }
+
     /// All requests, each with the status that it was answered with.
     pub fn taken(&self) -> Vec<(Request, u16)> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.clone()
+        let each = taken.iter();
+        each.map(|one| (one.request.clone(), one.status)).collect()
+    }
+
+    /// Method, path without its query, and status of all requests.
+    pub fn lines(&self) -> Vec<(String, u16)> {
+        let line = |(request, status): (Request, u16)| {
+            let line = request.line();
+            let line = line.split('?').next().unwrap_or_default();
+            (line.to_owned(), status)
+        };
+        self.taken().into_iter().map(line).collect()
+    }
+
+    /// How long after the first request the second came.
+    pub fn pause(&self) -> Option<Duration> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let [first, second, ..] = &taken[..] else {
+            return None;
+        };
+        Some(second.at.duration_since(first.at))
     }
 }
 

@@ -130,3 +130,32 @@ async fn a_native_command_is_checked_as_any_other() -> Result<()> {
     assert_eq!(refused.expect_err("it is b's").code(), Code::NotFound);
     Ok(())
 }
+
+/// From the command line it is the same: `curl`'s words, and a plan of what each participant would be told.
+#[tokio::test]
+async fn fedctl_sends_what_curl_would() -> Result<()> {
+    let (federation, broker, _owner) = stage().await?;
+    let run = async |words: &[&str]| {
+        let words = [&["--as", "participant/a", "--json"], words].concat();
+        let output = federation.fedctl(&broker, &words).await?;
+        let both = [output.stdout, output.stderr].concat();
+        anyhow::Ok((
+            output.status.code(),
+            String::from_utf8_lossy(&both).into_owned(),
+        ))
+    };
+    let purge = ["native", "varnish", "-X", "PURGE", URLS[0], "--plan"];
+    let (code, said) = run(&purge).await?;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("PURGE") && said.contains("/a?x=1"), "{said}");
+    let path = [r#"{"objects":["/a"]}"#, "--yes"];
+    let (code, said) = run(&[
+        &["native", "akamai", "/ccu/v3/delete/url", "--data"],
+        &path[..],
+    ]
+    .concat())
+    .await?;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("draft.native.body"), "{said}");
+    Ok(())
+}

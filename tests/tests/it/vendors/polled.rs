@@ -1,0 +1,163 @@
+//! The providers whose purges are jobs that are asked after, and the one that answers when it is done.
+
+use super::*;
+use tests::{
+    federation::draft,
+    vendors::{alibaba::Alibaba, bunny::Bunny, edgecast::Edgecast, google::Google},
+};
+
+const ALIBABA: &str = "access_key_id = AK\naccess_key_secret = SK\n";
+
+fn alibaba() -> Alibaba {
+    Alibaba {
+        access_key_id: "AK",
+        access_key_secret: "SK",
+        questions: 1,
+        nonces: Vec::new(),
+        tasks: Vec::new(),
+    }
+}
+
+fn edgecast() -> Edgecast {
+    Edgecast {
+        token: "edgecast-token",
+        customer: "0001",
+        questions: 1,
+        known: Vec::new(),
+    }
+}
+
+fn google() -> Google {
+    Google {
+        token: "google-token",
+        project: "p-1",
+        url_map: "map",
+        questions: 1,
+        known: Vec::new(),
+    }
+}
+
+fn bunny() -> Bunny {
+    Bunny {
+        key: "bunny-key",
+        zone: "7",
+    }
+}
+
+/// Alibaba, bunny.net, Edgecast and Google with their participants.
+pub(super) async fn stage() -> Result<(Stage, Vec<Peer>)> {
+    let peers = vec![
+        Peer::start(alibaba()).await?,
+        Peer::start(bunny()).await?,
+        Peer::start(edgecast()).await?,
+        Peer::start(google()).await?,
+    ];
+    let map = "project = \"p-1\", urlmap = \"map\"";
+    let providers = [
+        Provider::new("alibaba", "alibaba-cloud-cdn", &peers[0], ALIBABA, ""),
+        Provider::new("bunny", "bunny", &peers[1], "bunny-key", "zone = \"7\""),
+        Provider::new(
+            "edgecast",
+            "edgecast",
+            &peers[2],
+            "edgecast-token",
+            "customer = \"0001\"",
+        ),
+        Provider::new("google", "google-cloud-cdn", &peers[3], "google-token", map),
+    ];
+    let mut stage = Stage::new(None).await?;
+    for provider in providers {
+        stage.add(provider).await?;
+    }
+    Ok((stage, peers))
+}
+
+fn all(evidence: Evidence) -> [(&'static str, ExecutionState, Evidence); 4] {
+    ["alibaba", "bunny", "edgecast", "google"].map(|id| (id, ExecutionState::Done, evidence))
+}
+
+/// A URL and a prefix at four providers: each is called in its own language with its own proof, and those with jobs are
+/// asked until they are done.
+#[tokio::test]
+async fn a_purge_reaches_providers_with_jobs() -> Result<()> {
+    let (mut stage, peers) = stage().await?;
+    let mut draft = purge(&["https://www.shop.example/a?x=1"]);
+    draft
+        .selectors
+        .push(selector(Kind::Prefix("www.shop.example/img/".to_owned())));
+    let outcome = stage.outcome(draft).await?;
+    assert_eq!(told(&outcome), all(Evidence::Reported));
+    let [alibaba, bunny, edgecast, google] = &peers[..] else {
+        unreachable!("there are four")
+    };
+    let ok = |line: &str, status| (line.to_owned(), status);
+    let asked = lines(alibaba)
+        .into_iter()
+        .filter(|line| *line == ok("GET /", 200))
+        .count();
+    assert!(
+        asked >= 3,
+        "two tasks, and one of them asked after twice: {:?}",
+        lines(alibaba)
+    );
+    assert!(lines(alibaba).iter().all(|(_, status)| *status == 200));
+    assert_eq!(
+        lines(bunny),
+        [ok("POST /purge", 200), ok("POST /purge", 200)]
+    );
+    let edge = "/v2/mcc/customers/0001/edge/bulkpurge";
+    assert_eq!(
+        lines(edgecast),
+        [
+            ok(&format!("PUT {edge}"), 200),
+            ok(&format!("GET {edge}/b-0"), 200),
+            ok(&format!("GET {edge}/b-0"), 200)
+        ]
+    );
+    let map = ok(
+        "POST /compute/v1/projects/p-1/global/urlMaps/map/invalidateCache",
+        200,
+    );
+    assert_eq!(lines(google)[..2], [map.clone(), map]);
+    assert!(lines(google).len() >= 5, "{:?}", lines(google));
+    Ok(())
+}
+
+/// A tag for the two that know tags, and a load for the two that load; the others say that they cannot, and are not called.
+#[tokio::test]
+async fn each_provider_does_what_it_can() -> Result<()> {
+    let (mut stage, peers) = stage().await?;
+    let tag = v1::CommandDraft {
+        configuration_id: "shop".to_owned(),
+        selectors: vec![selector(Kind::Tag("red".to_owned()))],
+        when_impossible: v1::WhenImpossible::Skip.into(),
+        ..purge(&[])
+    };
+    let outcome = stage.outcome(tag).await?;
+    let states = |outcome: &[(String, ExecutionState, Evidence)]| {
+        outcome
+            .iter()
+            .map(|(_, state, _)| *state)
+            .collect::<Vec<_>>()
+    };
+    let (done, not) = (ExecutionState::Done, ExecutionState::Unsupported);
+    assert_eq!(states(&outcome), [not, done, not, done]);
+    assert_eq!(
+        lines(&peers[1]),
+        [("POST /pullzone/7/purgeCache".to_owned(), 204)]
+    );
+    assert_eq!((lines(&peers[0]).len(), lines(&peers[2]).len()), (0, 0));
+
+    let load = v1::CommandDraft {
+        when_impossible: v1::WhenImpossible::Skip.into(),
+        ..draft(
+            v1::operation::Kind::Load(v1::Load {}),
+            &["https://www.shop.example/a"],
+        )
+    };
+    let outcome = stage.outcome(load).await?;
+    assert_eq!(states(&outcome), [done, not, done, not]);
+    let edge = "/v2/mcc/customers/0001/edge/bulkload";
+    assert_eq!(lines(&peers[2])[0], (format!("PUT {edge}"), 200));
+    Ok(())
+}
