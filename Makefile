@@ -14,7 +14,7 @@ export RUST_LIB_BACKTRACE ?= 0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test demo bench chaos soak backlog fmt lint advisories install
+.PHONY: help test demo bench chaos soak backlog fuzz fmt lint advisories install
 
 help: ## This list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +29,7 @@ test: install lint ## Every check and test, on real servers that are started for
 		set -x; \
 		$(TARGET)/debug/with-servers -- cargo test $(LOCKED) --workspace --no-fail-fast; \
 	fi
+	tests/fuzz/run
 	@echo "speed of unoptimised programs, to look at; make bench measures the others"
 	-@$(TARGET)/debug/bench --quick
 	-@$(TARGET)/debug/bench counts
@@ -52,6 +53,9 @@ soak: install ## Steady load for MINUTES=60; fails when memory or open files gro
 backlog: install ## A participant is away while EXECUTIONS=1000000 wait for it
 	$(BUILD_CHAOS)
 	@exec $(TARGET)/release/chaos backlog --executions $(or $(EXECUTIONS),1000000)
+
+fuzz: install ## Fuzzes every parser, RUNS=1000000 inputs each; a short run is part of `make test`
+	RUNS=$(or $(RUNS),1000000) tests/fuzz/run
 
 fmt: ## Formats all code
 	cargo fmt --all

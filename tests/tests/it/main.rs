@@ -14,6 +14,7 @@ mod compose;
 mod dead_letters;
 mod dialects;
 mod documents;
+mod fuzz;
 mod harness;
 mod killed_adapter;
 mod main_road;

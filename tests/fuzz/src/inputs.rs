@@ -1,0 +1,212 @@
+//! Bytes as requests, answers and commands.
+//!
+//! Fields are ended by a zero byte, so that an input can be written by hand; what is missing is empty.
+
+use dialects::{Answer, CannotSay, Dialect, Presence, Site, all};
+use domain::{
+    Ceiling, Command, Configuration, HostName, NativeCall, Operation, PurgeMode, Scope, Selector,
+    Timestamp, command::WhenImpossible, selector::HostRegex,
+};
+
+const METHODS: [&str; 6] = ["POST", "PURGE", "PUT", "GET", "DELETE", "BAN"];
+/// Headers that any dialect reads.
+const HEADERS: [&str; 6] = [
+    "content-type",
+    "surrogate-key",
+    "fastly-soft-purge",
+    "x-purge-tags",
+    "x-purge-mode",
+    "x-ban-regex",
+];
+const HOSTS: [&str; 2] = ["www.example.com", "img.example.com"];
+
+/// What is left of the bytes.
+pub(crate) struct Input<'a>(&'a [u8]);
+
+/// The host names of the configuration.
+pub(crate) fn hosts() -> Vec<HostName> {
+    HOSTS
+        .iter()
+        .map(|name| name.parse().expect("it is a host name"))
+        .collect()
+}
+
+impl<'a> Input<'a> {
+    pub(crate) const fn new(data: &'a [u8]) -> Self {
+        Self(data)
+    }
+
+    /// The dialect of the first byte.
+    pub(crate) fn dialect(&mut self) -> &'static dyn Dialect {
+        let number = usize::from(self.byte());
+        all()[number % all().len()]
+    }
+
+    /// The text up to the next zero byte.
+    pub(crate) fn text(&mut self) -> String {
+        let end = self
+            .0
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(self.0.len());
+        let text = String::from_utf8_lossy(&self.0[..end]).into_owned();
+        self.0 = self.0.get(end + 1..).unwrap_or_default();
+        text
+    }
+
+    /// Method, path, host name, one header, body.
+    pub(crate) fn request(&mut self) -> NativeCall {
+        let method = METHODS[usize::from(self.byte()) % METHODS.len()];
+        let header = HEADERS[usize::from(self.byte()) % HEADERS.len()];
+        let some = |text: String| Some(text).filter(|text| !text.is_empty());
+        let path = self.text();
+        let host = some(self.text());
+        let value = self.text();
+        let body = some(self.text());
+        let call = NativeCall::new(method, host.as_deref(), &path, Vec::new());
+        let call = if value.is_empty() {
+            call
+        } else {
+            call.header(header, &value)
+        };
+        NativeCall { body, ..call }
+    }
+
+    /// Status, one header, body.
+    pub(crate) fn answer(&mut self) -> Answer {
+        const NAMES: [&str; 6] = [
+            "retry-after",
+            "location",
+            "age",
+            "x-cache",
+            "x-purged",
+            "x-federation-purge",
+        ];
+        let status = 100 + u16::from_be_bytes([self.byte(), self.byte()]) % 500;
+        let name = NAMES[usize::from(self.byte()) % NAMES.len()];
+        let headers = vec![(name.to_owned(), self.text())];
+        Answer {
+            status,
+            headers: headers.into_iter().collect(),
+            body: self.text(),
+        }
+    }
+
+    /// A call that the dialect makes.
+    pub(crate) fn call(&mut self, dialect: &dyn Dialect) -> NativeCall {
+        let url = "https://www.example.com/a".parse().expect("it is a URL");
+        let operations = [Operation::Purge(PurgeMode::Delete), Operation::Load];
+        let selectors = [
+            Selector::Url(url),
+            Selector::Everything,
+            Selector::Tag("red".parse().expect("it is a tag")),
+        ];
+        let operation = operations[usize::from(self.byte()) % 2].clone();
+        let selector = selectors[usize::from(self.byte()) % 3].clone();
+        let calls = said(dialect, &command(operation, vec![selector])).unwrap_or_default();
+        let other = NativeCall::new("GET", None, "/", vec![0]);
+        calls.into_iter().next().unwrap_or(other)
+    }
+
+    /// A command with up to eight selectors that are well formed.
+    pub(crate) fn command(&mut self) -> Command {
+        let operation = match self.byte() % 4 {
+            0 => Operation::Load,
+            1 => Operation::Purge(PurgeMode::Invalidate),
+            2 => Operation::Purge(PurgeMode::Deferred),
+            _ => Operation::Purge(PurgeMode::Delete),
+        };
+        let mut selectors = Vec::new();
+        while !self.0.is_empty() && selectors.len() < 8 {
+            selectors.extend(self.selector());
+        }
+        if selectors.is_empty() {
+            selectors.push(Selector::Everything);
+        }
+        command(operation, selectors)
+    }
+
+    fn selector(&mut self) -> Option<Selector> {
+        let kind = self.byte();
+        let host = HOSTS[usize::from(kind / 7) % HOSTS.len()];
+        let text = self.text();
+        let on_host = format!("{host}/{text}");
+        match kind % 7 {
+            0 => format!("https://{on_host}").parse().ok().map(Selector::Url),
+            1 => on_host.parse().ok().map(Selector::Prefix),
+            2 => on_host.parse().ok().map(Selector::Wildcard),
+            3 => HostRegex::new(host.parse().ok()?, &text)
+                .ok()
+                .map(Selector::Regex),
+            4 => text.parse().ok().map(Selector::Tag),
+            5 => host.parse().ok().map(Selector::Host),
+            _ => Some(Selector::Everything),
+        }
+    }
+
+    fn byte(&mut self) -> u8 {
+        match self.0.split_first() {
+            Some((first, rest)) => {
+                self.0 = rest;
+                *first
+            }
+            None => 0,
+        }
+    }
+}
+
+/// What the dialect says for the configuration.
+pub(crate) fn said(dialect: &dyn Dialect, command: &Command) -> Result<Vec<NativeCall>, CannotSay> {
+    let configuration = Configuration {
+        id: parsed("shop"),
+        customer: parsed("acme"),
+        owner: parsed("cdn-a"),
+        hosts: hosts(),
+    };
+    let site = Site {
+        execution: &parsed("01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"),
+        configuration: &configuration,
+        servers: &[],
+    };
+    dialect.translate(command, &site)
+}
+
+/// The call as it goes out: with the values of an account, which the adapter puts in.
+pub(crate) fn filled_in(dialect: &dyn Dialect, mut call: NativeCall) -> NativeCall {
+    for field in dialect.account() {
+        let value = match field.presence {
+            Presence::Default(value) => value,
+            Presence::Required | Presence::Optional => "12345",
+        };
+        let name = format!("{{account:{}}}", field.name);
+        call.path = call.path.replace(&name, value);
+        call.body = call.body.map(|body| body.replace(&name, value));
+    }
+    call
+}
+
+fn command(operation: Operation, selectors: Vec<Selector>) -> Command {
+    Command {
+        id: parsed("01890a5d-ac96-774b-bcce-b302099a8057"),
+        originator: parsed("cdn-a"),
+        configuration: parsed("shop"),
+        operation,
+        selectors,
+        scope: Scope::default(),
+        ceiling: Ceiling::default(),
+        when_impossible: WhenImpossible::default(),
+        request_id: None,
+        accepted_at: Timestamp::from_millis(1_700_000_000_000),
+        not_before: None,
+        expires_at: None,
+        traceparent: None,
+        tracestate: None,
+    }
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> T {
+    let Ok(parsed) = text.parse() else {
+        unreachable!("{text} keeps the rules of what it is")
+    };
+    parsed
+}
