@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use proto::v1::{self, Evidence, ExecutionState};
+use proto::v1;
 
 use super::Peer;
 use crate::{
@@ -104,19 +104,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Submits as the owner, waits, and says what came of it at each participant, by their names.
-    pub async fn outcome(
-        &mut self,
-        draft: v1::CommandDraft,
-    ) -> Result<Vec<(String, ExecutionState, Evidence)>> {
+    /// Submits as the owner, and waits until it has settled.
+    pub async fn settled(&mut self, draft: v1::CommandDraft) -> Result<v1::Command> {
         let command = self.owner.submit(draft).await?;
-        let command = self.owner.settled(&command.id, SETTLES).await?;
-        let executions = command.executions.iter();
-        let mut told: Vec<_> = executions
-            .map(|one| (one.participant_id.clone(), one.state(), one.evidence()))
-            .collect();
-        told.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
-        Ok(told)
+        self.owner.settled(&command.id, SETTLES).await
     }
 }
 

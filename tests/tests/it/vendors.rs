@@ -89,10 +89,13 @@ async fn stage() -> Result<(Stage, Vec<Peer>)> {
     Ok((stage, peers))
 }
 
-fn told(told: &[(String, ExecutionState, Evidence)]) -> Vec<(&str, ExecutionState, Evidence)> {
-    let told = told.iter();
-    told.map(|(participant, state, evidence)| (participant.as_str(), *state, *evidence))
-        .collect()
+fn told(command: &v1::Command) -> Vec<(&str, ExecutionState, Evidence)> {
+    let executions = command.executions.iter();
+    let mut told: Vec<_> = executions
+        .map(|one| (one.participant_id.as_str(), one.state(), one.evidence()))
+        .collect();
+    told.sort_unstable_by_key(|(participant, ..)| *participant);
+    told
 }
 
 fn lines(peer: &Peer) -> Vec<(String, u16)> {
@@ -110,10 +113,10 @@ async fn one_command_reaches_every_provider_in_its_own_language() -> Result<()> 
     draft
         .selectors
         .push(selector(Kind::Tag("shoes".to_owned())));
-    let outcome = stage.outcome(draft.clone()).await?;
+    let command = stage.settled(draft.clone()).await?;
     let done = ExecutionState::Done;
     assert_eq!(
-        told(&outcome),
+        told(&command),
         [
             ("akamai", done, Estimated),
             ("cloudflare", done, Acknowledged),
@@ -161,10 +164,10 @@ async fn one_command_reaches_every_provider_in_its_own_language() -> Result<()> 
     let prefix = Kind::Prefix("www.shop.example/img/".to_owned());
     draft.selectors.push(selector(prefix));
     draft.when_impossible = v1::WhenImpossible::Skip.into();
-    let outcome = stage.outcome(draft).await?;
+    let command = stage.settled(draft).await?;
     let unsupported = ExecutionState::Unsupported;
     assert_eq!(
-        told(&outcome),
+        told(&command),
         [
             ("akamai", unsupported, Unspecified),
             ("cloudflare", done, Acknowledged),

@@ -10,11 +10,11 @@ async fn all_wait(mut stage: Stage, peers: Vec<Peer>, busy: &[u16]) -> Result<()
     for peer in &peers {
         peer.be_busy(1);
     }
-    let outcome = stage
-        .outcome(purge(&["https://www.shop.example/a"]))
+    let command = stage
+        .settled(purge(&["https://www.shop.example/a"]))
         .await?;
-    for (participant, state, _) in &outcome {
-        assert_eq!(*state, ExecutionState::Done, "{participant}: {outcome:?}");
+    for (participant, state, _) in told(&command) {
+        assert_eq!(state, ExecutionState::Done, "{participant}: {command:#?}");
     }
     for (peer, status) in peers.iter().zip(busy) {
         let lines = lines(peer);

@@ -29,9 +29,9 @@ async fn a_mapping_is_all_that_an_api_needs() -> Result<()> {
     peer.be_busy(1);
     let mut draft = purge(&["https://www.shop.example/a", "https://www.shop.example/b"]);
     draft.selectors.push(selector(Kind::Tag("a/b".to_owned())));
-    let outcome = stage.outcome(draft).await?;
+    let command = stage.settled(draft).await?;
     assert_eq!(
-        told(&outcome),
+        told(&command),
         [("b", ExecutionState::Done, Evidence::Reported)]
     );
     let lines = lines(&peer);

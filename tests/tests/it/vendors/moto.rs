@@ -28,20 +28,16 @@ async fn cloudfront_as_moto_plays_it_finds_every_signature_right() -> Result<()>
     draft
         .selectors
         .push(selector(Kind::Prefix("www.shop.example/img/".to_owned())));
-    let outcome = stage.outcome(draft).await?;
+    let command = stage.settled(draft).await?;
     assert_eq!(
-        told(&outcome),
+        told(&command),
         [("cloudfront", ExecutionState::Done, Evidence::Reported)]
     );
 
     let mut other = Stage::new(None).await?;
     other.add(provider(&moto, "not-the-secret")).await?;
     let draft = purge(&["https://www.shop.example/a"]);
-    let command = other.owner.submit(draft).await?;
-    let command = other
-        .owner
-        .settled(&command.id, std::time::Duration::from_mins(1))
-        .await?;
+    let command = other.settled(draft).await?;
     let fault = command.executions[0]
         .fault
         .as_ref()

@@ -85,8 +85,8 @@ async fn a_purge_reaches_providers_with_jobs() -> Result<()> {
     draft
         .selectors
         .push(selector(Kind::Prefix("www.shop.example/img/".to_owned())));
-    let outcome = stage.outcome(draft).await?;
-    assert_eq!(told(&outcome), all(Evidence::Reported));
+    let command = stage.settled(draft).await?;
+    assert_eq!(told(&command), all(Evidence::Reported));
     let [alibaba, bunny, edgecast, google] = &peers[..] else {
         unreachable!("there are four")
     };
@@ -133,15 +133,13 @@ async fn each_provider_does_what_it_can() -> Result<()> {
         when_impossible: v1::WhenImpossible::Skip.into(),
         ..purge(&[])
     };
-    let outcome = stage.outcome(tag).await?;
-    let states = |outcome: &[(String, ExecutionState, Evidence)]| {
-        outcome
-            .iter()
-            .map(|(_, state, _)| *state)
-            .collect::<Vec<_>>()
+    let command = stage.settled(tag).await?;
+    let states = |command: &v1::Command| {
+        let told = told(command).into_iter();
+        told.map(|(_, state, _)| state).collect::<Vec<_>>()
     };
     let (done, not) = (ExecutionState::Done, ExecutionState::Unsupported);
-    assert_eq!(states(&outcome), [not, done, not, done]);
+    assert_eq!(states(&command), [not, done, not, done]);
     assert_eq!(
         lines(&peers[1]),
         [("POST /pullzone/7/purgeCache".to_owned(), 204)]
@@ -155,8 +153,8 @@ async fn each_provider_does_what_it_can() -> Result<()> {
             &["https://www.shop.example/a"],
         )
     };
-    let outcome = stage.outcome(load).await?;
-    assert_eq!(states(&outcome), [done, not, done, not]);
+    let command = stage.settled(load).await?;
+    assert_eq!(states(&command), [done, not, done, not]);
     let edge = "/v2/mcc/customers/0001/edge/bulkload";
     assert_eq!(lines(&peers[2])[0], (format!("PUT {edge}"), 200));
     Ok(())
