@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
     Site, Verdict, http, native,
+    problem::retry_after,
     vendor::{
         self, read,
         say::{self, Beginning},
@@ -229,7 +230,11 @@ fn refusal(answer: &Answer) -> Fault {
         .and_then(Value::as_str);
     match (answer.status, reason) {
         (403, Some("rateLimitExceeded" | "userRateLimitExceeded" | "quotaExceeded")) => {
-            read::throttled(&fault, Again::AfterSeconds(PAUSE_SECONDS))
+            let again = match retry_after(answer) {
+                Again::Soon | Again::Never => Again::AfterSeconds(PAUSE_SECONDS),
+                told => told,
+            };
+            read::throttled(&fault, again)
         }
         (401, _) => Fault::participant(FaultCode::Unauthorized, Again::Never, &fault.message),
         _ => fault,
