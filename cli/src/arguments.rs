@@ -66,7 +66,7 @@ pub(crate) enum Verb {
     Load(Load),
     /// Have an operation carried out that the operator of the federation registered
     Run(Submission<CustomRequest>),
-    /// Send what a native system is told today, such as a purge as Akamai or Varnish takes it: the federation does the same
+    /// Send what a provider or a cache is told today; the federation does the same
     Native(Submission<NativeRequest>),
     /// Show what a purge, load or run would do at each participant, and do nothing
     Plan(Plan),

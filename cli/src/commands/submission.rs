@@ -30,7 +30,7 @@ pub(crate) struct Submission<R: Asked> {
     /// Only show what each participant would be told, like fedctl plan
     #[arg(long, conflicts_with_all = ["watch", "no_wait"])]
     plan: bool,
-    /// Do not ask before a wide command (--host, --wildcard, --everything, a --prefix without a path, a --regex that does not begin with a path such as ^/images/; the like in a native request)
+    /// Do not ask before a wide command (--host, --wildcard, --everything, a --prefix without a path, a --regex that does not begin with a path such as ^/images/)
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
