@@ -179,7 +179,9 @@ fn json(value: &Value) -> Result<String, Error> {
     }
     match value.kind() {
         ValueKind::None => Ok("null".to_owned()),
-        ValueKind::Bool | ValueKind::Number => Ok(value.to_string()),
+        // MiniJinja itself writes them as Python does.
+        ValueKind::Bool => Ok(value.is_true().to_string()),
+        ValueKind::Number => Ok(value.to_string()),
         ValueKind::Seq | ValueKind::Iterable => {
             let items: Vec<_> = value
                 .try_iter()?

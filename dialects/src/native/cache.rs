@@ -85,9 +85,12 @@ fn ban(request: &NativeCall) -> Result<Asked, Mistake> {
     Ok(Asked::purge(PurgeMode::Delete, vec![selector], "host"))
 }
 
-/// A prefix or a wildcard, where the expression is one as we would write it.
+/// A URL, a prefix or a wildcard, where the expression is one as we would write it.
 fn of_expression(host: HostName, regex: &str) -> Result<Selector, Mistake> {
     let path = |path: &str| parse("headers", REGEX, &format!("{host}{path}"));
+    if let Some(target) = target_of(regex) {
+        return parse("headers", REGEX, &format!("https://{host}{target}")).map(Selector::Url);
+    }
     if let Some(prefix) = prefix_of(regex) {
         return path(&prefix).map(Selector::Prefix);
     }
@@ -102,13 +105,14 @@ fn of_expression(host: HostName, regex: &str) -> Result<Selector, Mistake> {
 
 /// The beginning of a path that an expression stands for, where it stands for just that as we would write it.
 fn prefix_of(regex: &str) -> Option<String> {
-    let (mut path, mut rest) = (String::new(), regex.strip_prefix('^')?);
-    while !rest.is_empty() {
-        let (letter, after) = literal(rest)?;
-        path.push(letter);
-        rest = after;
-    }
+    let path = text(regex.strip_prefix('^')?)?;
     (expression::prefix(&path).as_deref() == Ok(regex) && path.starts_with('/')).then_some(path)
+}
+
+/// The same for all of a path and its query.
+fn target_of(regex: &str) -> Option<String> {
+    let path = text(regex.strip_prefix('^')?.strip_suffix('$')?)?;
+    (expression::exactly(&path).as_deref() == Ok(regex) && path.starts_with('/')).then_some(path)
 }
 
 /// The same for a pattern of `*`.
@@ -136,6 +140,17 @@ fn wildcard_of(regex: &str) -> Option<String> {
         path.push('*');
     }
     (expression::wildcard(&path).as_deref() == Ok(regex) && path.starts_with('/')).then_some(path)
+}
+
+/// What a text of an expression means.
+fn text(mut rest: &str) -> Option<String> {
+    let mut text = String::new();
+    while !rest.is_empty() {
+        let (letter, after) = literal(rest)?;
+        text.push(letter);
+        rest = after;
+    }
+    Some(text)
 }
 
 /// The first character that a text of an expression means, and what is behind it.

@@ -86,8 +86,22 @@ fn the_example_is_read_backwards() {
         &example,
         &rotate.header("content-type", "application/x-www-form-urlencoded"),
     ));
-    insta::assert_snapshot!(lines.join("\n"), @"");
-    insta::assert_snapshot!(unread(&example), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r##"
+    Purge(Invalidate) https://www.example.com/a?b=c | http://www.example.com/%7Eb
+    Purge(Invalidate) https://www.example.com/a?b=c | http://www.example.com/%7Eb
+    path with headers and body is no call of the mapping acme that says something exactly
+    path with headers and body is no call of the mapping acme that says something exactly
+    path with headers and body is no call of the mapping acme that says something exactly
+    path with headers and body is no call of the mapping acme that says something exactly
+    path with headers and body is no call of the mapping acme that says something exactly
+    Purge(Delete) tag a/b
+    Purge(Delete) host www.example.com
+    Load https://www.example.com/a?b=%20
+    path with headers and body is no call of the mapping acme that says something exactly
+    method must be one of a call of the mapping acme
+    Custom(CustomOperation { name: rotate-keys, repeatable: false, parameters: {"generation": "7&of"} }) everything
+    "##);
+    insta::assert_snapshot!(unread(&example), @"line 26: calls[2] is not read backwards: it is not exact");
 }
 
 /// A path alone is of the host name that is named beside it, or of the only one.
@@ -141,7 +155,18 @@ fn what_is_ambiguous_is_refused_by_name() {
         asked(&nothing, &request("POST", "/p", "")),
         unread(&nothing),
     ];
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r##"
+    path with the body may be purge (delete) by tag: tag red or purge (invalidate) by tag: tag red by the mapping acme, and says not which
+    line 5: calls[0] is not read backwards: path with the body may be purge (delete) by tag: tag a\b'{{c}}%&= or purge (invalidate) by tag: tag a\b'{{c}}%&= by the mapping acme, and says not which
+    path with headers and body is no call of the mapping acme that says something exactly
+    Purge(Delete) tag a_b
+    path with the body may be purge (delete) by tag: tag www.example.com or purge (delete) by host: host www.example.com by the mapping acme, and says not which
+    line 5: calls[0] is not read backwards: path with the body may be purge (delete) by tag: tag www.example.com or purge (delete) by host: host www.example.com by the mapping acme, and says not which
+    path with headers and body is no call of the mapping acme that says something exactly
+    line 5: calls[0] is not read backwards: path with headers and body is no call of the mapping acme that says something exactly
+    path with headers and body is no call of the mapping acme that says something exactly
+    line 5: calls[0] is not read backwards: path with headers and body is no call of the mapping acme that says something exactly
+    "##);
 }
 
 /// A header that tells two calls apart is not passed over.

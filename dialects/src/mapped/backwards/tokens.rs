@@ -7,8 +7,8 @@ use minijinja::value::{Object, Value};
 
 use super::text::Piece;
 
-/// What begins and ends such a word.
-const MARK: &str = "zqjzq";
+/// What begins and ends such a word; a filter that changes the case of what it is given changes this.
+const MARK: &str = "ZqjQz";
 /// What the adapter fills in.
 const FILLED_IN: [&str; 2] = ["{account:", "{execution"];
 
