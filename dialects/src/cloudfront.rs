@@ -18,6 +18,7 @@ use domain::{
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
     Site, Verdict, http, native,
+    problem::retry_after,
     vendor::{
         self, read,
         say::{self, Beginning},
@@ -206,7 +207,7 @@ fn refusal(answer: &Answer) -> Fault {
             read::throttled(&fault, Again::AfterSeconds(PAUSE_SECONDS))
         }
         "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "SlowDown" => {
-            read::throttled(&fault, Again::Soon)
+            read::throttled(&fault, retry_after(answer))
         }
         "SignatureDoesNotMatch"
         | "InvalidClientTokenId"

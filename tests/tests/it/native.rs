@@ -136,7 +136,7 @@ async fn a_native_command_is_checked_as_any_other() -> Result<()> {
 async fn fedctl_sends_what_curl_would() -> Result<()> {
     let (federation, broker, _owner) = stage().await?;
     let run = async |words: &[&str]| {
-        let words = [&["--as", "participant/a", "--json"], words].concat();
+        let words = [&["--as", "a", "--json"], words].concat();
         let output = federation.fedctl(&broker, &words).await?;
         let both = [output.stdout, output.stderr].concat();
         anyhow::Ok((

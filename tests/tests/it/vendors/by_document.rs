@@ -40,7 +40,7 @@ async fn a_mapping_is_all_that_an_api_needs() -> Result<()> {
         statuses.map(|(_, status)| *status).collect::<Vec<_>>()
     };
     assert_eq!(
-        of("POST /v2/properties/acme/delete"),
+        of("POST /v2/properties/customer/delete"),
         [503, 202],
         "{lines:?}"
     );
@@ -100,7 +100,7 @@ async fn a_participant_commands_by_its_own_mapping() -> Result<()> {
     let (request, status) = &peer.taken()[0];
     assert_eq!(
         (request.line().as_str(), *status),
-        ("POST /v2/properties/acme/invalidate", 202)
+        ("POST /v2/properties/customer/invalidate", 202)
     );
     Ok(())
 }
