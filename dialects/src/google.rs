@@ -232,7 +232,7 @@ fn refusal(answer: &Answer) -> Fault {
         (403, Some("rateLimitExceeded" | "userRateLimitExceeded" | "quotaExceeded")) => {
             let again = match retry_after(answer) {
                 Again::Soon | Again::Never => Again::AfterSeconds(PAUSE_SECONDS),
-                told => told,
+                told @ Again::AfterSeconds(_) => told,
             };
             read::throttled(&fault, again)
         }
