@@ -26,7 +26,7 @@ use crate::{
     dead_letters::{DeadLetters, Depths},
     directory::{Directory, Follower},
     dispatch::{self, Dispatcher, Wakers},
-    ingress::{self, IdentitySource, Services},
+    ingress::{self, IdentitySource, Services, Trust},
     metrics,
     pipeline::Pipeline,
     registry::{Access, Registrar},
@@ -99,6 +99,7 @@ struct Replica {
     name: String,
     readiness: Readiness,
     signals: Signals,
+    trust: Trust,
     metrics: service::telemetry::Metrics,
     store: Store,
     follower: Follower,
@@ -114,6 +115,7 @@ impl Replica {
     async fn build(config: Config) -> Result<Self, Failure> {
         let metrics = install_metrics(metrics::TABLE)?;
         let signals = Signals::bind(config.signals.listen).await?;
+        let trust = Trust::open(&config.listen).await?;
         let name = Uuid::now_v7().to_string();
         let (store, follower, directory) = open_store(&config).await?;
         follower.load().await?;
@@ -134,6 +136,7 @@ impl Replica {
             config,
             name,
             signals,
+            trust,
             metrics,
             store,
             follower,
@@ -155,7 +158,14 @@ impl Replica {
         );
         shutdown.spawn(
             "grpc",
-            ingress::serve(self.config.listen, self.config.limits, services, token),
+            ingress::serve(
+                self.config.listen,
+                self.config.connections,
+                self.config.limits,
+                self.trust,
+                services,
+                token,
+            ),
         );
         self.signals.start(self.metrics, self.readiness, shutdown);
     }
@@ -281,9 +291,7 @@ impl Replica {
         let identities = Arc::new(if self.config.listen.insecure {
             IdentitySource::Metadata
         } else {
-            IdentitySource::Certificate {
-                federation: self.config.listen.federation.clone(),
-            }
+            IdentitySource::Certificate
         });
         let registrar = Registrar::new(
             self.store.clone(),

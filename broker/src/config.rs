@@ -1,6 +1,8 @@
 //! The broker's configuration: one checked struct; `default.toml` is its documentation.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+mod listen;
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use amqp::{QueueLimits, Topology};
 use domain::OperationName;
@@ -11,6 +13,7 @@ use service::{
     telemetry::LogSettings,
 };
 
+pub use self::listen::{Connections, Listen};
 use crate::signing::SigningSettings;
 
 /// The compiled-in default, which is also the documentation.
@@ -31,6 +34,8 @@ pub struct Config {
     pub logs: LogSettings,
     /// The gRPC side.
     pub listen: Listen,
+    /// The limits of a connection.
+    pub connections: Connections,
     /// The operator's side.
     pub signals: SignalsAt,
     /// Redis.
@@ -51,23 +56,6 @@ pub struct Config {
     pub signing: SigningSettings,
     /// Custom operations.
     pub operations: BTreeMap<OperationName, OperationSettings>,
-}
-
-/// The gRPC side.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Listen {
-    /// Where it is served.
-    pub address: SocketAddr,
-    /// Without TLS, with the caller's name from metadata.
-    pub insecure: bool,
-    /// The trust domain of certificates.
-    pub federation: String,
-    /// PEM.
-    pub certificate: Option<PathBuf>,
-    /// PEM.
-    pub key: Option<PathBuf>,
-    /// PEM.
-    pub client_authority: Option<PathBuf>,
 }
 
 /// Where metrics and health are served.
@@ -183,8 +171,15 @@ pub struct Deadlines {
 pub struct Limits {
     /// Bytes of one request.
     pub request_bytes: Bytes,
+    /// Bytes of one answer.
+    pub answer_bytes: Bytes,
     /// Calls that one connection may have open.
     pub concurrent_calls: usize,
+    /// Calls and streams that all connections together may have open.
+    pub open_calls: usize,
+    /// How long the answer to a call may take.
+    #[serde(with = "humantime_serde")]
+    pub call_time: Duration,
 }
 
 /// How it ends.
@@ -249,6 +244,7 @@ impl Checked for Config {
     fn check(&self, check: &mut Check<'_>) {
         check.within("listen", &self.listen);
         check.within("redis", &self.redis);
+        check.within("connections", &self.connections);
         check.within("store", &self.store);
         check.within("amqp", &self.amqp);
         check.within("outbox", &self.outbox);
@@ -282,50 +278,30 @@ impl Checked for Config {
             "must be at least 1KiB",
         );
         check.require(
+            "limits.answer_bytes",
+            self.limits.answer_bytes.0 >= 1024,
+            "must be at least 1KiB",
+        );
+        check.require(
             "limits.concurrent_calls",
             self.limits.concurrent_calls > 0,
+            "must be more than 0",
+        );
+        let permits = 1..=tokio::sync::Semaphore::MAX_PERMITS;
+        check.require(
+            "limits.open_calls",
+            permits.contains(&self.limits.open_calls),
+            "must be more than 0",
+        );
+        check.require(
+            "limits.call_time",
+            !self.limits.call_time.is_zero(),
             "must be more than 0",
         );
         check.require(
             "shutdown.drain",
             !self.shutdown.drain.is_zero(),
             "must be more than 0",
-        );
-    }
-}
-
-impl Checked for Listen {
-    fn check(&self, check: &mut Check<'_>) {
-        let given = [
-            self.certificate.is_some(),
-            self.key.is_some(),
-            self.client_authority.is_some(),
-        ];
-        if self.insecure {
-            let loopback = self.address.ip().is_loopback();
-            check.require(
-                "insecure",
-                loopback,
-                "may only be true on a loopback address",
-            );
-            check.require(
-                "insecure",
-                given == [false; 3],
-                "may not be true beside a certificate",
-            );
-        } else {
-            let rule = "must be given, or `listen.insecure = true` on a loopback address";
-            for (key, given) in ["certificate", "key", "client_authority"]
-                .into_iter()
-                .zip(given)
-            {
-                check.require(key, given, rule);
-            }
-        }
-        check.require(
-            "federation",
-            !self.federation.is_empty(),
-            "must not be empty",
         );
     }
 }

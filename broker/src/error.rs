@@ -112,6 +112,15 @@ pub enum Error {
         /// The limit (`outbox.limit`).
         limit: u64,
     },
+    /// All connections together have as many calls open as they may.
+    #[error("{limit} calls are open, and no more may be")]
+    TooManyCalls {
+        /// The limit (`limits.open_calls`).
+        limit: usize,
+    },
+    /// The connection is older than connections get.
+    #[error("the connection has reached its age; connect anew")]
+    ConnectionAged,
     /// The broker is about to end.
     #[error("the broker is shutting down")]
     ShuttingDown,
@@ -200,6 +209,8 @@ impl Error {
             Self::NotOurs(_) => (Code::FailedPrecondition, "NOT_OURS"),
             Self::RequestIdUsed => (Code::AlreadyExists, "REQUEST_ID_USED"),
             Self::OutboxFull { .. } => (Code::ResourceExhausted, "OUTBOX_FULL"),
+            Self::TooManyCalls { .. } => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
+            Self::ConnectionAged => (Code::Unavailable, "CONNECTION_AGED"),
             Self::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
             Self::Interrupted => (Code::Internal, "INTERRUPTED"),
             Self::Contended => (Code::Aborted, "CONTENDED"),
@@ -251,6 +262,8 @@ impl Error {
                 details.set_retry_info(Some(RETRY_FULL));
             }
             Self::ShuttingDown
+            | Self::TooManyCalls { .. }
+            | Self::ConnectionAged
             | Self::Contended
             | Self::Store(_)
             | Self::Topology(_)
@@ -296,7 +309,7 @@ impl From<Error> for Status {
         let (code, reason) = error.code();
         // The caller's mistakes are the caller's to read; ours are logged here, once.
         if matches!(code, Code::Unavailable | Code::Internal)
-            && !matches!(error, Error::ShuttingDown)
+            && !matches!(error, Error::ShuttingDown | Error::ConnectionAged)
         {
             error!(error = %Chain(&error), reason, "a call failed");
         }

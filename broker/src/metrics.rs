@@ -2,7 +2,7 @@
 
 use amqp::PublishError;
 use domain::{ParticipantId, State};
-use metrics::counter;
+use metrics::{counter, gauge};
 use service::telemetry::{Description, Kind, Unit};
 
 /// Commands by operation and what became of the call.
@@ -44,6 +44,15 @@ pub const ABSORBED_TOTAL: &str = "broker_absorbed_executions_total";
 pub const CANCELS_ASKED_TOTAL: &str = "broker_cancels_asked_total";
 /// Executions whose scheduled time came.
 pub const RELEASED_TOTAL: &str = "broker_scheduled_released_total";
+
+/// Connections that are open.
+pub const CONNECTIONS: &str = "broker_connections";
+/// Connections by what became of them at the door.
+pub const CONNECTIONS_TOTAL: &str = "broker_connections_total";
+/// Calls and streams that were refused or ended before anything looked at what they ask.
+pub const CALLS_REFUSED_TOTAL: &str = "broker_calls_refused_total";
+/// Changes of the files that say who is who.
+pub const TRUST_RELOADS_TOTAL: &str = "broker_trust_reloads_total";
 
 /// The table.
 pub const TABLE: &[Description] = &[
@@ -180,6 +189,34 @@ pub const TABLE: &[Description] = &[
         &["work"],
         "Dead letters that were sent again (`retried`) or thrown away (`discarded`).",
     ),
+    row(
+        CONNECTIONS,
+        Kind::Gauge,
+        Unit::Count,
+        &[],
+        "Connections of callers that are open.",
+    ),
+    row(
+        CONNECTIONS_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["result"],
+        "Connections at the door: accepted, failed (the handshake), timed_out, evicted or full.",
+    ),
+    row(
+        CALLS_REFUSED_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["reason"],
+        "Calls refused, and streams ended, for what their connection is: unidentified, aged or full.",
+    ),
+    row(
+        TRUST_RELOADS_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["what", "result"],
+        "New files of the certificate or of the deny list (revoked): loaded or refused.",
+    ),
 ];
 
 /// Counts an execution that reached a state.
@@ -231,4 +268,24 @@ pub fn dispatch_result(error: &PublishError) -> &'static str {
         PublishError::TimedOut { .. } | PublishError::Lost { .. } => "timed_out",
         PublishError::Unavailable { .. } => "unavailable",
     }
+}
+
+/// Counts a connection by what became of it at the door.
+pub fn count_connection(result: &'static str) {
+    counter!(CONNECTIONS_TOTAL, "result" => result).increment(1);
+}
+
+/// One connection more, or one less.
+pub fn show_connections(change: f64) {
+    gauge!(CONNECTIONS).increment(change);
+}
+
+/// Counts a call that was refused for what its connection is.
+pub fn count_call_refused(reason: &'static str) {
+    counter!(CALLS_REFUSED_TOTAL, "reason" => reason).increment(1);
+}
+
+/// Counts new files.
+pub fn count_reload(what: &'static str, result: &'static str) {
+    counter!(TRUST_RELOADS_TOTAL, "what" => what, "result" => result).increment(1);
 }

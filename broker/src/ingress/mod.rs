@@ -2,19 +2,27 @@
 //!
 //! Invariant: past this module nothing knows a message of gRPC, and every call has an identity.
 
+mod accept;
+mod admission;
+mod certificate;
 mod commands;
+mod connection;
 mod credentials;
 mod dead_letters;
 mod draft;
 mod identity;
 mod mappings;
 mod native;
+mod peer;
 mod progress;
 mod records;
 mod registry;
+mod revoked;
 mod server;
+mod trust;
 mod view;
 mod watch;
 
 pub use identity::{Identity, IdentitySource, METADATA_KEY};
 pub use server::{Services, serve};
+pub use trust::{Trust, TrustError};

@@ -1,9 +1,10 @@
-//! The gRPC server: services, health, reflection, TLS and the limits of a connection.
+//! The gRPC server: services, health, reflection, and the limits of what a connection may ask.
 //!
 //! Invariant: it ends within its limit when asked, whatever a client does; open watches end with `UNAVAILABLE`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures::StreamExt as _;
 use proto::v1::{
     FILE_DESCRIPTOR_SET, command_service_server::CommandServiceServer,
     dead_letter_service_server::DeadLetterServiceServer,
@@ -11,32 +12,24 @@ use proto::v1::{
 };
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{
-    Certificate, Identity as OwnIdentity, Server, ServerTlsConfig, server::TcpIncoming,
-};
+use tonic::transport::Server;
+use tower_layer::{Identity as NoLayer, Stack};
 use tracing::{info, warn};
 
 use super::{
-    commands::Commands, dead_letters::Service as DeadLetterBoxes, identity::IdentitySource,
-    registry::Registry,
+    accept::Door, admission::Admission, commands::Commands,
+    dead_letters::Service as DeadLetterBoxes, identity::IdentitySource, registry::Registry,
+    trust::Trust,
 };
 use crate::{
-    config::{Limits, Listen},
+    config::{Connections, Limits, Listen},
     dead_letters::DeadLetters,
     pipeline::Pipeline,
     registry::Registrar,
     track::Watchers,
 };
-
-/// How often an idle connection is asked whether it lives, and how long the answer may take.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(20));
-/// Streams that one connection may have open.
-const STREAMS_PER_CONNECTION: u32 = 1_024;
-/// Resets of one connection that may wait; more is an attack (CVE-2023-44487).
-const PENDING_RESETS: usize = 128;
-/// How long a TLS handshake may take.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is served.
 pub struct Services {
@@ -90,14 +83,6 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
-    /// A file of TLS cannot be read.
-    #[error("cannot read {path}")]
-    File {
-        /// Which.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
     /// gRPC itself.
     #[error("cannot serve gRPC")]
     Transport(#[from] tonic::transport::Error),
@@ -109,7 +94,9 @@ pub enum ServeError {
 /// Serves until asked to stop, then finishes open calls.
 pub async fn serve(
     listen: Listen,
+    connections: Connections,
     limits: Limits,
+    trust: Trust,
     services: Services,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -117,15 +104,17 @@ pub async fn serve(
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
-    let mut server = builder(&limits);
-    if let Some(tls) = tls(&listen).await? {
-        server = server.tls_config(tls)?;
-    }
-    let most = limits.request_bytes.0;
-    let commands = CommandServiceServer::new(services.commands).max_decoding_message_size(most);
-    let registry = RegistryServiceServer::new(services.registry).max_decoding_message_size(most);
-    let dead_letters =
-        DeadLetterServiceServer::new(services.dead_letters).max_decoding_message_size(most);
+    let address = listener.local_addr().unwrap_or(address);
+    let (request, answer) = (limits.request_bytes.0, limits.answer_bytes.0);
+    let commands = CommandServiceServer::new(services.commands)
+        .max_decoding_message_size(request)
+        .max_encoding_message_size(answer);
+    let registry = RegistryServiceServer::new(services.registry)
+        .max_decoding_message_size(request)
+        .max_encoding_message_size(answer);
+    let dead_letters = DeadLetterServiceServer::new(services.dead_letters)
+        .max_decoding_message_size(request)
+        .max_encoding_message_size(answer);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<CommandServiceServer<Commands>>().await;
     health
@@ -134,65 +123,54 @@ pub async fn serve(
     health
         .set_serving::<DeadLetterServiceServer<DeadLetterBoxes>>()
         .await;
-    let router = server
+    let router = builder(&connections, &limits)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(commands)
         .add_service(registry)
         .add_service(dead_letters);
-    info!(address = %listener.local_addr().unwrap_or(address), insecure = listen.insecure, "serving gRPC");
     let stopping = async move {
         stop.cancelled().await;
         health
             .set_not_serving::<CommandServiceServer<Commands>>()
             .await;
     };
-    // The builder's own setting does not hold for sockets that it did not make; without it every answer waits 40 ms.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Ok(router
-        .serve_with_incoming_shutdown(incoming, stopping)
-        .await?)
+    if listen.insecure {
+        warn!(%address, "INSECURE: callers are whoever they say they are (listen.insecure = true)");
+    }
+    info!(%address, insecure = listen.insecure, "serving gRPC");
+    let door = Door::new(
+        trust.tls(),
+        trust.revoked(),
+        &listen.federation,
+        &connections,
+    );
+    let incoming = ReceiverStream::new(door.open(listener)).map(Ok::<_, Infallible>);
+    tokio::select! {
+        served = router.serve_with_incoming_shutdown(incoming, stopping) => Ok(served?),
+        never = trust.follow() => match never {},
+    }
 }
 
-fn builder(limits: &Limits) -> Server {
+fn builder(connections: &Connections, limits: &Limits) -> Server<Stack<Admission, NoLayer>> {
+    let header_bytes = u32::try_from(connections.header_bytes.0).unwrap_or(u32::MAX);
     Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE.0))
-        .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
-        .max_concurrent_streams(Some(STREAMS_PER_CONNECTION))
+        .http2_keepalive_interval(Some(connections.keepalive_every))
+        .http2_keepalive_timeout(Some(connections.keepalive_answer))
+        .http2_max_pending_accept_reset_streams(Some(connections.pending_resets))
+        .http2_max_local_error_reset_streams(Some(connections.pending_resets))
+        .http2_max_header_list_size(header_bytes)
+        .max_concurrent_streams(Some(connections.streams))
+        // With a grace of tonic's own (0.14) the caller is not asked to go before it is cut off; `peer` has the grace.
+        .max_connection_age(connections.age)
         .concurrency_limit_per_connection(limits.concurrent_calls)
+        .timeout(limits.call_time)
+        .layer(Admission::new(limits.open_calls))
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-}
-
-/// Our certificate, and the authority that callers' certificates must come from; `None` where the configuration allows
-/// plain text.
-async fn tls(listen: &Listen) -> Result<Option<ServerTlsConfig>, ServeError> {
-    let (Some(certificate), Some(key), Some(authority)) =
-        (&listen.certificate, &listen.key, &listen.client_authority)
-    else {
-        warn!(address = %listen.address, "INSECURE: callers are whoever they say they are (listen.insecure = true)");
-        return Ok(None);
-    };
-    let own = OwnIdentity::from_pem(read(certificate).await?, read(key).await?);
-    let authority = Certificate::from_pem(read(authority).await?);
-    Ok(Some(
-        ServerTlsConfig::new()
-            .identity(own)
-            .client_ca_root(authority)
-            .timeout(HANDSHAKE_LIMIT),
-    ))
-}
-
-async fn read(path: &std::path::Path) -> Result<Vec<u8>, ServeError> {
-    let file = |source| ServeError::File {
-        path: path.display().to_string(),
-        source,
-    };
-    tokio::fs::read(path).await.map_err(file)
 }
