@@ -21,6 +21,7 @@ use crate::{
         list::List,
         load::Load,
         mappings::Mappings,
+        pki::Pki,
         plan::Plan,
         registry::{
             Registry, configurations::Configurations, deployments::Deployments,
@@ -94,6 +95,8 @@ pub(crate) enum Verb {
     Keys(Keys),
     /// Messages that nobody could handle: look at them, send them again, throw them away
     DeadLetters(DeadLetters),
+    /// Keep an authority for a small federation: who may call the broker, and until when
+    Pki(Pki),
 }
 
 #[cfg(test)]
@@ -113,6 +116,20 @@ mod tests {
     fn the_manual_reads_as_agreed() {
         let mut command = Arguments::command().term_width(100);
         insta::assert_snapshot!(command.render_long_help().to_string());
+    }
+
+    /// The same for the authority's, which people type seldom.
+    #[test]
+    fn the_help_of_pki_reads_as_agreed() {
+        let mut command = Arguments::command().term_width(100);
+        command.build();
+        let pki = command.find_subcommand_mut("pki").expect("there is a pki");
+        let mut help = vec![pki.render_help().to_string()];
+        for verb in ["init", "issue", "revoke", "list"] {
+            let verb = pki.find_subcommand_mut(verb).expect("there is such a verb");
+            help.push(verb.render_help().to_string());
+        }
+        insta::assert_snapshot!(help.join("\n----\n"));
     }
 
     /// The same for the command that is used most.

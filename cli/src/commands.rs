@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod mappings;
+pub(crate) mod pki;
 pub(crate) mod plan;
 pub(crate) mod registry;
 pub(crate) mod status;
@@ -48,5 +49,6 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
         Verb::Dialects(dialects) => dialects.run(context),
         Verb::Keys(keys) => keys.run(context),
         Verb::DeadLetters(letters) => letters.run(context).await,
+        Verb::Pki(pki) => pki.run(context.output),
     }
 }

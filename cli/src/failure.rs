@@ -37,6 +37,14 @@ pub(crate) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A key or a certificate could not be made or used.
+    #[error("{what}")]
+    Certificate {
+        /// What could not be done.
+        what: String,
+        /// Why.
+        source: rcgen::Error,
+    },
     /// A mapping has mistakes.
     #[error("{name} has {}", words::count(mistakes.len(), "mistake"))]
     Mapping {
@@ -114,7 +122,10 @@ impl Failure {
             Self::Usage(_) | Self::Read { .. } | Self::Mapping { .. } | Self::Connection { .. } => {
                 Exit::Usage
             }
-            Self::Write(_) | Self::WriteFile { .. } | Self::Declined => Exit::Failed,
+            Self::Write(_)
+            | Self::WriteFile { .. }
+            | Self::Certificate { .. }
+            | Self::Declined => Exit::Failed,
             Self::Broker(status) | Self::Submit { status, .. } | Self::Change { status, .. } => {
                 Exit::of(Answer::Error(status.code()))
             }
@@ -135,6 +146,7 @@ impl Failure {
             Self::Read { source, .. } | Self::WriteFile { source, .. } | Self::Write(source) => {
                 vec![source.to_string()]
             }
+            Self::Certificate { source, .. } => chain(source),
             Self::Connection { source, .. } => chain(source),
             Self::Broker(status) => of_status(status, &[]),
             Self::Change {

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::{
-    arguments::Arguments,
+    arguments::{Arguments, Verb},
     broker::Broker,
     commands::{Context, run},
     exit::Exit,
@@ -45,6 +45,10 @@ async fn main() -> ExitCode {
 }
 
 async fn carry_out(arguments: Arguments, output: Output) -> Result<Exit, Failure> {
+    // An authority needs no broker, and so none of the caller's certificates.
+    if let Verb::Pki(pki) = arguments.verb {
+        return pki.run(output);
+    }
     let broker = Broker::new(&arguments.connection)?;
     let context = Context { broker, output };
     run(arguments.verb, &context).await

@@ -8,6 +8,7 @@ mod command;
 mod draft;
 mod key;
 mod mapping;
+mod pki;
 mod plan;
 mod registry;
 mod word;
@@ -20,6 +21,7 @@ pub(crate) use command::{
 pub(crate) use draft::{DraftView, OperationView, ScopeView, SelectorView, text_of};
 pub(crate) use key::KeyView;
 pub(crate) use mapping::{CheckedView, MappingView};
+pub(crate) use pki::{CertificateView, IssuedView};
 pub(crate) use plan::{
     FidelityView, NativeCallView, NativeOrderView, PlanView, PlannedExecutionView,
 };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{
     view::{
-        ConfigurationView, DeploymentView, KeyView, MappingView, ParticipantView, ProgressView,
-        ServerView,
+        CertificateView, ConfigurationView, DeploymentView, KeyView, MappingView, ParticipantView,
+        ProgressView, ServerView,
     },
     words,
 };
@@ -17,6 +17,24 @@ pub(crate) trait Row {
 
     /// The cells below them.
     fn cells(&self) -> Vec<String>;
+}
+
+impl Row for CertificateView {
+    const HEADER: &'static [&'static str] = &["HOLDER", "SERIAL", "UNTIL", "COUNTS"];
+
+    fn cells(&self) -> Vec<String> {
+        let counts = match (self.revoked, self.expired) {
+            (true, _) => "no: revoked",
+            (false, true) => "no: expired",
+            (false, false) => "yes",
+        };
+        vec![
+            self.holder.clone(),
+            self.serial.clone(),
+            words::readable(&self.not_after),
+            counts.to_owned(),
+        ]
+    }
 }
 
 impl Row for ParticipantView {

@@ -10,6 +10,7 @@ mod examples;
 mod fedctl;
 mod mappings;
 mod peer;
+mod pki;
 mod registry;
 mod status;
 mod terminal;

@@ -1,0 +1,128 @@
+//! `fedctl pki`: an authority in a folder, without a broker.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use tempfile::TempDir;
+
+use crate::fedctl::{Run, fedctl, run_with};
+
+/// Runs one line in a folder.
+async fn pki(folder: &TempDir, words: &str) -> Run {
+    let mut command = fedctl("http://127.0.0.1:9");
+    command
+        .current_dir(folder.path())
+        .arg("pki")
+        .args(words.split(' '));
+    // What a caller has set for the broker is nothing to an authority.
+    command.env("FEDCTL_CERTIFICATE", "/nowhere");
+    run_with(&mut command).await
+}
+
+/// The same, which must do it.
+async fn done(folder: &TempDir, words: &str) -> Run {
+    let run = pki(folder, words).await;
+    assert_eq!(run.code, Some(0), "{words}: {}", run.stderr);
+    run
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path)
+        .expect("it is there")
+        .permissions()
+        .mode()
+        & 0o777
+}
+
+/// What changes each time, in words.
+fn redacted(text: &str) -> String {
+    let words = |line: &str| {
+        line.split_whitespace()
+            .map(word)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let lines: Vec<String> = text.lines().map(words).collect();
+    lines.join("\n") + if text.is_empty() { "" } else { "\n" }
+}
+
+fn word(bare: &str) -> String {
+    let is_serial = bare.len() > 30 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_date = bare.len() == 10 && bare.as_bytes()[4] == b'-' && bare.starts_with("20");
+    let is_time = bare.len() == 8 && bare.as_bytes()[2] == b':';
+    let name = match (is_serial, is_date, is_time) {
+        (true, ..) => "SERIAL",
+        (_, true, _) => "DATE",
+        (.., true) => "TIME",
+        _ => bare,
+    };
+    name.to_owned()
+}
+
+/// An authority is made, issues, lists, revokes; keys are closed to others, and nothing is overwritten.
+#[tokio::test]
+async fn an_authority_lives_in_a_folder() {
+    let folder = TempDir::new().expect("there is room");
+    let mut said = Vec::new();
+    for words in [
+        "init fed --federation fed.example",
+        "issue fed server broker --dns broker.example --ip 127.0.0.1",
+        "issue fed participant/acme --days 30",
+        "issue fed participant/acme",
+        "revoke fed fed/participant-acme.pem",
+        "revoke fed fed/participant-acme.pem",
+        "issue fed participant/acme --renew",
+        "list fed",
+        "init fed --federation fed.example",
+        "issue fed server broker",
+        "issue fed participant/acme --dns broker.example",
+        "issue fed participant/ACME!",
+        "issue fed admin/acme",
+        "issue fed operator/ops --days 65000",
+        "revoke fed 0a1b",
+        "init other --federation Fed/Example",
+    ] {
+        let run = pki(&folder, words).await;
+        let code = run.code.unwrap_or(-1);
+        said.push(format!(
+            "$ fedctl pki {words}\n{}{}exit code {code}\n",
+            redacted(&run.stdout),
+            redacted(&run.stderr)
+        ));
+    }
+    insta::assert_snapshot!(said.join("\n"));
+    let path = |name: &str| folder.path().join("fed").join(name);
+    for key in ["authority.key", "participant-acme.key", "server-broker.key"] {
+        assert_eq!(mode(&path(key)), 0o600, "{key}");
+    }
+    assert_eq!(
+        fs::read_dir(path("issued")).expect("it is there").count(),
+        3
+    );
+}
+
+/// A certificate is revoked by its serial number too, in any usual spelling; a stranger's is not ours to revoke.
+#[tokio::test]
+async fn a_serial_number_is_enough_to_revoke() {
+    let folder = TempDir::new().expect("there is room");
+    for authority in ["one", "two"] {
+        done(
+            &folder,
+            &format!("init {authority} --federation fed.example"),
+        )
+        .await;
+    }
+    let issued = done(&folder, "issue one operator/ops --json").await;
+    let issued: serde_json::Value = serde_json::from_str(&issued.stdout).expect("a document");
+    let serial = issued["serial"].as_str().expect("a serial number");
+    let strange = pki(&folder, &format!("revoke two {serial}")).await;
+    assert_eq!(strange.code, Some(2), "{}", strange.stderr);
+    let strange = pki(&folder, "revoke two one/operator-ops.pem").await;
+    assert_eq!(strange.code, Some(2), "{}", strange.stderr);
+    done(&folder, &format!("revoke one 0x{}", serial.to_uppercase())).await;
+    let list = fs::read_to_string(folder.path().join("one/revoked")).expect("it is there");
+    assert!(list.lines().any(|line| line.starts_with(serial)), "{list}");
+    let listed = done(&folder, "list one --json").await;
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).expect("a document");
+    assert_eq!(listed["certificates"][0]["revoked"], true);
+    assert_eq!(listed["certificates"][0]["holder"], "operator/ops");
+}
