@@ -7,8 +7,9 @@
 use std::{
     fs::{self, File},
     io::Write as _,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -16,6 +17,10 @@ use anyhow::{Context, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
@@ -120,10 +125,11 @@ impl Pki {
         let path = |name| self.path(name).display().to_string();
         format!(
             "[listen]\ninsecure = false\nfederation = \"{FEDERATION}\"\ncertificate = \"{}\"\nkey = \"{}\"\n\
-             client_authority = \"{}\"\n",
+             client_authority = \"{}\"\nrevoked = \"{}\"\n",
             path("broker.pem"),
             path("broker.key"),
             path("authority.pem"),
+            path("revoked"),
         )
     }
 
@@ -211,6 +217,31 @@ impl Pki {
             tls = tls.identity(Identity::from_pem(&caller.certificate, &caller.key));
         }
         Ok(endpoint(&format!("https://{address}"))?.tls_config(tls)?)
+    }
+
+    /// The certificate (DER) that a broker shows on a new connection now.
+    pub async fn shown_by(&self, address: SocketAddr, caller: &Credentials) -> Result<Vec<u8>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.der().clone())?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let chain = CertificateDer::from_pem_slice(caller.certificate.as_bytes())?;
+        let key = PrivateKeyDer::from_pem_slice(caller.key.as_bytes())?;
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(vec![chain], key)?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let shaking = move || -> Result<Vec<u8>> {
+            let mut stream = TcpStream::connect(address)?;
+            let name = ServerName::try_from("localhost")?;
+            let mut tls = ClientConnection::new(Arc::new(config), name)?;
+            while tls.is_handshaking() {
+                tls.complete_io(&mut stream)?;
+            }
+            let shown = tls.peer_certificates().and_then(|chain| chain.first());
+            Ok(shown.context("it shows none")?.to_vec())
+        };
+        tokio::task::spawn_blocking(shaking).await?
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
