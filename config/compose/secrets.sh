@@ -118,8 +118,16 @@ alternative_names() {
     (IFS=, && echo "${list[*]}")
 }
 
+# The deny list of the brokers. It is mounted as a file, so lines are added to it in place.
+revoked() {
+    [[ -s revoked ]] && return
+    echo "# A serial number on each line, as openssl x509 -serial -noout -in FILE prints it behind serial=" | write revoked
+    chmod 644 revoked
+}
+
 certificates() {
     authority
+    revoked
     certificate broker serverAuth "$(alternative_names)"
     certificate operator clientAuth "URI:spiffe://$federation/operator/operator"
     for participant in "${participants[@]}"; do

@@ -38,11 +38,13 @@ async fn main() -> ExitCode {
         }
     };
     if arguments.keep {
-        if let Err(error) = stage.show_keys() {
-            return demo::failed(&error);
-        }
+        let keys = match stage.show_keys() {
+            Ok(keys) => keys,
+            Err(error) => return demo::failed(&error),
+        };
         ends.next().await;
         demo::stopping();
+        drop(keys);
     }
     drop(stage);
     ExitCode::SUCCESS

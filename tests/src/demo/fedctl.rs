@@ -6,7 +6,7 @@ use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
-use super::{cast::OWNER, outcome::Outcome, screen, stage::Stage};
+use super::{cast::OWNER, outcome::Outcome, passes::OPERATOR, screen, stage::Stage};
 use crate::binaries;
 
 /// How long one call may take, waiting for the participants included.
@@ -24,11 +24,21 @@ pub(super) enum End {
 /// Shows the command line and runs it, as the configuration's owner.
 pub(super) async fn run(stage: &Stage, arguments: &[&str], end: End) -> Result<()> {
     screen::typed(&[&["fedctl"], arguments].concat());
+    run_as(stage, &format!("participant/{OWNER}"), arguments, end).await
+}
+
+/// The same as an operator of the federation.
+pub(super) async fn run_as_operator(stage: &Stage, arguments: &[&str], end: End) -> Result<()> {
+    screen::typed(&[&["as_operator", "fedctl"], arguments].concat());
+    run_as(stage, OPERATOR, arguments, end).await
+}
+
+async fn run_as(stage: &Stage, identity: &str, arguments: &[&str], end: End) -> Result<()> {
     let mut command = tokio::process::Command::new(binaries::fedctl()?);
     command
         .args(arguments)
-        .env("FEDCTL_BROKER", format!("http://{}", stage.broker.address))
-        .env("FEDCTL_AS", OWNER)
+        .env("FEDCTL_BROKER", format!("https://{}", stage.broker.address))
+        .envs(stage.passes.variables(identity))
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let ended = tokio::time::timeout(LIMIT, command.status()).await;

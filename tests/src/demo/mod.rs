@@ -9,6 +9,7 @@ mod content;
 mod fedctl;
 mod keep;
 mod outcome;
+mod passes;
 mod proof;
 mod screen;
 mod stage;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::{Error, Result};
 
-pub use self::stage::Stage;
+pub use self::{keep::Keys, stage::Stage};
 
 /// Plays the whole demo. What it returns still runs; dropping it ends everything.
 pub async fn play() -> Result<Stage> {

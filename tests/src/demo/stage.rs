@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::{
     cast::{OWNER, PARTICIPANTS, SERVERS, Server, register},
     content::Shop,
+    passes::{OPERATOR, Passes},
     screen,
 };
 use crate::{
@@ -28,6 +29,7 @@ pub struct Stage {
     /// By the participant's name; an invocation system stands after its adapter.
     pub(super) adapters: Vec<(&'static str, Program)>,
     pub(super) broker: Program,
+    pub(super) passes: Passes,
     pub(super) servers: Vec<Server>,
     pub(super) shop: Shop,
     pub(super) rabbitmq: RabbitMq,
@@ -55,18 +57,20 @@ impl Stage {
             management: rabbitmq.management_url(),
             redis: redis.url(),
         };
-        let federation = Federation::signed(shared, CONSOLE).await?;
+        let mut federation = Federation::signed(shared, CONSOLE).await?;
+        let passes = Passes::make(federation.folder()).await?;
+        let folder = passes.folder().display().to_string();
+        ready(began, "fedctl pki", &format!("certificates in {folder}"));
+        let signed = std::mem::take(&mut federation.broker_settings);
+        federation.broker_settings = format!("{}{signed}", passes.settings());
         let broker = told(began, federation.broker("broker"), address_of).await?;
-        register(
-            &federation,
-            federation.client(&broker, "operator/demo")?,
-            &servers,
-        )
-        .await?;
+        let operator = passes.client(broker.address, OPERATOR)?;
+        register(&federation, operator, &servers).await?;
         let adapters = start_adapters(began, &federation, &servers).await?;
         Ok(Self {
             adapters,
             broker,
+            passes,
             servers,
             shop,
             rabbitmq,
@@ -88,8 +92,8 @@ impl Stage {
 
     /// A client that calls as the owner of the configuration.
     pub(super) fn owner(&self) -> Result<Client> {
-        self.federation
-            .client(&self.broker, &format!("participant/{OWNER}"))
+        let owner = format!("participant/{OWNER}");
+        self.passes.client(self.broker.address, &owner)
     }
 
     /// The ends of the logs that tell why a participant did not do it.
@@ -168,7 +172,11 @@ fn own_server(server: &Server) -> OwnServer<'_> {
 }
 
 fn address_of(broker: &Program) -> (&'static str, String) {
-    ("broker", format!("http://{}", broker.address))
+    let address = broker.address;
+    (
+        "broker",
+        format!("https://{address}, for callers with a certificate"),
+    )
 }
 
 /// Its user and password are guest's, so the address goes without them.

@@ -26,15 +26,9 @@ pub(super) async fn start() -> Result<Stage> {
 /// Shows who takes part.
 pub(super) async fn introduce(stage: &Stage) -> Result<()> {
     screen::step("Who takes part: alder owns www.shop.example, and all three carry it");
-    let operator = ["--as-operator", "demo"];
-    fedctl::run(
-        stage,
-        &[&["participants"], &operator[..]].concat(),
-        End::Done,
-    )
-    .await?;
+    fedctl::run_as_operator(stage, &["participants"], End::Done).await?;
     screen::line("");
-    fedctl::run(stage, &[&["servers"], &operator[..]].concat(), End::Done).await
+    fedctl::run_as_operator(stage, &["servers"], End::Done).await
 }
 
 /// Fills every cache, and shows that it is full.

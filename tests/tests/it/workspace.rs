@@ -175,7 +175,7 @@ fn dependencies(package: &Package) -> impl Iterator<Item = &str> {
 }
 
 /// The manifests alone: that needs no network and no other platform's crates.
-fn workspace() -> Result<Metadata> {
+pub(crate) fn workspace() -> Result<Metadata> {
     let manifest = root()?.join("Cargo.toml");
     Ok(MetadataCommand::new()
         .manifest_path(manifest)
