@@ -194,7 +194,7 @@ impl Pki {
         Ok(credentials)
     }
 
-    /// Puts a certificate on the deny list.
+    /// Puts a certificate on the deny list. It counts from the broker's next look, `listen.reload_every` at the latest.
     pub fn revoke(&self, credentials: &Credentials) -> Result<()> {
         let mut list = File::options().append(true).open(self.path("revoked"))?;
         // One write, so that nobody reads half a line.
