@@ -222,8 +222,8 @@ async fn read(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, TrustError> {
 async fn read_one(path: &Path) -> io::Result<Vec<u8>> {
     let file = tokio::fs::File::open(path).await?;
     let mut content = Vec::new();
-    let read = file.take(FILE_LIMIT_BYTES + 1).read_to_end(&mut content);
-    if read.await? as u64 > FILE_LIMIT_BYTES {
+    let mut file = file.take(FILE_LIMIT_BYTES + 1);
+    if file.read_to_end(&mut content).await? as u64 > FILE_LIMIT_BYTES {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
             format!("it has more than {FILE_LIMIT_BYTES} bytes"),

@@ -96,11 +96,12 @@ impl Holder {
                 Ok(vec![SanType::URI(uri.as_str().try_into()?)])
             }
             Self::Server { dns, ip, .. } => {
-                let dns = dns
-                    .iter()
-                    .map(|name| Ok(SanType::DnsName(name.as_str().try_into()?)));
-                let ip = ip.iter().map(|address| Ok(SanType::IpAddress(*address)));
-                dns.chain(ip).collect()
+                let mut names = Vec::new();
+                for name in dns {
+                    names.push(SanType::DnsName(name.as_str().try_into()?));
+                }
+                names.extend(ip.iter().copied().map(SanType::IpAddress));
+                Ok(names)
             }
         }
     }

@@ -118,16 +118,15 @@ impl Folder {
         let serial = serial.trim_start_matches("0x").trim_start_matches('0');
         let is_serial = !serial.is_empty() && serial.bytes().all(|one| one.is_ascii_hexdigit());
         let record = self.0.join("issued").join(format!("{serial}.pem"));
-        let path = match is_serial {
-            true if record.exists() => record,
-            _ if Path::new(typed).is_file() => typed.into(),
-            true => {
-                return Err(Failure::Usage(format!(
-                    "no certificate with the serial number {serial} was issued in {}",
-                    self.0.display()
-                )));
-            }
-            false => typed.into(),
+        let path = if is_serial && record.exists() {
+            record
+        } else if is_serial && !Path::new(typed).is_file() {
+            return Err(Failure::Usage(format!(
+                "no certificate with the serial number {serial} was issued in {}",
+                self.0.display()
+            )));
+        } else {
+            typed.into()
         };
         let certificate = certificate_of(&path.display().to_string(), &read(&path)?)?;
         let issued = self
