@@ -90,7 +90,7 @@ struct Revoke {
     folder: PathBuf,
     /// Its serial number as `list` shows it, or its file
     #[arg(value_name = "SERIAL|FILE")]
-    certificate: String,
+    which: String,
 }
 
 #[derive(Debug, Args)]
@@ -147,7 +147,7 @@ fn issue(output: Output, typed: Issue) -> Result<(), Failure> {
 
 fn revoke(output: Output, typed: &Revoke) -> Result<(), Failure> {
     let folder = Folder::open(typed.folder.clone());
-    let certificate = folder.find(&typed.certificate)?;
+    let certificate = folder.find(&typed.which)?;
     let (serial, holder) = (&certificate.serial, &certificate.holder);
     if folder.is_revoked(serial)? {
         output.note(&format!("{serial} ({holder}) was on the deny list already"));

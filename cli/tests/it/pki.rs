@@ -70,7 +70,7 @@ async fn an_authority_lives_in_a_folder() {
         "issue fed participant/acme",
         "revoke fed fed/participant-acme.pem",
         "revoke fed fed/participant-acme.pem",
-        "issue fed participant/acme --renew",
+        "issue fed participant/acme --days 60 --renew",
         "list fed",
         "init fed --federation fed.example",
         "issue fed server broker",

@@ -122,7 +122,7 @@ async fn end<T>(stream: &mut Streaming<T>) -> Result<Status> {
 fn is_refusal(status: &Status) -> bool {
     matches!(
         status.code(),
-        Code::Unauthenticated | Code::Unavailable | Code::Unknown
+        Code::Unauthenticated | Code::Unavailable | Code::Unknown | Code::Cancelled
     )
 }
 
