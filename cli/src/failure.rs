@@ -122,10 +122,9 @@ impl Failure {
             Self::Usage(_) | Self::Read { .. } | Self::Mapping { .. } | Self::Connection { .. } => {
                 Exit::Usage
             }
-            Self::Write(_)
-            | Self::WriteFile { .. }
-            | Self::Certificate { .. }
-            | Self::Declined => Exit::Failed,
+            Self::Write(_) | Self::WriteFile { .. } | Self::Certificate { .. } | Self::Declined => {
+                Exit::Failed
+            }
             Self::Broker(status) | Self::Submit { status, .. } | Self::Change { status, .. } => {
                 Exit::of(Answer::Error(status.code()))
             }

@@ -119,13 +119,14 @@ impl Sources {
         let (of, last) = test.rsplit_once("::").unwrap_or(("", test));
         let file = if of.ends_with(".rs") { of } else { "" };
         let function = format!("fn {last}(");
-        let mut files = self.0.iter().filter(|(path, _)| {
-            file.is_empty() || path.ends_with(file)
-        });
+        let mut files = self
+            .0
+            .iter()
+            .filter(|(path, _)| file.is_empty() || path.ends_with(file));
         let is_module = || {
-            let module = test.split_once("::").map(|(package, rest)| {
-                path(&format!("{package}/src/{}", rest.replace("::", "/")))
-            });
+            let module = test
+                .split_once("::")
+                .map(|(package, rest)| path(&format!("{package}/src/{}", rest.replace("::", "/"))));
             module.is_some_and(|path| path.is_dir() || path.with_extension("rs").is_file())
         };
         path(test).is_file() || files.any(|(_, text)| text.contains(&function)) || is_module()
