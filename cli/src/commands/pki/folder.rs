@@ -158,7 +158,8 @@ impl Folder {
         }
         // What stands behind # is for people, and must not begin a line of its own.
         let holder: String = holder.chars().filter(|one| !one.is_control()).collect();
-        list.push_str(&format!("{serial}  # {holder}\n"));
+        let line = format!("{serial}  # {holder}\n");
+        list.push_str(&line);
         replace(&path, &list, PUBLIC)
     }
 

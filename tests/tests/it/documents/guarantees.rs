@@ -117,7 +117,10 @@ impl Sources {
     /// Whether there is this file, `file::function`, `module::function`, function or module.
     fn have(&self, test: &str) -> bool {
         let (of, last) = test.rsplit_once("::").unwrap_or(("", test));
-        let file = if of.ends_with(".rs") { of } else { "" };
+        let is_file = Path::new(of)
+            .extension()
+            .is_some_and(|ending| ending == "rs");
+        let file = if is_file { of } else { "" };
         let function = format!("fn {last}(");
         let mut files = self
             .0
