@@ -146,13 +146,13 @@ impl<T> Followed<T> {
         make: Make<T>,
     ) -> Result<Self, TrustError> {
         let contents = read(&files).await?;
-        let made = make(&files, &contents)?;
+        let current = make(&files, &contents)?;
         Ok(Self {
             what,
             make,
             seen: digests(&contents),
             files,
-            current: watch::Sender::new(Arc::new(made)),
+            current: watch::Sender::new(Arc::new(current)),
             refused: None,
         })
     }
