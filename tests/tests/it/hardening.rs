@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use self::raw::{Raw, reset};
-use super::identity::Guarded;
+use super::identity::{Guarded, tell};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Resets that one connection sends (CVE-2023-44487).
@@ -71,7 +71,9 @@ async fn handshakes_that_stand_still_are_in_nobodys_way() -> Result<()> {
     let end = began.elapsed();
     let ended_well = status.is_some_and(|status| status.success());
     ensure!(ended_well, "it ended with {status:?}\n{log}");
-    println!("beside 300 half-open handshakes: five calls {calls:?}, end {end:?}");
+    tell(&format!(
+        "beside 300 half-open handshakes: five calls {calls:?}, end {end:?}"
+    ));
     Ok(())
 }
 
@@ -110,9 +112,9 @@ async fn ten_thousand_resets_harm_nobody_else() -> Result<()> {
     };
     let (sent, slowest) = tokio::try_join!(attack, calls)?;
     list(&mut federation.client(&broker, "operator/ops")?).await?;
-    println!(
+    tell(&format!(
         "resets sent until the broker hung up: {sent} of {RESETS}; the others' slowest call {slowest:?}"
-    );
+    ));
     Ok(())
 }
 
@@ -206,7 +208,9 @@ async fn a_connection_that_is_too_old_is_renewed_without_a_dropped_call() -> Res
     };
     assert_eq!(status.code(), Code::Unavailable, "{status}");
     assert!(status.message().contains("connect anew"), "{status}");
-    println!("calls answered over a connection's age: {calls}, dropped: 0");
+    tell(&format!(
+        "calls answered over a connection's age: {calls}, dropped: 0"
+    ));
     Ok(())
 }
 

@@ -28,6 +28,15 @@ const SOON: Duration = Duration::from_secs(20);
 const LOOK_EVERY: &str = "reload_every = \"100ms\"\n";
 const PROMPT: Duration = Duration::from_secs(10);
 
+/// Shows a figure to whoever runs the test.
+#[expect(
+    clippy::print_stdout,
+    reason = "figures are for those who run the tests"
+)]
+pub(crate) fn tell(figure: &str) {
+    println!("{figure}");
+}
+
 /// A federation whose callers show certificates.
 pub(crate) struct Guarded {
     pub(crate) federation: Federation,
@@ -327,7 +336,9 @@ async fn certificates_are_renewed_without_a_dropped_call() -> Result<()> {
     }
     load.go_on(20).await?;
     let calls = load.end().await?;
-    println!("certificates renewed: 5, calls answered: {calls}, dropped: 0");
+    tell(&format!(
+        "certificates renewed: 5, calls answered: {calls}, dropped: 0"
+    ));
     Ok(())
 }
 
@@ -468,7 +479,7 @@ async fn what_fedctl_issues_gets_in_until_it_is_revoked() -> Result<()> {
     pki(&format!("revoke {dir}/participant-acme.pem")).await?;
     let refused = async || {
         let output = call().await.ok()?;
-        (output.status.code() == Some(4)).then(|| output.stderr)
+        (output.status.code() == Some(4)).then_some(output.stderr)
     };
     let said = wait::until(SOON, "the caller is refused", refused).await?;
     let said = String::from_utf8_lossy(&said);
