@@ -29,6 +29,7 @@ test: install lint ## Every check and test, on real servers that are started for
 		set -x; \
 		$(TARGET)/debug/with-servers -- cargo test $(LOCKED) --workspace --no-fail-fast; \
 	fi
+	tests/fuzz/run
 	@echo "speed of unoptimised programs, to look at; make bench measures the others"
 	-@$(TARGET)/debug/bench --quick
 	-@$(TARGET)/debug/bench counts
