@@ -563,7 +563,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 
 /// As both sides mean it: sorted, each once. All that begins with `/` is a host name, and a wildcard whose only `*` is its
 /// end is a prefix. Where a system knows no more than the host names of a configuration, everything of it is those; and
-/// where it knows expressions only, a prefix is what it is as an expression.
+/// where it knows expressions only, a URL or a prefix is what it is as an expression.
 fn meant(dialect: &str, selectors: &[Selector]) -> Vec<String> {
     let by_host = BY_HOST.contains(&dialect);
     let each = |selector: &Selector| match selector {
@@ -578,6 +578,7 @@ fn meant(dialect: &str, selectors: &[Selector]) -> Vec<String> {
     };
     let text = |selector: Selector| {
         let said = match &selector {
+            Selector::Url(url) => expression::exactly(url.path_and_query()),
             Selector::Prefix(part) => expression::prefix(part.path()),
             Selector::Wildcard(part) => expression::wildcard(part.path()),
             Selector::Regex(regex) => expression::regex(regex.pattern()),

@@ -196,7 +196,7 @@ const FORMS: &str = r#"  - operation: purge
     method: POST
     path: /v1/{{ mode }}?zone={account:zone}
     headers: { content-type: application/json, x-request-id: '{execution}' }
-    body: '{"soft": {{ mode == "invalidate" }}, "what": [{% for item in items %}{"kind": "{{ item.kind }}", "of": {{ item.text }}}{% if not loop.last %}, {% endif %}{% endfor %}]}'
+    body: '{"soft": {{ mode == "invalidate" }}, "what": [{% for item in items %}{"kind": {{ item.kind }}, "of": {{ item.text }}}{% if not loop.last %}, {% endif %}{% endfor %}]}'
     items: 10
   - operation: purge
     modes: [deferred]
