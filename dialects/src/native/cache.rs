@@ -1,9 +1,12 @@
 //! Requests to a cache itself: `PURGE` of a URL, `GET` as a load, and what else the shipped VCL for Varnish understands.
 
-use domain::{HostName, NativeCall, Operation, PurgeMode, Selector, selector::HostRegex};
+use domain::{
+    HostName, NativeCall, Operation, PurgeMode, Selector,
+    selector::{ContentUrl, HostPath, HostRegex},
+};
 
 use super::{Asked, Mistake, check_method, header, parse};
-use crate::expression;
+use crate::expression::{self, CannotMatch};
 
 /// The tags that a `PURGE` is for, instead of the URL.
 const TAGS: &str = "x-purge-tags";
@@ -85,22 +88,26 @@ fn ban(request: &NativeCall) -> Result<Asked, Mistake> {
     Ok(Asked::purge(PurgeMode::Delete, vec![selector], "host"))
 }
 
-/// A URL, a prefix or a wildcard, where the expression is one as we would write it.
+/// A URL, a prefix or a wildcard, where the expression is one as we would write it; or the expression.
 fn of_expression(host: HostName, regex: &str) -> Result<Selector, Mistake> {
-    let path = |path: &str| parse("headers", REGEX, &format!("{host}{path}"));
-    if let Some(target) = target_of(regex) {
-        return parse("headers", REGEX, &format!("https://{host}{target}")).map(Selector::Url);
-    }
-    if let Some(prefix) = prefix_of(regex) {
-        return path(&prefix).map(Selector::Prefix);
-    }
-    if let Some(wildcard) = wildcard_of(regex) {
-        return path(&wildcard).map(Selector::Wildcard);
+    let on_host = |path: String| format!("{host}{path}");
+    let url = target_of(regex).and_then(|path| format!("https://{}", on_host(path)).parse().ok());
+    let url = url.filter(|url: &ContentUrl| is(&expression::exactly(url.path_and_query()), regex));
+    let prefix = prefix_of(regex).and_then(|path| on_host(path).parse().ok());
+    let prefix = prefix.filter(|part: &HostPath| is(&expression::prefix(part.path()), regex));
+    let wildcard = wildcard_of(regex).and_then(|path| on_host(path).parse().ok());
+    let wildcard = wildcard.filter(|part: &HostPath| is(&expression::wildcard(part.path()), regex));
+    let read = url.map(Selector::Url).or(prefix.map(Selector::Prefix));
+    if let Some(read) = read.or(wildcard.map(Selector::Wildcard)) {
+        return Ok(read);
     }
     let wrong = |rule| Mistake::new("headers", format!("{REGEX}: {rule}"));
-    HostRegex::new(host, regex)
-        .map(Selector::Regex)
-        .map_err(wrong)
+    let regex = HostRegex::new(host, regex).map_err(wrong)?;
+    Ok(Selector::Regex(regex))
+}
+
+fn is(said: &Result<String, CannotMatch>, regex: &str) -> bool {
+    said.as_deref() == Ok(regex)
 }
 
 /// The beginning of a path that an expression stands for, where it stands for just that as we would write it.
