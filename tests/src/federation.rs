@@ -1,27 +1,38 @@
 //! A federation of our own programs: brokers and adapters as processes, and clients that speak to them.
 //!
 //! Invariant: the real binaries with real configuration files, each in a private folder; one federation's names begin with
-//! one prefix, so many run side by side on one RabbitMQ and one Redis.
+//! one prefix, so many run side by side on one RabbitMQ and one Redis. Brokers and adapters have users of their own there,
+//! with no more rights than in production.
 //! Not here: RabbitMQ, Redis and the caches themselves.
 
 mod client;
 mod invocation_system;
 mod signatures;
 
-use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
+use broker::store::Keys;
+use proto::v1;
 use tempfile::TempDir;
 
 pub(crate) use self::client::endpoint;
 pub use self::client::{Caller, Client, client, draft, load, purge, selector};
 pub use self::invocation_system::OwnServer;
-use crate::{Shared, adapter::ScriptedAdapter, binaries, ports, process::Process};
+use crate::{Shared, adapter::ScriptedAdapter, binaries, ports, process::Process, redis};
 
 /// How long one of our programs may take to be ready.
 const START: Duration = Duration::from_secs(30);
 /// How long one call of a test may take.
 const CALL: Duration = Duration::from_secs(20);
+/// Of the brokers' users at RabbitMQ and Redis.
+const PASSWORD: &str = "a-password-of-the-harness";
 
 /// A set of brokers and adapters with one prefix.
 #[derive(Debug)]
@@ -29,10 +40,16 @@ pub struct Federation {
     shared: Shared,
     prefix: String,
     folder: TempDir,
+    /// Who is asked for the credentials of adapters.
+    broker: Mutex<Option<SocketAddr>>,
     /// More lines for every broker's configuration.
     pub broker_settings: String,
     /// And those of a federation that signs.
     more_settings: String,
+    /// More lines for every adapter's `[amqp]`.
+    adapter_amqp: String,
+    /// Where brokers reach Redis, if not where everybody does.
+    rediss: Option<String>,
 }
 
 /// One of our programs, running.
@@ -62,8 +79,30 @@ impl Federation {
     /// The same, with more lines for the brokers' configuration.
     pub async fn with_settings(shared: Shared, broker_settings: &str) -> Result<Self> {
         let federation = Self::bare(shared, broker_settings)?;
-        federation.provision().await?;
+        federation.set_up().await?;
         Ok(federation)
+    }
+
+    /// The same, where brokers reach Redis at `rediss`, and adapters have more lines in their `[amqp]`.
+    pub async fn over_tls(
+        shared: Shared,
+        rediss: &str,
+        broker_settings: &str,
+        adapter_amqp: &str,
+    ) -> Result<Self> {
+        let federation = Self {
+            rediss: Some(rediss.to_owned()),
+            adapter_amqp: adapter_amqp.to_owned(),
+            ..Self::bare(shared, broker_settings)?
+        };
+        federation.set_up().await?;
+        Ok(federation)
+    }
+
+    /// The brokers' users, and what is declared.
+    async fn set_up(&self) -> Result<()> {
+        self.make_redis_user().await?;
+        self.provision().await
     }
 
     fn bare(shared: Shared, broker_settings: &str) -> Result<Self> {
@@ -71,8 +110,11 @@ impl Federation {
             shared,
             prefix: format!("{}.", crate::prefix()),
             folder: TempDir::with_prefix("federation-")?,
+            broker: Mutex::default(),
             broker_settings: broker_settings.to_owned(),
             more_settings: String::new(),
+            adapter_amqp: String::new(),
+            rediss: None,
         })
     }
 
@@ -102,7 +144,9 @@ impl Federation {
         let file = self.write_broker_configuration(name, address, signals)?;
         let mut command = Command::new(binaries::broker()?);
         command.arg("--config").arg(file);
-        self.run(name, command, address, signals).await
+        let broker = self.run(name, command, address, signals).await?;
+        *self.broker.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+        Ok(broker)
     }
 
     /// Starts an adapter of a participant for caches on this machine. Started again under its name it has its journal.
@@ -110,11 +154,15 @@ impl Federation {
         let signals = loopback(ports::free()?);
         let journal = self.folder().join(format!("{name}-journal"));
         let signing = self.adapter_signing(participant)?;
+        let login = match self.credentials(participant).await? {
+            Some(file) => format!("credentials = \"{}\"", file.display()),
+            None => format!("url = \"{}\"", self.shared.amqp),
+        };
         let text = format!(
             "participant = \"{participant}\"\nallowed_addresses = [\"127.0.0.0/8\"]\n{settings}\n\
-             [amqp]\nurl = \"{}\"\nprefix = \"{}\"\n[journal]\nfolder = \"{}\"\n[signals]\nlisten = \"{signals}\"\n{signing}",
-            self.shared.amqp,
+             [amqp]\n{login}\nprefix = \"{}\"\n{}\n[journal]\nfolder = \"{}\"\n[signals]\nlisten = \"{signals}\"\n{signing}",
             self.prefix,
+            self.adapter_amqp,
             journal.display(),
         );
         let file = self.folder().join(format!("{name}.toml"));
@@ -122,6 +170,59 @@ impl Federation {
         let mut command = Command::new(binaries::adapter()?);
         command.arg("--config").arg(file);
         self.run(name, command, signals, signals).await
+    }
+
+    /// The file with what the adapters of a participant log in with, asked of the last broker that was started, once. `None`
+    /// where there is no broker, or the participant is not there yet: then its adapter has all rights.
+    pub async fn credentials(&self, participant: &str) -> Result<Option<PathBuf>> {
+        let file = self
+            .folder()
+            .join(format!("{participant}.credentials.json"));
+        if file.exists() {
+            return Ok(Some(file));
+        }
+        let broker = *self.broker.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(broker) = broker else {
+            return Ok(None);
+        };
+        let request = v1::IssueCredentialsRequest {
+            participant_id: participant.to_owned(),
+        };
+        let mut operator = client(broker, "operator/harness")?;
+        let issued = match operator.registry.issue_credentials(request).await {
+            Ok(issued) => issued.into_inner(),
+            Err(status) if status.code() == tonic::Code::NotFound => return Ok(None),
+            Err(status) => return Err(status.into()),
+        };
+        let issued = issued.credentials.context("the broker makes users")?;
+        let text = serde_json::json!({
+            "url": issued.url,
+            "user": issued.user,
+            "password": issued.password,
+        });
+        std::fs::write(&file, text.to_string())?;
+        Ok(Some(file))
+    }
+
+    async fn make_redis_user(&self) -> Result<()> {
+        let rules = broker::store::rules(&Keys::new(&self.prefix, 1));
+        let name = self.brokers_name();
+        redis::put_user(&self.shared.redis, &name, PASSWORD, &rules).await
+    }
+
+    fn brokers_name(&self) -> String {
+        format!("{}broker", self.prefix)
+    }
+
+    /// The brokers' own user at Redis, which sees the keys of this federation.
+    fn brokers_redis(&self) -> Result<String> {
+        let url = self.rediss.as_ref().unwrap_or(&self.shared.redis);
+        with_user(url, &self.brokers_name())
+    }
+
+    /// The brokers' own user, which configures nothing.
+    fn brokers_amqp(&self) -> Result<String> {
+        with_user(&self.shared.amqp, &self.brokers_name())
     }
 
     /// A client that calls a broker as `participant/<id>` or `operator/<name>`.
@@ -178,8 +279,14 @@ impl Federation {
     ) -> Result<std::path::PathBuf> {
         let base: toml::Table = toml::from_str(&format!(
             "[listen]\naddress = \"{address}\"\ninsecure = true\n[signals]\nlisten = \"{signals}\"\n\
-             [redis]\nurl = \"{}\"\n[store]\nprefix = \"{}\"\n[amqp]\nurl = \"{}\"\nprefix = \"{}\"\n",
-            self.shared.redis, self.prefix, self.shared.amqp, self.prefix,
+             [redis]\nurl = \"{}\"\n[store]\nprefix = \"{}\"\n[amqp]\nurl = \"{}\"\nprovision_url = \"{}\"\nprefix = \"{}\"\n\
+             [amqp.management]\nurl = \"{}\"\n",
+            self.brokers_redis()?,
+            self.prefix,
+            self.brokers_amqp()?,
+            self.shared.amqp,
+            self.prefix,
+            self.shared.management,
         ))?;
         let signing =
             toml::from_str(&self.more_settings).context("the keys' settings are no TOML")?;
@@ -217,6 +324,14 @@ impl Federation {
             signals,
         })
     }
+}
+
+fn with_user(url: &str, user: &str) -> Result<String> {
+    let mut url: reqwest::Url = url.parse()?;
+    let set = url.set_username(user);
+    set.and_then(|()| url.set_password(Some(PASSWORD)))
+        .map_err(|()| anyhow::anyhow!("the address takes no user"))?;
+    Ok(url.into())
 }
 
 fn loopback(port: u16) -> SocketAddr {

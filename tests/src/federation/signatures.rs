@@ -25,7 +25,7 @@ impl Federation {
         )?;
         let file = federation.key_file("broker");
         federation.more_settings = format!("[signing]\nkey = \"{}\"\n", file.display());
-        federation.provision().await?;
+        federation.set_up().await?;
         Ok(federation)
     }
 
