@@ -86,15 +86,16 @@ impl Certificates {
     /// RabbitMQ that asks every AMQP client for a certificate.
     async fn rabbitmq(&self) -> Result<(RabbitMq, String)> {
         let port = ports::free()?;
-        let rabbitmq = RabbitMq::start_with(&format!(
+        let configuration = format!(
             "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
              ssl_options.keyfile = {}\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n",
             self.path("ca.pem").display(),
             self.path("server.pem").display(),
             self.path("server.key").display()
-        ));
+        );
+        let rabbitmq = RabbitMq::start_with(&configuration).await?;
         Ok((
-            rabbitmq.await?,
+            rabbitmq,
             format!("amqps://guest:guest@localhost:{port}/%2f"),
         ))
     }
