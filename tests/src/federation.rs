@@ -1,8 +1,8 @@
 //! A federation of our own programs: brokers and adapters as processes, and clients that speak to them.
 //!
 //! Invariant: the real binaries with real configuration files, each in a private folder; one federation's names begin with
-//! one prefix, so many run side by side on one RabbitMQ and one Redis. Brokers and adapters have users of their own there,
-//! with no more rights than in production.
+//! one prefix, so many run side by side on one RabbitMQ and one Redis. In one that is restricted, brokers and adapters have users of
+//! their own there, with no more rights than in production.
 //! Not here: RabbitMQ, Redis and the caches themselves.
 
 mod client;
@@ -40,6 +40,8 @@ pub struct Federation {
     shared: Shared,
     prefix: String,
     folder: TempDir,
+    /// Whether brokers and adapters have users of their own.
+    is_restricted: bool,
     /// Who is asked for the credentials of adapters.
     broker: Mutex<Option<SocketAddr>>,
     /// More lines for every broker's configuration.
@@ -83,6 +85,16 @@ impl Federation {
         Ok(federation)
     }
 
+    /// The same, where nobody may do more at RabbitMQ and Redis than in production.
+    pub async fn restricted(shared: Shared, broker_settings: &str) -> Result<Self> {
+        let federation = Self {
+            is_restricted: true,
+            ..Self::bare(shared, broker_settings)?
+        };
+        federation.set_up().await?;
+        Ok(federation)
+    }
+
     /// The same, where brokers reach Redis at `rediss`, and adapters have more lines in their `[amqp]`.
     pub async fn over_tls(
         shared: Shared,
@@ -91,6 +103,7 @@ impl Federation {
         adapter_amqp: &str,
     ) -> Result<Self> {
         let federation = Self {
+            is_restricted: true,
             rediss: Some(rediss.to_owned()),
             adapter_amqp: adapter_amqp.to_owned(),
             ..Self::bare(shared, broker_settings)?
@@ -101,7 +114,9 @@ impl Federation {
 
     /// The brokers' users, and what is declared.
     async fn set_up(&self) -> Result<()> {
-        self.make_redis_user().await?;
+        if self.is_restricted {
+            self.make_redis_user().await?;
+        }
         self.provision().await
     }
 
@@ -110,6 +125,7 @@ impl Federation {
             shared,
             prefix: format!("{}.", crate::prefix()),
             folder: TempDir::with_prefix("federation-")?,
+            is_restricted: false,
             broker: Mutex::default(),
             broker_settings: broker_settings.to_owned(),
             more_settings: String::new(),
@@ -173,35 +189,42 @@ impl Federation {
     }
 
     /// The file with what the adapters of a participant log in with, asked of the last broker that was started, once. `None`
-    /// where there is no broker, or the participant is not there yet: then its adapter has all rights.
+    /// where nobody is restricted.
     pub async fn credentials(&self, participant: &str) -> Result<Option<PathBuf>> {
-        let file = self
-            .folder()
-            .join(format!("{participant}.credentials.json"));
+        if !self.is_restricted {
+            return Ok(None);
+        }
+        let file = self.credentials_file(participant);
         if file.exists() {
             return Ok(Some(file));
         }
         let broker = *self.broker.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(broker) = broker else {
-            return Ok(None);
-        };
+        let broker = broker.context("a broker was started before")?;
+        let mut operator = client(broker, "operator/harness")?;
+        self.issue(&mut operator, participant).await.map(Some)
+    }
+
+    /// Asks a broker for what the adapters of a participant log in with, and writes it into their file.
+    pub async fn issue(&self, operator: &mut Client, participant: &str) -> Result<PathBuf> {
         let request = v1::IssueCredentialsRequest {
             participant_id: participant.to_owned(),
         };
-        let mut operator = client(broker, "operator/harness")?;
-        let issued = match operator.registry.issue_credentials(request).await {
-            Ok(issued) => issued.into_inner(),
-            Err(status) if status.code() == tonic::Code::NotFound => return Ok(None),
-            Err(status) => return Err(status.into()),
-        };
-        let issued = issued.credentials.context("the broker makes users")?;
+        let issued = operator.registry.issue_credentials(request).await?;
+        let issued = issued.into_inner().credentials;
+        let issued = issued.context("the broker makes users")?;
         let text = serde_json::json!({
             "url": issued.url,
             "user": issued.user,
             "password": issued.password,
         });
+        let file = self.credentials_file(participant);
         std::fs::write(&file, text.to_string())?;
-        Ok(Some(file))
+        Ok(file)
+    }
+
+    fn credentials_file(&self, participant: &str) -> PathBuf {
+        self.folder()
+            .join(format!("{participant}.credentials.json"))
     }
 
     async fn make_redis_user(&self) -> Result<()> {
@@ -214,15 +237,22 @@ impl Federation {
         format!("{}broker", self.prefix)
     }
 
-    /// The brokers' own user at Redis, which sees the keys of this federation.
-    fn brokers_redis(&self) -> Result<String> {
-        let url = self.rediss.as_ref().unwrap_or(&self.shared.redis);
-        with_user(url, &self.brokers_name())
-    }
-
-    /// The brokers' own user, which configures nothing.
-    fn brokers_amqp(&self) -> Result<String> {
-        with_user(&self.shared.amqp, &self.brokers_name())
+    /// Where brokers reach Redis, and what of `[amqp]` says as whom they reach RabbitMQ.
+    fn logins(&self) -> Result<(String, String)> {
+        let Shared {
+            amqp,
+            management,
+            redis,
+        } = &self.shared;
+        if !self.is_restricted {
+            return Ok((redis.clone(), format!("url = \"{amqp}\"")));
+        }
+        let (name, redis) = (self.brokers_name(), self.rediss.as_ref().unwrap_or(redis));
+        let own = with_user(amqp, &name)?;
+        let lines = format!(
+            "url = \"{own}\"\nprovision_url = \"{amqp}\"\nmanagement = {{ url = \"{management}\" }}"
+        );
+        Ok((with_user(redis, &name)?, lines))
     }
 
     /// A client that calls a broker as `participant/<id>` or `operator/<name>`.
@@ -277,16 +307,11 @@ impl Federation {
         address: SocketAddr,
         signals: SocketAddr,
     ) -> Result<std::path::PathBuf> {
+        let (redis, amqp) = self.logins()?;
         let base: toml::Table = toml::from_str(&format!(
             "[listen]\naddress = \"{address}\"\ninsecure = true\n[signals]\nlisten = \"{signals}\"\n\
-             [redis]\nurl = \"{}\"\n[store]\nprefix = \"{}\"\n[amqp]\nurl = \"{}\"\nprovision_url = \"{}\"\nprefix = \"{}\"\n\
-             [amqp.management]\nurl = \"{}\"\n",
-            self.brokers_redis()?,
-            self.prefix,
-            self.brokers_amqp()?,
-            self.shared.amqp,
-            self.prefix,
-            self.shared.management,
+             [redis]\nurl = \"{redis}\"\n[store]\nprefix = \"{}\"\n[amqp]\nprefix = \"{}\"\n{amqp}\n",
+            self.prefix, self.prefix,
         ))?;
         let signing =
             toml::from_str(&self.more_settings).context("the keys' settings are no TOML")?;

@@ -57,7 +57,7 @@ struct Stage {
 impl Stage {
     async fn start() -> Result<Self> {
         let shared = shared()?;
-        let federation = Federation::with_settings(shared.clone(), LIMITS).await?;
+        let federation = Federation::restricted(shared.clone(), LIMITS).await?;
         let broker = federation.broker("broker").await?;
         let mut operator = federation.client(&broker, "operator/ops")?;
         let mut participants = Vec::new();
@@ -243,7 +243,7 @@ async fn a_participant_has_its_share_of_connections_and_channels() -> Result<()>
 #[tokio::test]
 async fn an_old_password_is_worth_nothing_and_a_deleted_user_is_cut_off() -> Result<()> {
     let shared = shared()?;
-    let federation = Federation::start(shared.clone()).await?;
+    let federation = Federation::restricted(shared.clone(), "").await?;
     let broker = federation.broker("broker").await?;
     let operator = ["--as-operator", "ops"];
     let folder = federation.folder().to_owned();
@@ -305,7 +305,7 @@ async fn without_the_management_api_nothing_is_created_and_the_call_may_be_repea
     let relay = tests::relay::Relay::start(address_of(&shared.management)?).await?;
     let mut behind = shared.clone();
     behind.management = with_login(&format!("http://{}", relay.address()), "guest", "guest")?;
-    let federation = Federation::start(behind).await?;
+    let federation = Federation::restricted(behind, "").await?;
     let broker = federation.broker("broker").await?;
     let mut operator = federation.client(&broker, "operator/ops")?;
     relay.cut();

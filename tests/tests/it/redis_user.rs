@@ -1,6 +1,6 @@
 //! The broker's user at Redis: it can do what a broker does in its store, and nothing else.
 //!
-//! Every test of this binary that starts a broker runs it as such a user (`tests::federation`).
+//! A federation that is restricted runs its brokers as such a user (`tests::federation`).
 
 use std::{fs, path::Path};
 
@@ -127,7 +127,7 @@ async fn a_broker_works_as_the_user_that_it_prints_and_can_do_no_more() -> Resul
 #[tokio::test]
 async fn a_federation_does_not_see_anothers_keys() -> Result<()> {
     let shared = shared()?;
-    let federation = Federation::start(shared.clone()).await?;
+    let federation = Federation::restricted(shared.clone(), "").await?;
     let broker = federation.broker("broker").await?;
     let mut operator = federation.client(&broker, "operator/ops")?;
     operator.create_participant("a").await?;
