@@ -22,9 +22,10 @@ use tests::{federation::Federation, shared};
 use self::amqp::Attempt;
 
 const PARTICIPANTS: [&str; 3] = ["a", "b", "c"];
+/// All queues that a participant can have.
+const QUEUES: &str = "[amqp]\nconsole_copies = 10\n[amqp.management]\nchannels = 2000";
 /// Few, so that a test finds the end of them.
-const LIMITS: &str =
-    "[amqp]\nconsole_copies = 10\n[amqp.management]\nconnections = 12\nchannels = 12";
+const LIMITS: &str = "[amqp.management]\nconnections = 12\nchannels = 12";
 /// How long RabbitMQ may take for one answer.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -55,9 +56,9 @@ struct Stage {
 }
 
 impl Stage {
-    async fn start() -> Result<Self> {
+    async fn start(settings: &str) -> Result<Self> {
         let shared = shared()?;
-        let federation = Federation::restricted(shared.clone(), LIMITS).await?;
+        let federation = Federation::restricted(shared.clone(), settings).await?;
         let broker = federation.broker("broker").await?;
         let mut operator = federation.client(&broker, "operator/ops")?;
         let mut participants = Vec::new();
@@ -138,7 +139,7 @@ async fn connect(url: &str) -> lapin::Result<Connection> {
 /// Every ordered pair of three participants, everything that AMQP and the management API have to offer: the last line counts.
 #[tokio::test]
 async fn a_participant_gets_nowhere_with_anothers_queues_exchanges_and_name() -> Result<()> {
-    let stage = Stage::start().await?;
+    let stage = Stage::start(QUEUES).await?;
     stage.send_to_all().await?;
     let mut count = Count::default();
     let (mut passive, mut pairs) = (0, 0);
@@ -206,7 +207,7 @@ async fn a_participant_gets_nowhere_with_anothers_queues_exchanges_and_name() ->
 /// A participant that opens connections and channels without end takes none away from the others.
 #[tokio::test]
 async fn a_participant_has_its_share_of_connections_and_channels() -> Result<()> {
-    let stage = Stage::start().await?;
+    let stage = Stage::start(LIMITS).await?;
     let url = url_of(&stage.participants[0].1)?;
     let first = connect(&url).await?;
     let mut channels = Vec::new();

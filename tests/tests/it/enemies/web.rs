@@ -25,7 +25,6 @@ pub(super) async fn attempts(
     });
     let get = json!({ "count": 1, "ackmode": "ack_requeue_false", "encoding": "auto" });
     let calls = [
-        (Method::GET, "whoami".to_owned(), Value::Null),
         (Method::GET, "overview".to_owned(), Value::Null),
         (Method::GET, "queues".to_owned(), Value::Null),
         (Method::GET, "users".to_owned(), Value::Null),
