@@ -159,8 +159,11 @@ async fn a_federation_does_not_see_anothers_keys() -> Result<()> {
         .await;
     let error = read.err().context("it was read")?;
     assert_ne!(error.kind(), ErrorKind::Io, "{error}");
-    let own = redis::cmd("HGETALL").arg(format!("{name}:{{registry}}:participants"));
-    let own = own.to_owned().query_async::<Value>(&mut neighbour).await?;
+    let own = format!("{name}:{{registry}}:participants");
+    let own = redis::cmd("HGETALL")
+        .arg(own)
+        .query_async::<Value>(&mut neighbour)
+        .await?;
     assert!(Vec::<String>::from_redis_value(own)?.is_empty());
     Ok(())
 }
