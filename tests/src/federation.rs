@@ -1,27 +1,38 @@
 //! A federation of our own programs: brokers and adapters as processes, and clients that speak to them.
 //!
 //! Invariant: the real binaries with real configuration files, each in a private folder; one federation's names begin with
-//! one prefix, so many run side by side on one RabbitMQ and one Redis.
+//! one prefix, so many run side by side on one RabbitMQ and one Redis. In one that is restricted, brokers and adapters have users of
+//! their own there, with no more rights than in production.
 //! Not here: RabbitMQ, Redis and the caches themselves.
 
 mod client;
 mod invocation_system;
 mod signatures;
 
-use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
+use broker::store::Keys;
+use proto::v1;
 use tempfile::TempDir;
 
 pub(crate) use self::client::endpoint;
 pub use self::client::{Caller, Client, client, draft, load, purge, selector};
 pub use self::invocation_system::OwnServer;
-use crate::{Shared, adapter::ScriptedAdapter, binaries, ports, process::Process};
+use crate::{Shared, adapter::ScriptedAdapter, binaries, ports, process::Process, redis};
 
 /// How long one of our programs may take to be ready.
 const START: Duration = Duration::from_secs(30);
 /// How long one call of a test may take.
 const CALL: Duration = Duration::from_secs(20);
+/// Of the brokers' users at RabbitMQ and Redis.
+const PASSWORD: &str = "a-password-of-the-harness";
 
 /// A set of brokers and adapters with one prefix.
 #[derive(Debug)]
@@ -29,10 +40,18 @@ pub struct Federation {
     shared: Shared,
     prefix: String,
     folder: TempDir,
+    /// Whether brokers and adapters have users of their own.
+    is_restricted: bool,
+    /// Who is asked for the credentials of adapters.
+    broker: Mutex<Option<SocketAddr>>,
     /// More lines for every broker's configuration.
     pub broker_settings: String,
     /// And those of a federation that signs.
     more_settings: String,
+    /// More lines for every adapter's `[amqp]`.
+    adapter_amqp: String,
+    /// Where brokers reach Redis, if not where everybody does.
+    rediss: Option<String>,
 }
 
 /// One of our programs, running.
@@ -62,8 +81,43 @@ impl Federation {
     /// The same, with more lines for the brokers' configuration.
     pub async fn with_settings(shared: Shared, broker_settings: &str) -> Result<Self> {
         let federation = Self::bare(shared, broker_settings)?;
-        federation.provision().await?;
+        federation.set_up().await?;
         Ok(federation)
+    }
+
+    /// The same, where nobody may do more at RabbitMQ and Redis than in production.
+    pub async fn restricted(shared: Shared, broker_settings: &str) -> Result<Self> {
+        let federation = Self {
+            is_restricted: true,
+            ..Self::bare(shared, broker_settings)?
+        };
+        federation.set_up().await?;
+        Ok(federation)
+    }
+
+    /// The same, where brokers reach Redis at `rediss`, and adapters have more lines in their `[amqp]`.
+    pub async fn over_tls(
+        shared: Shared,
+        rediss: &str,
+        broker_settings: &str,
+        adapter_amqp: &str,
+    ) -> Result<Self> {
+        let federation = Self {
+            is_restricted: true,
+            rediss: Some(rediss.to_owned()),
+            adapter_amqp: adapter_amqp.to_owned(),
+            ..Self::bare(shared, broker_settings)?
+        };
+        federation.set_up().await?;
+        Ok(federation)
+    }
+
+    /// The brokers' users, and what is declared.
+    async fn set_up(&self) -> Result<()> {
+        if self.is_restricted {
+            self.make_redis_user().await?;
+        }
+        self.provision().await
     }
 
     fn bare(shared: Shared, broker_settings: &str) -> Result<Self> {
@@ -71,8 +125,12 @@ impl Federation {
             shared,
             prefix: format!("{}.", crate::prefix()),
             folder: TempDir::with_prefix("federation-")?,
+            is_restricted: false,
+            broker: Mutex::default(),
             broker_settings: broker_settings.to_owned(),
             more_settings: String::new(),
+            adapter_amqp: String::new(),
+            rediss: None,
         })
     }
 
@@ -102,7 +160,9 @@ impl Federation {
         let file = self.write_broker_configuration(name, address, signals)?;
         let mut command = Command::new(binaries::broker()?);
         command.arg("--config").arg(file);
-        self.run(name, command, address, signals).await
+        let broker = self.run(name, command, address, signals).await?;
+        *self.broker.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+        Ok(broker)
     }
 
     /// Starts an adapter of a participant for caches on this machine. Started again under its name it has its journal.
@@ -110,11 +170,15 @@ impl Federation {
         let signals = loopback(ports::free()?);
         let journal = self.folder().join(format!("{name}-journal"));
         let signing = self.adapter_signing(participant)?;
+        let login = match self.credentials(participant).await? {
+            Some(file) => format!("credentials = \"{}\"", file.display()),
+            None => format!("url = \"{}\"", self.shared.amqp),
+        };
         let text = format!(
             "participant = \"{participant}\"\nallowed_addresses = [\"127.0.0.0/8\"]\n{settings}\n\
-             [amqp]\nurl = \"{}\"\nprefix = \"{}\"\n[journal]\nfolder = \"{}\"\n[signals]\nlisten = \"{signals}\"\n{signing}",
-            self.shared.amqp,
+             [amqp]\n{login}\nprefix = \"{}\"\n{}\n[journal]\nfolder = \"{}\"\n[signals]\nlisten = \"{signals}\"\n{signing}",
             self.prefix,
+            self.adapter_amqp,
             journal.display(),
         );
         let file = self.folder().join(format!("{name}.toml"));
@@ -122,6 +186,73 @@ impl Federation {
         let mut command = Command::new(binaries::adapter()?);
         command.arg("--config").arg(file);
         self.run(name, command, signals, signals).await
+    }
+
+    /// The file with what the adapters of a participant log in with, asked of the last broker that was started, once. `None`
+    /// where nobody is restricted.
+    pub async fn credentials(&self, participant: &str) -> Result<Option<PathBuf>> {
+        if !self.is_restricted {
+            return Ok(None);
+        }
+        let file = self.credentials_file(participant);
+        if file.exists() {
+            return Ok(Some(file));
+        }
+        let broker = *self.broker.lock().unwrap_or_else(PoisonError::into_inner);
+        let broker = broker.context("a broker was started before")?;
+        let mut operator = client(broker, "operator/harness")?;
+        self.issue(&mut operator, participant).await.map(Some)
+    }
+
+    /// Asks a broker for what the adapters of a participant log in with, and writes it into their file.
+    pub async fn issue(&self, operator: &mut Client, participant: &str) -> Result<PathBuf> {
+        let request = v1::IssueCredentialsRequest {
+            participant_id: participant.to_owned(),
+        };
+        let issued = operator.registry.issue_credentials(request).await?;
+        let issued = issued.into_inner().credentials;
+        let issued = issued.context("the broker makes users")?;
+        let text = serde_json::json!({
+            "url": issued.url,
+            "user": issued.user,
+            "password": issued.password,
+        });
+        let file = self.credentials_file(participant);
+        std::fs::write(&file, text.to_string())?;
+        Ok(file)
+    }
+
+    fn credentials_file(&self, participant: &str) -> PathBuf {
+        self.folder()
+            .join(format!("{participant}.credentials.json"))
+    }
+
+    async fn make_redis_user(&self) -> Result<()> {
+        let rules = broker::store::rules(&Keys::new(&self.prefix, 1));
+        let name = self.brokers_name();
+        redis::put_user(&self.shared.redis, &name, PASSWORD, &rules).await
+    }
+
+    fn brokers_name(&self) -> String {
+        format!("{}broker", self.prefix)
+    }
+
+    /// Where brokers reach Redis, and what of `[amqp]` says as whom they reach RabbitMQ.
+    fn logins(&self) -> Result<(String, String)> {
+        let Shared {
+            amqp,
+            management,
+            redis,
+        } = &self.shared;
+        if !self.is_restricted {
+            return Ok((redis.clone(), format!("url = \"{amqp}\"")));
+        }
+        let (name, redis) = (self.brokers_name(), self.rediss.as_ref().unwrap_or(redis));
+        let own = with_user(amqp, &name)?;
+        let lines = format!(
+            "url = \"{own}\"\nprovision_url = \"{amqp}\"\nmanagement = {{ url = \"{management}\" }}"
+        );
+        Ok((with_user(redis, &name)?, lines))
     }
 
     /// A client that calls a broker as `participant/<id>` or `operator/<name>`.
@@ -176,10 +307,11 @@ impl Federation {
         address: SocketAddr,
         signals: SocketAddr,
     ) -> Result<std::path::PathBuf> {
+        let (redis, amqp) = self.logins()?;
         let base: toml::Table = toml::from_str(&format!(
             "[listen]\naddress = \"{address}\"\ninsecure = true\n[signals]\nlisten = \"{signals}\"\n\
-             [redis]\nurl = \"{}\"\n[store]\nprefix = \"{}\"\n[amqp]\nurl = \"{}\"\nprefix = \"{}\"\n",
-            self.shared.redis, self.prefix, self.shared.amqp, self.prefix,
+             [redis]\nurl = \"{redis}\"\n[store]\nprefix = \"{}\"\n[amqp]\nprefix = \"{}\"\n{amqp}\n",
+            self.prefix, self.prefix,
         ))?;
         let signing =
             toml::from_str(&self.more_settings).context("the keys' settings are no TOML")?;
@@ -217,6 +349,14 @@ impl Federation {
             signals,
         })
     }
+}
+
+fn with_user(url: &str, user: &str) -> Result<String> {
+    let mut url: reqwest::Url = url.parse()?;
+    let set = url.set_username(user);
+    set.and_then(|()| url.set_password(Some(PASSWORD)))
+        .map_err(|()| anyhow::anyhow!("the address takes no user"))?;
+    Ok(url.into())
 }
 
 fn loopback(port: u16) -> SocketAddr {

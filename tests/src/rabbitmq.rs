@@ -59,13 +59,22 @@ struct Place {
 impl RabbitMq {
     /// Starts it and waits until AMQP and the management API answer.
     pub async fn start() -> Result<Self> {
-        Self::with_statistics_every(STATISTICS).await
+        Self::run(STATISTICS, "").await
     }
 
     /// The same, with a console that is as far behind as this: many queues that are counted often take a good part of a
     /// small machine.
     pub async fn with_statistics_every(statistics: Duration) -> Result<Self> {
-        let place = Place::prepare(statistics)?;
+        Self::run(statistics, "").await
+    }
+
+    /// The same, with more lines for its configuration.
+    pub async fn start_with(configuration: &str) -> Result<Self> {
+        Self::run(STATISTICS, configuration).await
+    }
+
+    async fn run(statistics: Duration, configuration: &str) -> Result<Self> {
+        let place = Place::prepare(statistics, configuration)?;
         let port_mapper = place.run_port_mapper().await?;
         let node = place.run_node().await?;
         Ok(Self {
@@ -130,7 +139,7 @@ impl Drop for RabbitMq {
 }
 
 impl Place {
-    fn prepare(statistics: Duration) -> Result<Self> {
+    fn prepare(statistics: Duration, configuration: &str) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("federation-rabbitmq-")
             .tempdir()?;
@@ -144,7 +153,8 @@ impl Place {
             port_mapper: ports::free()?,
             statistics,
         };
-        fs::write(place.path("rabbitmq.conf"), place.configuration())?;
+        let text = format!("{}{configuration}", place.configuration());
+        fs::write(place.path("rabbitmq.conf"), text)?;
         fs::write(
             place.path("plugins"),
             "[rabbitmq_management,rabbitmq_management_agent].",

@@ -3,7 +3,7 @@
 //! Invariant: a restart, gentle or by SIGKILL, comes back with everything that was answered, on the same port. The one
 //! that forgets ([`Redis::forgetful`]) is for tests that only ask what the scripts do.
 
-use std::{process::Command, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
@@ -19,6 +19,10 @@ const START: Duration = Duration::from_secs(30);
 
 /// Databases of one Redis that forgets: tests that run side by side in it each take one.
 pub const DATABASES: usize = 64;
+
+/// Users that are made survive a restart. Whoever names none may do everything.
+const USERS: &str = "users.acl";
+const EVERYBODY: &str = "user default on nopass ~* &* +@all\n";
 
 /// Every write is on disk before it is answered.
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
@@ -38,26 +42,33 @@ pub struct Redis {
     process: Process,
     port: u16,
     folder: TempDir,
-    options: &'static [&'static str],
+    options: Vec<String>,
 }
 
 impl Redis {
     /// Starts it and waits until it answers.
     pub async fn start() -> Result<Self> {
-        Self::start_with(&DURABLE).await
+        Self::start_with(&[]).await
     }
 
     /// Starts one that keeps nothing on disk, with [`DATABASES`] databases and a socket.
     pub async fn forgetful() -> Result<Self> {
-        Self::start_with(&FORGETFUL).await
+        Self::run(&FORGETFUL).await
     }
 
-    async fn start_with(options: &'static [&'static str]) -> Result<Self> {
+    /// The same as [`Redis::start`], with more options.
+    pub async fn start_with(options: &[&str]) -> Result<Self> {
+        Self::run(&[DURABLE.as_slice(), options].concat()).await
+    }
+
+    async fn run(options: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("federation-redis-")
             .tempdir()?;
+        fs::write(folder.path().join(USERS), EVERYBODY)?;
         let port = ports::free()?;
-        let process = run(&folder, port, options).await?;
+        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+        let process = run(&folder, port, &options).await?;
         Ok(Self {
             process,
             port,
@@ -85,12 +96,12 @@ impl Redis {
     /// Ends it gently, if it runs, and starts it again on the same folder and port.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.terminate();
-        self.process = run(&self.folder, self.port, self.options).await?;
+        self.process = run(&self.folder, self.port, &self.options).await?;
         Ok(())
     }
 }
 
-async fn run(folder: &TempDir, port: u16, options: &[&str]) -> Result<Process> {
+async fn run(folder: &TempDir, port: u16, options: &[String]) -> Result<Process> {
     let mut command = Command::new("redis-server");
     command
         .args([
@@ -100,6 +111,8 @@ async fn run(folder: &TempDir, port: u16, options: &[&str]) -> Result<Process> {
             &port.to_string(),
             "--save",
             "",
+            "--aclfile",
+            USERS,
         ])
         .arg("--dir")
         .arg(folder.path())
@@ -116,10 +129,32 @@ async fn ping(port: u16) -> Result<()> {
     stream.write_all(b"PING\r\n").await?;
     let mut answer = [0; 7];
     stream.read_exact(&mut answer).await?;
+    // One that knows its users only answers as well.
     ensure!(
-        &answer == b"+PONG\r\n",
+        matches!(&answer, b"+PONG\r\n" | b"-NOAUTH"),
         "it says {}",
         String::from_utf8_lossy(&answer)
     );
+    Ok(())
+}
+
+/// Makes a user with these rules in the Redis at `url`, which survives a restart of it where it has a file of users.
+pub async fn put_user(url: &str, user: &str, password: &str, rules: &str) -> Result<()> {
+    let mut connection = ::redis::Client::open(url)?
+        .get_multiplexed_async_connection()
+        .await?;
+    let mut set = ::redis::cmd("ACL");
+    set.arg("SETUSER").arg(user).arg("reset").arg("on");
+    set.arg(format!(">{password}"));
+    for rule in rules.split(' ') {
+        set.arg(rule);
+    }
+    set.exec_async(&mut connection).await?;
+    let saved = ::redis::cmd("ACL")
+        .arg("SAVE")
+        .exec_async(&mut connection)
+        .await;
+    // One that was not started here may have no such file, and is not restarted here either.
+    drop(saved);
     Ok(())
 }

@@ -57,7 +57,7 @@ impl Stage {
             management: rabbitmq.management_url(),
             redis: redis.url(),
         };
-        let mut federation = Federation::signed(shared, CONSOLE).await?;
+        let mut federation = Federation::signed_and_restricted(shared, CONSOLE).await?;
         let passes = Passes::make(federation.folder()).await?;
         let folder = passes.folder().display().to_string();
         ready(began, "fedctl pki", &format!("certificates in {folder}"));
@@ -66,6 +66,10 @@ impl Stage {
         let broker = told(began, federation.broker("broker"), address_of).await?;
         let operator = passes.client(broker.address, OPERATOR)?;
         register(&federation, operator, &servers).await?;
+        let mut operator = passes.client(broker.address, OPERATOR)?;
+        for (participant, ..) in PARTICIPANTS {
+            federation.issue(&mut operator, participant).await?;
+        }
         let adapters = start_adapters(began, &federation, &servers).await?;
         Ok(Self {
             adapters,

@@ -17,7 +17,20 @@ const BROKER_KEYS: &str = "broker-signing-keys";
 impl Federation {
     /// A federation that signs: its brokers have a key, and adapters carry out nothing that it did not sign.
     pub async fn signed(shared: Shared, broker_settings: &str) -> Result<Self> {
-        let mut federation = Self::bare(shared, broker_settings)?;
+        Self::bare(shared, broker_settings)?.sign().await
+    }
+
+    /// The same, where nobody may do more at RabbitMQ and Redis than in production.
+    pub async fn signed_and_restricted(shared: Shared, broker_settings: &str) -> Result<Self> {
+        let restricted = Self {
+            is_restricted: true,
+            ..Self::bare(shared, broker_settings)?
+        };
+        restricted.sign().await
+    }
+
+    async fn sign(self) -> Result<Self> {
+        let mut federation = self;
         let key = federation.new_key("broker")?;
         fs::write(
             federation.folder().join(BROKER_KEYS),
@@ -25,7 +38,7 @@ impl Federation {
         )?;
         let file = federation.key_file("broker");
         federation.more_settings = format!("[signing]\nkey = \"{}\"\n", file.display());
-        federation.provision().await?;
+        federation.set_up().await?;
         Ok(federation)
     }
 

@@ -31,7 +31,8 @@ const PLACES: [(&str, Kind); 4] = [
 ];
 
 async fn road() -> Result<Road> {
-    let federation = Federation::start(shared()?).await?;
+    // Nobody may do more at RabbitMQ and Redis than he must.
+    let federation = Federation::restricted(shared()?, "").await?;
     let origin = Origin::start().await?;
     let broker = federation.broker("broker").await?;
     let mut operator = federation.client(&broker, "operator/ops")?;
