@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod access;
 mod adapter;
+mod agreements;
 mod amqp;
+mod audit;
 mod caches;
 mod cancel_and_expiry;
 mod capabilities;
@@ -24,6 +27,7 @@ mod mapped;
 mod missed_commands;
 mod model;
 mod native;
+mod quotas;
 mod recovery;
 mod registry;
 mod signing;
