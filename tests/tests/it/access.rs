@@ -159,7 +159,7 @@ async fn every_call_answers_every_caller_as_the_table_says() -> Result<()> {
     let mut stage = Stage::start().await?;
     let (mut combinations, mut denied) = (0, 0);
     let mut wrong = Vec::new();
-    for (name, row) in &rows {
+    for (&name, row) in &rows {
         for caller in &CALLERS {
             for own in [true, false] {
                 let about = stage.about(own);

@@ -12,11 +12,11 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 const SOON: Duration = Duration::from_secs(20);
-/// `a` may do little; the others what the defaults say.
+/// Nobody reads the queues here, so what is accepted stays open. `a` may do little; the others what the defaults say.
 const SETTINGS: &str = "[quotas]\nburst = \"1s\"\n[quotas.participants.a]\ncalls = 1000\nselectors = 20\nopen_commands = 30\n\
                         [quotas.participants.a.operations]\nload = 5\n";
 
-async fn owner(federation: &Federation, operator: &mut Client, id: &str) -> Result<()> {
+async fn owner(operator: &mut Client, id: &str) -> Result<()> {
     operator.create_participant(id).await?;
     let address = ([127, 0, 0, 1], 1).into();
     operator
@@ -25,8 +25,6 @@ async fn owner(federation: &Federation, operator: &mut Client, id: &str) -> Resu
     let (shop, host) = (format!("{id}-shop"), format!("www.{id}.example"));
     operator.create_configuration(&shop, id, &[&host]).await?;
     operator.deploy(&shop, id).await?;
-    // Nobody reads its queue: what is accepted stays open.
-    let _ = federation;
     Ok(())
 }
 
@@ -47,7 +45,7 @@ async fn a_storm_is_refused_and_leaves_the_others_alone() -> Result<()> {
     let broker = federation.broker("broker").await?;
     let mut operator = federation.client(&broker, "operator/ops")?;
     for id in ["a", "b"] {
-        owner(&federation, &mut operator, id).await?;
+        owner(&mut operator, id).await?;
     }
     let a = federation.client(&broker, "participant/a")?;
     let b = federation.client(&broker, "participant/b")?;
@@ -92,7 +90,7 @@ async fn breadth_costs_and_what_is_open_counts() -> Result<()> {
     let federation = Federation::with_settings(shared()?, SETTINGS).await?;
     let broker = federation.broker("broker").await?;
     let mut operator = federation.client(&broker, "operator/ops")?;
-    owner(&federation, &mut operator, "a").await?;
+    owner(&mut operator, "a").await?;
     let mut a = federation.client(&broker, "participant/a")?;
     let everything = v1::CommandDraft {
         configuration_id: "a-shop".to_owned(),
@@ -120,8 +118,7 @@ async fn breadth_costs_and_what_is_open_counts() -> Result<()> {
     .await?;
     assert!(retry(&open).is_some());
     // What has settled is not open.
-    let adapter = federation.scripted("a");
-    let mut adapter = adapter?;
+    let mut adapter = federation.scripted("a")?;
     adapter.carry_out().await?;
     wait::until(4 * SOON, "there is room again", async || {
         a.clone().submit(of("a")).await.ok()
