@@ -41,9 +41,9 @@ for i = 12, #ARGV, 3 do
     was_empty[sent] = waiting == 0
   end
 end
-if sent > 0 then
-  if tonumber(redis.call('HGET', KEYS[8], ARGV[9]) or 0) >= tonumber(ARGV[10]) then return {'busy', ''} end
-  redis.call('HINCRBY', KEYS[8], ARGV[9], 1)
+if sent > 0 and redis.call('HINCRBY', KEYS[8], ARGV[9], 1) > tonumber(ARGV[10]) then
+  redis.call('HINCRBY', KEYS[8], ARGV[9], -1)
+  return {'busy', ''}
 end
 local fields, woken, outbox = {'body', ARGV[3], 'revision', '1', 'open', string.format('%d', sent), 'by', ARGV[9]}, {}, 10
 if ARGV[8] ~= '' then
