@@ -155,7 +155,8 @@ impl Stage {
         let owner = pki.issue("participant/c")?;
         let mut foreign = pki.client(stage.broker.address, Some(&owner))?;
         stage.foreign.command = command(&mut foreign, &stage.foreign).await?;
-        stage.own.command = command(stage.client(&Caller::Owner), &stage.own.clone()).await?;
+        let own = stage.own.clone();
+        stage.own.command = command(stage.client(&Caller::Owner), &own).await?;
         Ok(stage)
     }
 
