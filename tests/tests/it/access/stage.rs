@@ -233,7 +233,7 @@ async fn command(owner: &mut Client, about: &About) -> Result<String> {
 /// A mapping for purges of URLs.
 pub(super) fn document(name: &str) -> String {
     format!(
-        "mapping: 1\nname: {name}\ncalls: [{{operation: purge, selectors: [url], method: POST, path: \
+        "mapping: 1\nname: {name}\ncalls: [{{operation: purge, modes: [delete], selectors: [url], method: POST, path: \
          '/purge{{{{ item.path | safe }}}}'}}]\nanswers: [{{status: 200, means: done, evidence: reported}}]\n"
     )
 }
