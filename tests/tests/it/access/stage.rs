@@ -156,12 +156,12 @@ impl Stage {
         let mut foreign = pki.client(stage.broker.address, Some(&owner))?;
         stage.foreign.command = command(&mut foreign, &stage.foreign).await?;
         let own = stage.own.clone();
-        stage.own.command = command(stage.client(&Caller::Owner), &own).await?;
+        stage.own.command = command(stage.client(Caller::Owner), &own).await?;
         Ok(stage)
     }
 
-    pub(super) fn client(&mut self, caller: &Caller) -> &mut Client {
-        self.clients.get_mut(caller).expect("every caller has one")
+    pub(super) fn client(&mut self, caller: Caller) -> &mut Client {
+        self.clients.get_mut(&caller).expect("every caller has one")
     }
 
     pub(super) fn about(&self, own: bool) -> About {
@@ -171,7 +171,7 @@ impl Stage {
     /// Puts everything back that a call has removed or revoked.
     pub(super) async fn restore(&mut self) -> Result<()> {
         let (own, foreign) = (self.own.clone(), self.foreign.clone());
-        let operator = self.client(&Caller::Operator);
+        let operator = self.client(Caller::Operator);
         there(operator.create_participant("d").await)?;
         for about in [own, foreign] {
             let document = document(&about.mapping);
