@@ -14,7 +14,7 @@ export RUST_LIB_BACKTRACE ?= 0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test demo bench chaos soak backlog fuzz fmt lint advisories install
+.PHONY: help test demo bench chaos soak backlog storm fuzz fmt lint advisories install
 
 help: ## This list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,6 +56,10 @@ backlog: install ## A participant is away while EXECUTIONS=1000000 wait for it
 
 fuzz: install ## Fuzzes every parser, RUNS=1000000 inputs each; a short run is part of `make test`
 	RUNS=$(or $(RUNS),1000000) tests/fuzz/run
+
+storm: install ## A participant asks for ten times its quota; the others must not notice
+	$(BUILD_CHAOS)
+	@exec $(TARGET)/release/chaos storm --seconds $(or $(SECONDS),60)
 
 fmt: ## Formats all code
 	cargo fmt --all

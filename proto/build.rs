@@ -6,6 +6,7 @@ use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let files = [
+        "federation/v1/audit.proto",
         "federation/v1/command.proto",
         "federation/v1/dead_letter.proto",
         "federation/v1/registry.proto",

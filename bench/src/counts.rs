@@ -18,8 +18,8 @@ use broker::{
 };
 use clap::ValueEnum;
 use domain::{
-    Ceiling, Configuration, Deployment, Evidence, Operation, Outcome, Participant, Place,
-    PurgeMode, Scope, Selector, Server, ServerResult, Timestamp, command::WhenImpossible,
+    Agreement, Ceiling, Configuration, Deployment, Evidence, Operation, Outcome, Participant,
+    Place, PurgeMode, Scope, Selector, Server, ServerResult, Timestamp, command::WhenImpossible,
     participant::OwnServers,
 };
 
@@ -141,6 +141,7 @@ fn directory() -> Result<Directory> {
         configuration: "shop".parse()?,
         participant: "cdn".parse()?,
         servers: Vec::new(),
+        agreement: Agreement::Granted,
     }));
     let directory = Directory::default();
     *directory.write() = tables;

@@ -11,7 +11,7 @@ use broker::{
     store::Record,
 };
 use domain::{
-    Configuration, ConfigurationId, Deployment, HostName, Participant, Place, Server,
+    Agreement, Configuration, ConfigurationId, Deployment, HostName, Participant, Place, Server,
     participant::OwnServers,
 };
 
@@ -114,6 +114,7 @@ fn fill(tables: &mut Tables) {
                 configuration: id(configuration),
                 participant: name("participant", (configuration + n * 13) % PARTICIPANTS),
                 servers: Vec::new(),
+                agreement: Agreement::Granted,
             }));
         }
     }

@@ -22,13 +22,15 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::{
+    audit::Audit,
     config::{AmqpSettings, Config},
     dead_letters::{DeadLetters, Depths},
     directory::{Directory, Follower},
     dispatch::{self, Dispatcher, Wakers},
-    ingress::{self, IdentitySource, Services, Trust},
+    ingress::{self, Gate, IdentitySource, Services, Trust},
     metrics,
     pipeline::Pipeline,
+    quotas::Quotas,
     registry::{Access, Registrar},
     signing::Signing,
     store::{self, Keys, Store, StoreTls},
@@ -282,17 +284,28 @@ impl Replica {
             .map(|(name, operation)| (name.clone(), operation.repeatable))
             .collect();
         let registered = Arc::new(Registered(registered));
+        let quotas = Arc::new(Quotas::new(self.config.quotas.clone()));
+        let audit = Audit::new(self.store.clone(), self.config.audit.clone());
+        shutdown.spawn("audit", audit.clone().run(shutdown.token()));
         let pipeline = Pipeline {
             store: self.store.clone(),
             directory: Arc::clone(&self.directory),
             registered: Arc::clone(&registered),
             outbox_limit: self.config.outbox.limit,
+            quotas: Arc::clone(&quotas),
         };
-        let identities = Arc::new(if self.config.listen.insecure {
+        let identities = if self.config.listen.insecure {
             IdentitySource::Metadata
         } else {
             IdentitySource::Certificate
-        });
+        };
+        let gate = Gate::new(
+            identities,
+            Arc::clone(&self.directory),
+            self.follower.clone(),
+            quotas,
+            audit,
+        );
         let registrar = Registrar::new(
             self.store.clone(),
             self.follower.clone(),
@@ -304,7 +317,7 @@ impl Replica {
         Services::new(
             pipeline,
             registrar,
-            identities,
+            Arc::new(gate),
             watchers,
             self.start_dead_letters(shutdown),
             retention,

@@ -5,7 +5,7 @@ mod listen;
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use amqp::{QueueLimits, Topology};
-use domain::OperationName;
+use domain::{OperationName, ParticipantId};
 use serde::Deserialize;
 use service::{
     configuration::{Check, Checked, Secret, SecretUrl},
@@ -50,6 +50,10 @@ pub struct Config {
     pub deadlines: Deadlines,
     /// What one caller may ask of us.
     pub limits: Limits,
+    /// What one caller may ask of us over time.
+    pub quotas: QuotaSettings,
+    /// Who did what.
+    pub audit: AuditSettings,
     /// How it ends.
     pub shutdown: ShutdownSettings,
     /// Signatures.
@@ -182,6 +186,63 @@ pub struct Limits {
     pub call_time: Duration,
 }
 
+/// What one caller may ask of one replica.
+#[derive(Debug, Clone, Deserialize)]
+pub struct QuotaSettings {
+    /// How much may be asked at once, as the time in which it comes back.
+    #[serde(with = "humantime_serde")]
+    pub burst: Duration,
+    /// What every caller may ask.
+    pub each: Allowance,
+    /// What a selector costs, by its breadth.
+    pub prices: Prices,
+    /// What certain participants may ask instead.
+    pub participants: BTreeMap<ParticipantId, Allowance>,
+}
+
+/// What a caller may ask.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Allowance {
+    /// Calls a second; each command of a stream is one.
+    pub calls: u32,
+    /// What the selectors of an operation's commands may cost in a second.
+    pub selectors: u32,
+    /// The same for certain operations instead.
+    #[serde(default)]
+    pub operations: BTreeMap<String, u32>,
+    /// Commands in one shard that have not settled.
+    pub open_commands: u64,
+}
+
+/// What a selector costs.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Prices {
+    /// One URL.
+    pub url: u32,
+    /// The beginning of a path.
+    pub prefix: u32,
+    /// A pattern.
+    pub wildcard: u32,
+    /// A regular expression.
+    pub regex: u32,
+    /// A tag.
+    pub tag: u32,
+    /// A host name.
+    pub host: u32,
+    /// A configuration.
+    pub everything: u32,
+}
+
+/// Who did what.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AuditSettings {
+    /// How long a record is kept.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    /// How many are kept in one shard.
+    pub records: u64,
+}
+
 /// How it ends.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ShutdownSettings {
@@ -249,6 +310,12 @@ impl Checked for Config {
         check.within("amqp", &self.amqp);
         check.within("outbox", &self.outbox);
         check.within("signing", &self.signing);
+        check.within("quotas", &self.quotas);
+        check.require(
+            "audit.records",
+            self.audit.records > 0,
+            "must be more than 0",
+        );
         check.require(
             "deadlines.report",
             !self.deadlines.report.is_zero(),
@@ -399,6 +466,22 @@ impl Checked for AmqpSettings {
             self.console_copies <= MOST_COPIES,
             format!("must be 0 to {MOST_COPIES}"),
         );
+    }
+}
+
+impl Checked for QuotaSettings {
+    fn check(&self, check: &mut Check<'_>) {
+        let burst = self.burst >= Duration::from_millis(100);
+        check.require("burst", burst, "must be at least 100ms");
+        let own = self.participants.iter();
+        let own = own.map(|(id, allowance)| (format!("participants.{id}"), allowance));
+        let each = std::iter::once(("each".to_owned(), &self.each));
+        for (key, allowance) in each.chain(own) {
+            let operations = allowance.operations.values();
+            let rates = operations.chain([&allowance.calls, &allowance.selectors]);
+            let rates = rates.into_iter().all(|rate| *rate > 0) && allowance.open_commands > 0;
+            check.require(&key, rates, "must have no 0");
+        }
     }
 }
 

@@ -121,6 +121,31 @@ pub enum Error {
     /// The connection is older than connections get.
     #[error("the connection has reached its age; connect anew")]
     ConnectionAged,
+    /// A caller asked for more than its share.
+    #[error(
+        "{caller} has used up its quota of {rate} {quota} a second; try again in {} ms",
+        again_in.as_millis()
+    )]
+    OverQuota {
+        /// Whose.
+        caller: String,
+        /// `calls` or `selectors`.
+        quota: &'static str,
+        /// Its rate.
+        rate: f64,
+        /// When the same is allowed again.
+        again_in: Duration,
+    },
+    /// Too many of the caller's commands have not settled.
+    #[error(
+        "participant `{participant}` has {limit} commands open in one shard, and may not have more"
+    )]
+    TooManyOpen {
+        /// Whose.
+        participant: ParticipantId,
+        /// The limit (`quotas.each.open_commands`).
+        limit: u64,
+    },
     /// The broker is about to end.
     #[error("the broker is shutting down")]
     ShuttingDown,
@@ -211,6 +236,8 @@ impl Error {
             Self::OutboxFull { .. } => (Code::ResourceExhausted, "OUTBOX_FULL"),
             Self::TooManyCalls { .. } => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
             Self::ConnectionAged => (Code::Unavailable, "CONNECTION_AGED"),
+            Self::OverQuota { .. } => (Code::ResourceExhausted, "OVER_QUOTA"),
+            Self::TooManyOpen { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
             Self::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
             Self::Interrupted => (Code::Internal, "INTERRUPTED"),
             Self::Contended => (Code::Aborted, "CONTENDED"),
@@ -258,6 +285,20 @@ impl Error {
                     .add_quota_failure_violation(format!("outbox:{participant}"), self.to_string());
                 details.set_retry_info(Some(RETRY_FULL));
             }
+            Self::OverQuota {
+                caller,
+                quota,
+                again_in,
+                ..
+            } => {
+                details.add_quota_failure_violation(format!("{quota}:{caller}"), self.to_string());
+                details.set_retry_info(Some(*again_in));
+            }
+            Self::TooManyOpen { participant, .. } => {
+                details
+                    .add_quota_failure_violation(format!("open:{participant}"), self.to_string());
+                details.set_retry_info(Some(RETRY_FULL));
+            }
             Self::NotSent(PublishError::Refused { .. }) => {
                 details.set_retry_info(Some(RETRY_FULL));
             }
@@ -297,7 +338,10 @@ impl Error {
             Self::NotDeployed { configuration } | Self::NobodyMeant { configuration } => {
                 entry("configuration", configuration.to_string())
             }
-            Self::OutboxFull { participant, .. } => entry("participant", participant.to_string()),
+            Self::OutboxFull { participant, .. } | Self::TooManyOpen { participant, .. } => {
+                entry("participant", participant.to_string())
+            }
+            Self::OverQuota { caller, .. } => entry("caller", caller.clone()),
             Self::UnknownDialect { dialect } => entry("dialect", dialect.to_string()),
             _ => std::collections::HashMap::new(),
         }

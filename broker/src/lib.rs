@@ -17,8 +17,11 @@ pub mod app;
 pub mod error;
 pub mod metrics;
 
+pub mod audit;
+pub mod authorise;
 pub mod ingress;
 pub mod pipeline;
+pub mod quotas;
 pub mod verify;
 
 pub mod directory;

@@ -11,9 +11,11 @@ use metrics::counter;
 use crate::{
     directory::Directory,
     error::Error,
+    ingress::Identity,
     metrics as names,
+    quotas::Quotas,
     resolve::resolve,
-    store::{Accepted, Keys, Requested, Store},
+    store::{Accepted, Bounds, Keys, Requested, Store},
     translate::{Planned, translate},
     verify::{Draft, Registered, verify},
 };
@@ -29,11 +31,25 @@ pub struct Pipeline {
     pub registered: Arc<Registered>,
     /// What may wait for one participant.
     pub outbox_limit: u64,
+    /// What one caller may ask.
+    pub quotas: Arc<Quotas>,
 }
 
 impl Pipeline {
     /// Verifies, finds the targets, translates: what would be done.
     pub fn plan(&self, draft: Draft) -> Result<Planned, Error> {
+        self.charge(&draft)?;
+        self.planned(draft)
+    }
+
+    /// Before anything is looked at: a storm must not cost more than its refusal.
+    fn charge(&self, draft: &Draft) -> Result<(), Error> {
+        let caller = Identity::Participant(draft.originator.clone());
+        self.quotas
+            .work(&caller, &draft.operation, &draft.selectors)
+    }
+
+    fn planned(&self, draft: Draft) -> Result<Planned, Error> {
         let moment = now();
         let verified = verify(draft, &self.directory, &self.registered, moment)?;
         let resolved = resolve(verified, &self.directory)?;
@@ -43,12 +59,13 @@ impl Pipeline {
 
     /// Plans and writes it down; the id of the command, which is an earlier one for a repeated request.
     pub async fn accept(&self, draft: Draft) -> Result<CommandId, Error> {
+        self.charge(&draft)?;
         let operation = draft.operation.name().to_owned();
         // Asked before anything is planned: a request is answered the same when its deployment is gone.
         let (result, id) = match self.store.requested(&draft).await? {
             Some(Requested::Before(id)) => ("repeated", id),
             Some(Requested::Conflict) => return Err(Error::RequestIdUsed),
-            None => self.write(&self.plan(draft)?).await?,
+            None => self.write(&self.planned(draft)?).await?,
         };
         counter!(names::COMMANDS_TOTAL, "operation" => operation, "result" => result).increment(1);
         Ok(id)
@@ -57,7 +74,13 @@ impl Pipeline {
     /// Written before it is sent: after a crash the outbox still holds these executions.
     async fn write(&self, planned: &Planned) -> Result<(&'static str, CommandId), Error> {
         planned.check_sayable()?;
-        match self.store.accept(planned, self.outbox_limit).await? {
+        let originator = &planned.command.originator;
+        let caller = Identity::Participant(originator.clone());
+        let bounds = Bounds {
+            outbox: self.outbox_limit,
+            open: self.quotas.open_commands(&caller),
+        };
+        match self.store.accept(planned, bounds).await? {
             Accepted::New => {
                 for execution in &planned.executions {
                     let state = if execution.native.is_empty() {
@@ -78,6 +101,10 @@ impl Pipeline {
                 );
                 Err(Error::invalid("draft.selectors", rule))
             }
+            Accepted::Busy => Err(Error::TooManyOpen {
+                participant: originator.clone(),
+                limit: bounds.open,
+            }),
             Accepted::Full(participant) => Err(Error::OutboxFull {
                 participant,
                 limit: self.outbox_limit,

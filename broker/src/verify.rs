@@ -11,8 +11,10 @@ use domain::{
 };
 
 use crate::{
+    authorise::{Access, Resource, Rpc, authorise},
     directory::Directory,
     error::{Error, Violation},
+    ingress::Identity,
 };
 
 /// What a caller asks for, well formed field by field.
@@ -138,7 +140,7 @@ fn check_operation(draft: &mut Draft, registered: &Registered) -> Result<(), Err
 }
 
 fn find_configuration(draft: &Draft, directory: &Directory) -> Result<Arc<Configuration>, Error> {
-    let own = |configuration: &Arc<Configuration>| configuration.owner == draft.originator;
+    let own = |configuration: &Arc<Configuration>| may_command(&draft.originator, configuration);
     if let Some(id) = &draft.configuration {
         let found = directory.configuration(id).filter(own);
         return found.ok_or_else(|| Error::not_found("configuration", id.as_str()));
@@ -158,6 +160,15 @@ fn find_configuration(draft: &Draft, directory: &Directory) -> Result<Arc<Config
             let field = format!("draft.selectors[{index}].{}", selector.kind());
             Error::invalid(field, "must name a host of one of your configurations")
         })
+}
+
+/// Whether a participant may command a configuration.
+pub fn may_command(originator: &ParticipantId, configuration: &Configuration) -> bool {
+    let (caller, resource) = (
+        Identity::Participant(originator.clone()),
+        Resource::of(&configuration.owner),
+    );
+    authorise(&caller, Rpc::SubmitCommand, &resource) == Access::Whole
 }
 
 fn check_hosts(draft: &Draft, configuration: &Configuration) -> Result<(), Error> {

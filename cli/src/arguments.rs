@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
+        audit::Audit,
         cancel::Cancel,
         dead_letters::DeadLetters,
         dialects::Dialects,
@@ -24,7 +25,7 @@ use crate::{
         pki::Pki,
         plan::Plan,
         registry::{
-            Registry, configurations::Configurations, deployments::Deployments,
+            Registry, configurations::Configurations, deployments::DeploymentsCommand,
             progress::ParticipantsCommand, servers::Servers,
         },
         status::Status,
@@ -86,7 +87,7 @@ pub(crate) enum Verb {
     /// The customers' properties and their host names
     Configurations(Registry<Configurations>),
     /// Which configuration is placed at which participant
-    Deployments(Registry<Deployments>),
+    Deployments(DeploymentsCommand),
     /// How participants with an HTTP API of their own are told: dialects from documents
     Mappings(Mappings),
     /// Check and try out such a document, without the broker
@@ -97,6 +98,8 @@ pub(crate) enum Verb {
     DeadLetters(DeadLetters),
     /// Keep an authority for a small federation: who may call the broker, and until when
     Pki(Pki),
+    /// Who did what, and whether that log was tampered with
+    Audit(Audit),
 }
 
 #[cfg(test)]

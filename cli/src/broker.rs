@@ -9,7 +9,7 @@ mod refusal;
 use std::{cell::Cell, time::Duration};
 
 use proto::v1::{
-    command_service_client::CommandServiceClient,
+    audit_service_client::AuditServiceClient, command_service_client::CommandServiceClient,
     dead_letter_service_client::DeadLetterServiceClient,
     registry_service_client::RegistryServiceClient,
 };
@@ -53,6 +53,9 @@ pub(crate) type Registry = RegistryServiceClient<Line>;
 
 /// The client for dead letters.
 pub(crate) type DeadLetters = DeadLetterServiceClient<Line>;
+
+/// The client for the audit log.
+pub(crate) type Audit = AuditServiceClient<Line>;
 
 /// The brokers, of which one is in use.
 #[derive(Debug)]
@@ -123,6 +126,18 @@ impl Broker {
             DeadLetterServiceClient::new(self.line())
                 .max_decoding_message_size(ANSWER_BYTES_MAXIMUM)
         };
+        self.in_turn(async || call(client()).await)
+            .await
+            .map_err(|refusal| refusal.status)
+    }
+
+    /// Calls the service for the audit log, trying again while it is unavailable.
+    pub(crate) async fn audit<T>(
+        &self,
+        call: impl AsyncFn(Audit) -> Result<Response<T>, Status>,
+    ) -> Result<T, Status> {
+        let client =
+            || AuditServiceClient::new(self.line()).max_decoding_message_size(ANSWER_BYTES_MAXIMUM);
         self.in_turn(async || call(client()).await)
             .await
             .map_err(|refusal| refusal.status)

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a command returns how it ended, or a failure; it never ends the process.
 
+pub(crate) mod audit;
 pub(crate) mod cancel;
 pub(crate) mod dead_letters;
 pub(crate) mod dialects;
@@ -50,5 +51,6 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
         Verb::Keys(keys) => keys.run(context),
         Verb::DeadLetters(letters) => letters.run(context).await,
         Verb::Pki(pki) => pki.run(context.output),
+        Verb::Audit(audit) => audit.run(context).await,
     }
 }

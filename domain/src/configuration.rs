@@ -32,4 +32,30 @@ pub struct Deployment {
     /// On which of its servers; empty means all, also those that come later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerId>,
+    /// Whether both sides agree to it.
+    #[serde(default)]
+    pub agreement: Agreement,
+}
+
+/// How far a deployment is agreed. Only what is granted is a target of commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agreement {
+    /// The configuration's owner asks for it.
+    Wished,
+    /// The participant that runs the servers agrees. Also what was written before there were wishes: an operator made it.
+    #[default]
+    Granted,
+    /// The participant has refused, or taken its grant back.
+    Revoked,
+}
+
+impl Agreement {
+    /// Whether commands mean its servers.
+    pub const fn is_granted(self) -> bool {
+        match self {
+            Self::Granted => true,
+            Self::Wished | Self::Revoked => false,
+        }
+    }
 }

@@ -38,7 +38,7 @@ pub mod time;
 pub use call::NativeCall;
 pub use capability::{Capability, SelectorKind};
 pub use command::Command;
-pub use configuration::{Configuration, Deployment};
+pub use configuration::{Agreement, Configuration, Deployment};
 pub use evidence::Evidence;
 pub use execution::{Event, Execution, State};
 pub use fault::Fault;

@@ -158,7 +158,9 @@ impl Tables {
     pub fn carriers(&self, configuration: &ConfigurationId) -> Vec<Carrier> {
         let mut carriers: BTreeMap<&ParticipantId, BTreeMap<&ServerId, &Arc<Server>>> =
             BTreeMap::new();
-        for deployment in self.deployments_of(configuration) {
+        let deployments = self.deployments_of(configuration).iter();
+        // A wish is none yet, and what was taken back is none any more.
+        for deployment in deployments.filter(|deployment| deployment.agreement.is_granted()) {
             let servers = carriers.entry(&deployment.participant).or_default();
             match self.servers_of.get(&deployment.participant) {
                 Some(all) if deployment.servers.is_empty() => servers.extend(all),
@@ -211,7 +213,7 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
-    use domain::{Place, participant::OwnServers};
+    use domain::{Agreement, Place, participant::OwnServers};
 
     use super::*;
 
@@ -242,6 +244,7 @@ mod tests {
             configuration: "shop".parse().unwrap(),
             participant: participant.parse().unwrap(),
             servers: servers.iter().map(|id| id.parse().unwrap()).collect(),
+            agreement: Agreement::Granted,
         })
     }
 
@@ -294,6 +297,26 @@ mod tests {
                 ("b".to_owned(), vec!["b1".to_owned()])
             ]
         );
+    }
+
+    /// Nobody is a target by the owner's wish alone, and nobody stays one who has taken the grant back.
+    #[test]
+    fn only_what_is_granted_is_a_target() {
+        let mut tables = Tables::default();
+        tables.apply(Change::Put(participant("b")));
+        tables.apply(Change::Put(server("b1", "b")));
+        for (agreement, expected) in [
+            (Agreement::Wished, 0),
+            (Agreement::Granted, 1),
+            (Agreement::Revoked, 0),
+        ] {
+            let Record::Deployment(wish) = deployment("d", "b", &[]) else {
+                unreachable!()
+            };
+            let deployment = Deployment { agreement, ..wish };
+            tables.apply(Change::Put(Record::Deployment(deployment)));
+            assert_eq!(names(&tables).len(), expected, "{agreement:?}");
+        }
     }
 
     fn mapping(version: u32, document: Option<&str>) -> Record {

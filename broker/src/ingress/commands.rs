@@ -10,14 +10,12 @@ use proto::v1::{self, command_service_server::CommandService};
 use service::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
+use tonic_types::StatusExt as _;
 use tracing::info;
 
-use super::{
-    draft,
-    identity::{Identity, IdentitySource},
-    view, watch,
-};
+use super::{draft, gate::Gate, identity::Identity, view, watch};
 use crate::{
+    authorise::{Access, Resource, Rpc, admit},
     error::Error,
     metrics::{count_cancel_asked, count_execution},
     pipeline::{Pipeline, now},
@@ -34,7 +32,7 @@ const PAGE_SIZE: (usize, usize) = (50, 500);
 #[derive(Clone)]
 pub(super) struct Commands {
     pub(super) pipeline: Pipeline,
-    pub(super) identities: Arc<IdentitySource>,
+    pub(super) gate: Arc<Gate>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) retention: std::time::Duration,
     pub(super) stop: CancellationToken,
@@ -111,41 +109,57 @@ impl Commands {
         trace: TraceContext,
     ) -> v1::SubmitCommandsResponse {
         use v1::submit_commands_response::Result as Answer;
+        let (tag, resource) = (request.tag.clone(), of_draft(request.draft.as_ref()));
+        let caller = Identity::Participant(originator.clone());
+        let result = match self.accept_one(&caller, request, originator, &trace).await {
+            Ok(id) => Answer::CommandId(id.to_string()),
+            Err(error) => {
+                self.gate.refused_one(&caller, resource, &error);
+                Answer::Failure(failure(error))
+            }
+        };
+        v1::SubmitCommandsResponse {
+            tag,
+            result: Some(result),
+        }
+    }
+
+    async fn accept_one(
+        &self,
+        caller: &Identity,
+        request: v1::SubmitCommandsRequest,
+        originator: ParticipantId,
+        trace: &TraceContext,
+    ) -> Result<CommandId, Error> {
+        self.gate.count_one(caller)?;
         let directory = &self.pipeline.directory;
         let draft = draft::read(
             request.draft,
             &request.request_id,
             originator,
-            &trace,
+            trace,
             directory,
-        );
-        let accepted = match draft {
-            Ok(draft) => self.accept(draft, &trace).await,
-            Err(error) => Err(error),
-        };
-        let result = match accepted {
-            Ok(id) => Answer::CommandId(id.to_string()),
-            Err(error) => Answer::Failure(failure(error)),
-        };
-        v1::SubmitCommandsResponse {
-            tag: request.tag,
-            result: Some(result),
-        }
+        )?;
+        self.accept(draft, trace).await
     }
 
-    /// A command that the caller may see; to all others it does not exist.
-    pub(super) async fn visible(
+    /// As much of a command as the caller may see in this call; to whom it is hidden it does not exist.
+    pub(super) async fn admitted(
         &self,
         identity: &Identity,
+        rpc: Rpc,
         id: &str,
     ) -> Result<StoredCommand, Error> {
         let id = id
             .parse::<CommandId>()
             .map_err(Error::broken("command_id"))?;
         let stored = self.pipeline.store.command(id).await?;
-        stored
-            .filter(|stored| identity.may_act_for(&stored.command.originator))
-            .ok_or_else(|| Error::not_found("command", &id.to_string()))
+        let found = stored.as_ref().map(|stored| (stored, resource(stored)));
+        let (found, access) = admit(identity, rpc, ("command", &id.to_string()), found)?;
+        match (access, identity) {
+            (Access::Part, Identity::Participant(host)) => Ok(found.clone().part_of(host)),
+            _ => Ok(found.clone()),
+        }
     }
 
     async fn cancel(
@@ -153,10 +167,10 @@ impl Commands {
         identity: &Identity,
         id: &str,
     ) -> Result<v1::CancelCommandResponse, Error> {
-        let before = self.visible(identity, id).await?;
+        let before = self.admitted(identity, Rpc::CancelCommand, id).await?;
         let store = &self.pipeline.store;
         let withdrawn = store.cancel(&before, now(), self.retention).await?;
-        let after = self.visible(identity, id).await?;
+        let after = self.admitted(identity, Rpc::CancelCommand, id).await?;
         let of = |kinds: &[Withdrawn]| {
             let those = withdrawn.iter().filter(|(_, kind)| kinds.contains(kind));
             those.map(|(id, _)| id.to_string()).collect::<Vec<_>>()
@@ -235,92 +249,141 @@ impl CommandService for Commands {
         &self,
         request: Request<v1::SubmitCommandRequest>,
     ) -> Result<Response<v1::SubmitCommandResponse>, Status> {
-        let originator = self.identities.identify(&request)?.originator()?;
         let trace = trace_of(&request);
-        Ok(Response::new(
-            self.submit(request.into_inner(), originator, trace).await?,
-        ))
+        let work =
+            |caller, request| async move { self.submit(request, originator(caller)?, trace).await };
+        let about = |request: &v1::SubmitCommandRequest| of_draft(request.draft.as_ref());
+        self.gate
+            .call(Rpc::SubmitCommand, request, about, work)
+            .await
     }
 
     async fn submit_commands(
         &self,
         request: Request<Streaming<v1::SubmitCommandsRequest>>,
     ) -> Result<Response<Self::SubmitCommandsStream>, Status> {
-        let originator = self.identities.identify(&request)?.originator()?;
         let trace = trace_of(&request);
-        let service = self.clone();
-        let requests = request
-            .into_inner()
-            .take_until(self.stop.clone().cancelled_owned());
-        let answers = requests.map(move |message| {
-            let (service, originator, trace) = (service.clone(), originator.clone(), trace.child());
-            async move { Ok(service.submit_one(message?, originator, trace).await) }
-        });
-        Ok(Response::new(Box::pin(
-            answers.buffered(STREAM_CONCURRENCY),
-        )))
+        let work = |caller, requests: Streaming<_>| async move {
+            let (service, originator) = (self.clone(), originator(caller)?);
+            let requests = requests.take_until(self.stop.clone().cancelled_owned());
+            let answers = requests.map(move |message| {
+                let (service, originator, trace) =
+                    (service.clone(), originator.clone(), trace.child());
+                async move { Ok(service.submit_one(message?, originator, trace).await) }
+            });
+            let answers: Self::SubmitCommandsStream =
+                Box::pin(answers.buffered(STREAM_CONCURRENCY));
+            Ok(answers)
+        };
+        let about = |_: &_| String::new();
+        self.gate
+            .call(Rpc::SubmitCommands, request, about, work)
+            .await
     }
 
     async fn get_command(
         &self,
         request: Request<v1::GetCommandRequest>,
     ) -> Result<Response<v1::GetCommandResponse>, Status> {
-        let identity = self.identities.identify(&request)?;
-        let stored = self
-            .visible(&identity, &request.get_ref().command_id)
-            .await?;
-        Ok(Response::new(v1::GetCommandResponse {
-            command: Some(view::command(&stored, true)),
-        }))
+        let work = |caller, request: v1::GetCommandRequest| async move {
+            let id = &request.command_id;
+            let stored = self.admitted(&caller, Rpc::GetCommand, id).await?;
+            Ok(v1::GetCommandResponse {
+                command: Some(view::command(&stored, true)),
+            })
+        };
+        let about = |request: &v1::GetCommandRequest| of_command(&request.command_id);
+        self.gate.call(Rpc::GetCommand, request, about, work).await
     }
 
     async fn list_commands(
         &self,
         request: Request<v1::ListCommandsRequest>,
     ) -> Result<Response<v1::ListCommandsResponse>, Status> {
-        let identity = self.identities.identify(&request)?;
-        Ok(Response::new(
-            self.list(&identity, request.into_inner()).await?,
-        ))
+        let work = |caller, request| async move { self.list(&caller, request).await };
+        let about = |_: &_| String::new();
+        self.gate
+            .call(Rpc::ListCommands, request, about, work)
+            .await
     }
 
     async fn watch_command(
         &self,
         request: Request<v1::WatchCommandRequest>,
     ) -> Result<Response<Self::WatchCommandStream>, Status> {
-        let identity = self.identities.identify(&request)?;
-        let request = request.into_inner();
-        let watch = watch::Watch::start(self.clone(), identity, &request).await?;
-        Ok(Response::new(Box::pin(watch.into_stream())))
+        let work = |caller, request: v1::WatchCommandRequest| async move {
+            let watch = watch::Watch::start(self.clone(), caller, &request).await?;
+            let answers: Self::WatchCommandStream = Box::pin(watch.into_stream());
+            Ok(answers)
+        };
+        let about = |request: &v1::WatchCommandRequest| of_command(&request.command_id);
+        self.gate
+            .call(Rpc::WatchCommand, request, about, work)
+            .await
     }
 
     async fn cancel_command(
         &self,
         request: Request<v1::CancelCommandRequest>,
     ) -> Result<Response<v1::CancelCommandResponse>, Status> {
-        let identity = self.identities.identify(&request)?;
-        Ok(Response::new(
-            self.cancel(&identity, &request.get_ref().command_id)
-                .await?,
-        ))
+        let work = |caller, request: v1::CancelCommandRequest| async move {
+            self.cancel(&caller, &request.command_id).await
+        };
+        let about = |request: &v1::CancelCommandRequest| of_command(&request.command_id);
+        self.gate
+            .call(Rpc::CancelCommand, request, about, work)
+            .await
+    }
+}
+
+/// A command in the audit log.
+fn of_command(id: &str) -> String {
+    format!("command/{id}")
+}
+
+/// What a submit is about in the audit log; empty where the configuration is found by a host name.
+fn of_draft(draft: Option<&v1::CommandDraft>) -> String {
+    let id = draft.map_or("", |draft| draft.configuration_id.as_str());
+    format!("configuration/{id}")
+}
+
+/// Whose a command is, and at whom it is carried out.
+fn resource(stored: &StoredCommand) -> Resource<'_> {
+    let executions = stored.executions.iter();
+    Resource {
+        owner: Some(&stored.command.originator),
+        hosts: executions
+            .map(|execution| &execution.id.participant)
+            .collect(),
+    }
+}
+
+/// The participant that submits; the gate lets nobody else submit.
+fn originator(caller: Identity) -> Result<ParticipantId, Error> {
+    match caller {
+        Identity::Participant(id) => Ok(id),
+        Identity::Operator(_) => Err(Error::Interrupted),
     }
 }
 
 /// Whose commands are listed: a participant's own; an operator says whose.
-fn whose(identity: &Identity, originator_id: &str) -> Result<ParticipantId, Error> {
-    match identity {
-        Identity::Participant(id) if originator_id.is_empty() || originator_id == id.as_str() => {
-            Ok(id.clone())
+fn whose(identity: &Identity, asked: &str) -> Result<ParticipantId, Error> {
+    let id = match (identity, asked) {
+        (Identity::Participant(own), "") => own.clone(),
+        (Identity::Operator(_), "") => {
+            let rule = "must name whose commands an operator wants to see";
+            return Err(Error::invalid("originator_id", rule));
         }
-        Identity::Participant(_) => Err(Error::not_found("participant", originator_id)),
-        Identity::Operator(_) if originator_id.is_empty() => Err(Error::invalid(
-            "originator_id",
-            "must name whose commands an operator wants to see",
-        )),
-        Identity::Operator(_) => originator_id
-            .parse()
-            .map_err(Error::broken("originator_id")),
-    }
+        (_, asked) => asked.parse().map_err(Error::broken("originator_id"))?,
+    };
+    let found = Some((&id, Resource::of(&id)));
+    admit(
+        identity,
+        Rpc::ListCommands,
+        ("participant", id.as_str()),
+        found,
+    )?;
+    Ok(id)
 }
 
 /// The size of a page (AIP-158): the default for 0, lowered to the most, never negative.
@@ -352,7 +415,10 @@ fn failure(error: Error) -> v1::SubmitFailure {
         field: violation.field,
         description: violation.rule,
     };
+    let retry = status.get_details_retry_info();
+    let retry = retry.and_then(|retry| retry.retry_delay);
     v1::SubmitFailure {
+        retry_delay: retry.and_then(|delay| delay.try_into().ok()),
         code: status.code().into(),
         message: status.message().to_owned(),
         violations: violations.into_iter().map(violation).collect(),

@@ -13,7 +13,7 @@ impl Registry {
     pub(super) async fn issue(
         &self,
         identity: &Identity,
-        request: &v1::IssueCredentialsRequest,
+        request: v1::IssueCredentialsRequest,
     ) -> Result<v1::IssueCredentialsResponse, Error> {
         let issued = self
             .registrar

@@ -12,12 +12,9 @@ use proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{
-    commands::page_size,
-    identity::{Identity, IdentitySource},
-    view,
-};
+use super::{commands::page_size, gate::Gate, identity::Identity, view};
 use crate::{
+    authorise::{Resource, Rpc, admit},
     dead_letters::{DeadLetters, LetterBox, Listed, Selection, Work, Worked},
     directory::Directory,
     error::Error,
@@ -34,27 +31,28 @@ const BODY_SHOWN: usize = 256 << 10;
 pub(super) struct Service {
     pub(super) dead_letters: DeadLetters,
     pub(super) directory: Arc<Directory>,
-    pub(super) identities: Arc<IdentitySource>,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl Service {
     /// The boxes that a caller means: the one that it names, or all that exist for it.
-    fn boxes(&self, identity: &Identity, asked: &str) -> Result<Vec<LetterBox>, Error> {
-        let not_found = || Error::not_found("participant", asked);
+    fn boxes(&self, identity: &Identity, rpc: Rpc, asked: &str) -> Result<Vec<LetterBox>, Error> {
+        let what = ("participant", asked);
         match (identity, asked) {
-            (Identity::Participant(own), asked) if asked.is_empty() || asked == own.as_str() => {
-                Ok(vec![LetterBox::Participant(own.clone())])
-            }
-            (Identity::Participant(_), _) => Err(not_found()),
+            (Identity::Participant(own), "") => Ok(vec![LetterBox::Participant(own.clone())]),
             (Identity::Operator(_), "") => Ok(LetterBox::all(&self.directory)),
-            (Identity::Operator(_), amqp::REPLIES) => Ok(vec![LetterBox::Replies]),
-            (Identity::Operator(_), asked) => {
+            // It belongs to the federation.
+            (_, amqp::REPLIES) => {
+                admit(identity, rpc, what, Some((&(), Resource::default())))?;
+                Ok(vec![LetterBox::Replies])
+            }
+            (_, asked) => {
                 let id = asked.parse().map_err(Error::broken("participant_id"))?;
-                if self.directory.read().participants.contains_key(&id) {
-                    Ok(vec![LetterBox::Participant(id)])
-                } else {
-                    Err(not_found())
-                }
+                let tables = self.directory.read();
+                let found = tables.participants.get(&id);
+                let found = found.map(|participant| (participant, Resource::of(&participant.id)));
+                admit(identity, rpc, what, found)?;
+                Ok(vec![LetterBox::Participant(id)])
             }
         }
     }
@@ -69,7 +67,7 @@ impl Service {
             Some(reason) => Selection::Reason(reason),
             None => Selection::All,
         };
-        let boxes = self.boxes(identity, &request.participant_id)?;
+        let boxes = self.boxes(identity, Rpc::ListDeadLetters, &request.participant_id)?;
         let page = self.dead_letters.list(boxes, &selection, count).await?;
         Ok(v1::ListDeadLettersResponse {
             letters: page.letters.iter().map(show).collect(),
@@ -85,7 +83,7 @@ impl Service {
         if request.message_id.is_empty() {
             return Err(Error::invalid("message_id", "must be given"));
         }
-        let boxes = self.boxes(identity, &request.participant_id)?;
+        let boxes = self.boxes(identity, Rpc::GetDeadLetter, &request.participant_id)?;
         let found = self.dead_letters.find(boxes, &request.message_id).await?;
         let states = self.dead_letters.states(&found).await?;
         let message = &found.letter.message;
@@ -107,14 +105,15 @@ impl Service {
         selection: Option<v1::DeadLetterSelection>,
     ) -> Result<Worked, Error> {
         let selection = read_selection(selection)?;
-        let mut boxes = self.boxes(identity, participant_id)?;
+        let rpc = match work {
+            Work::Retry => Rpc::RetryDeadLetters,
+            Work::Discard => Rpc::DiscardDeadLetters,
+        };
+        let mut boxes = self.boxes(identity, rpc, participant_id)?;
         if work == Work::Retry && participant_id.is_empty() {
             boxes.retain(|letter_box| *letter_box != LetterBox::Replies);
         }
-        let who = match identity {
-            Identity::Participant(id) => format!("participant/{id}"),
-            Identity::Operator(name) => format!("operator/{name}"),
-        };
+        let who = identity.to_string();
         self.dead_letters.work(work, boxes, selection, who).await
     }
 }
@@ -125,51 +124,66 @@ impl DeadLetterService for Service {
         &self,
         request: Request<v1::ListDeadLettersRequest>,
     ) -> Result<Response<v1::ListDeadLettersResponse>, Status> {
-        let identity = self.identities.identify(&request)?;
-        Ok(Response::new(
-            self.list(&identity, request.get_ref()).await?,
-        ))
+        let work = |caller, request| async move { self.list(&caller, &request).await };
+        let about = |request: &v1::ListDeadLettersRequest| of_box(&request.participant_id);
+        self.gate
+            .call(Rpc::ListDeadLetters, request, about, work)
+            .await
     }
 
     async fn get_dead_letter(
         &self,
         request: Request<v1::GetDeadLetterRequest>,
     ) -> Result<Response<v1::GetDeadLetterResponse>, Status> {
-        let identity = self.identities.identify(&request)?;
-        Ok(Response::new(self.get(&identity, request.get_ref()).await?))
+        let work = |caller, request| async move { self.get(&caller, &request).await };
+        let about = |request: &v1::GetDeadLetterRequest| of_box(&request.participant_id);
+        self.gate
+            .call(Rpc::GetDeadLetter, request, about, work)
+            .await
     }
 
     async fn retry_dead_letters(
         &self,
         request: Request<v1::RetryDeadLettersRequest>,
     ) -> Result<Response<v1::RetryDeadLettersResponse>, Status> {
-        let identity = self.identities.identify(&request)?;
-        let request = request.into_inner();
-        let (whose, selection) = (&request.participant_id, request.selection);
-        let worked = self.work(&identity, Work::Retry, whose, selection).await?;
-        Ok(Response::new(v1::RetryDeadLettersResponse {
-            ended_by: ended_by(&worked),
-            message_ids: worked.message_ids,
-            more: worked.more,
-        }))
+        let work = |caller, request: v1::RetryDeadLettersRequest| async move {
+            let (whose, selection) = (&request.participant_id, request.selection);
+            let worked = self.work(&caller, Work::Retry, whose, selection).await?;
+            Ok(v1::RetryDeadLettersResponse {
+                ended_by: ended_by(&worked),
+                message_ids: worked.message_ids,
+                more: worked.more,
+            })
+        };
+        let about = |request: &v1::RetryDeadLettersRequest| of_box(&request.participant_id);
+        self.gate
+            .call(Rpc::RetryDeadLetters, request, about, work)
+            .await
     }
 
     async fn discard_dead_letters(
         &self,
         request: Request<v1::DiscardDeadLettersRequest>,
     ) -> Result<Response<v1::DiscardDeadLettersResponse>, Status> {
-        let identity = self.identities.identify(&request)?;
-        let request = request.into_inner();
-        let (whose, selection) = (&request.participant_id, request.selection);
-        let worked = self
-            .work(&identity, Work::Discard, whose, selection)
-            .await?;
-        Ok(Response::new(v1::DiscardDeadLettersResponse {
-            ended_by: ended_by(&worked),
-            message_ids: worked.message_ids,
-            more: worked.more,
-        }))
+        let work = |caller, request: v1::DiscardDeadLettersRequest| async move {
+            let (whose, selection) = (&request.participant_id, request.selection);
+            let worked = self.work(&caller, Work::Discard, whose, selection).await?;
+            Ok(v1::DiscardDeadLettersResponse {
+                ended_by: ended_by(&worked),
+                message_ids: worked.message_ids,
+                more: worked.more,
+            })
+        };
+        let about = |request: &v1::DiscardDeadLettersRequest| of_box(&request.participant_id);
+        self.gate
+            .call(Rpc::DiscardDeadLetters, request, about, work)
+            .await
     }
+}
+
+/// A participant's dead letters in the audit log; all that the caller may see where none is named.
+fn of_box(participant: &str) -> String {
+    format!("dead-letters/{participant}")
 }
 
 fn ended_by(worked: &Worked) -> String {

@@ -3,6 +3,8 @@
 //! Invariant: with TLS the identity is the one URI in the caller's certificate and nothing else; the metadata field counts
 //! only where the configuration says `insecure = true`, which it may only say on a loopback address.
 
+use std::fmt;
+
 use domain::ParticipantId;
 use tonic::Request;
 
@@ -68,30 +70,13 @@ impl Identity {
             _ => Err(malformed),
         }
     }
+}
 
-    /// The participant that submits commands; an operator has no configurations.
-    pub fn originator(self) -> Result<ParticipantId, Error> {
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Participant(id) => Ok(id),
-            Self::Operator(_) => Err(Error::NotAllowed(
-                "an operator commands no configuration; its owner does",
-            )),
-        }
-    }
-
-    /// Whether it may see and change what belongs to `owner`.
-    pub fn may_act_for(&self, owner: &ParticipantId) -> bool {
-        match self {
-            Self::Participant(id) => id == owner,
-            Self::Operator(_) => true,
-        }
-    }
-
-    /// Refuses everybody but operators.
-    pub fn require_operator(&self) -> Result<(), Error> {
-        match self {
-            Self::Operator(_) => Ok(()),
-            Self::Participant(_) => Err(Error::NotAllowed("only an operator may do this")),
+            Self::Participant(id) => write!(f, "participant/{id}"),
+            Self::Operator(name) => write!(f, "operator/{name}"),
         }
     }
 }

@@ -6,7 +6,12 @@ use domain::DialectName;
 use proto::v1;
 
 use super::{identity::Identity, registry::Registry, view::timestamp};
-use crate::{directory::Mapping, error::Error, registry::Visible as _};
+use crate::{
+    authorise::{Rpc, admit},
+    directory::Mapping,
+    error::Error,
+    registry::Visible as _,
+};
 
 impl Registry {
     /// Stores a document.
@@ -26,10 +31,14 @@ impl Registry {
     }
 
     /// The current version, or the one that is asked for.
-    pub(super) fn get_version(
+    #[expect(
+        clippy::unused_async,
+        reason = "all calls of the service are awaited alike"
+    )]
+    pub(super) async fn get_version(
         &self,
         identity: &Identity,
-        request: &v1::GetMappingRequest,
+        request: v1::GetMappingRequest,
     ) -> Result<v1::GetMappingResponse, Error> {
         let name = &request.mapping_name;
         let key: DialectName = name.parse().map_err(Error::broken("mapping_name"))?;
@@ -38,26 +47,42 @@ impl Registry {
             0 => tables.mappings.get(&key),
             version => tables.versions.get(&(key, version)),
         };
-        let visible =
-            found.filter(|mapping| !mapping.is_deleted() && mapping.is_visible(identity, &tables));
-        let mapping = visible.ok_or_else(|| Error::not_found("mapping", name))?;
+        let found = found.filter(|mapping| !mapping.is_deleted());
+        let found = found.map(|mapping| (mapping, mapping.resource(&tables)));
+        let (mapping, _) = admit(identity, Rpc::GetMapping, ("mapping", name), found)?;
         Ok(v1::GetMappingResponse {
             mapping: Some(whole(mapping)),
         })
     }
 
     /// A page of what the caller may see.
-    pub(super) fn list_current(
+    #[expect(
+        clippy::unused_async,
+        reason = "all calls of the service are awaited alike"
+    )]
+    pub(super) async fn list_current(
         &self,
         identity: &Identity,
-        request: &v1::ListMappingsRequest,
+        request: v1::ListMappingsRequest,
     ) -> Result<v1::ListMappingsResponse, Error> {
         let (size, token) = (request.page_size, &request.page_token);
         let (page, next_page_token) = self.page::<Mapping>(identity, size, token, |_| true)?;
         Ok(v1::ListMappingsResponse {
-            mappings: page.iter().map(|mapping| head(mapping)).collect(),
+            mappings: page.iter().map(|(mapping, _)| head(mapping)).collect(),
             next_page_token,
         })
+    }
+
+    /// Deletes a mapping.
+    pub(super) async fn delete_named(
+        &self,
+        identity: &Identity,
+        request: v1::DeleteMappingRequest,
+    ) -> Result<v1::DeleteMappingResponse, Error> {
+        self.registrar
+            .delete_mapping(identity, &request.mapping_name)
+            .await?;
+        Ok(v1::DeleteMappingResponse {})
     }
 }
 

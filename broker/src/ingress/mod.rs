@@ -4,12 +4,14 @@
 
 mod accept;
 mod admission;
+mod audit;
 mod certificate;
 mod commands;
 mod connection;
 mod credentials;
 mod dead_letters;
 mod draft;
+mod gate;
 mod identity;
 mod mappings;
 mod native;
@@ -23,6 +25,7 @@ mod trust;
 mod view;
 mod watch;
 
+pub use gate::Gate;
 pub use identity::{Identity, IdentitySource, METADATA_KEY};
 pub use server::{Services, serve};
 pub use trust::{Trust, TrustError};

@@ -15,6 +15,7 @@ use proto::v1;
 use crate::{
     directory::{Directory, Mapping},
     error::Violation,
+    verify::may_command,
 };
 
 /// Who asks, and of which configuration.
@@ -85,7 +86,7 @@ impl Whose<'_> {
     }
 
     fn own(&self, found: Option<Arc<Configuration>>) -> Option<Arc<Configuration>> {
-        found.filter(|configuration| configuration.owner == *self.originator)
+        found.filter(|configuration| may_command(self.originator, configuration))
     }
 
     fn configuration_named(&self) -> Option<Arc<Configuration>> {

@@ -14,12 +14,12 @@ impl Registry {
     pub(super) async fn list_progress(
         &self,
         identity: &Identity,
-        request: &v1::ListParticipantProgressRequest,
+        request: v1::ListParticipantProgressRequest,
     ) -> Result<v1::ListParticipantProgressResponse, Error> {
         let (participants, next_page_token) =
             self.page::<Participant>(identity, request.page_size, &request.page_token, |_| true)?;
         let mut progress = Vec::with_capacity(participants.len());
-        for participant in &participants {
+        for (participant, _) in &participants {
             let found = self.registrar.store().progress(&participant.id).await?;
             progress.push(show(&participant.id, &found));
         }

@@ -3,15 +3,15 @@
 use std::time::SystemTime;
 
 use domain::{
-    Capability, Configuration, Deployment, HostName, Participant, Place, SelectorKind, Server,
-    limits, participant::OwnServers, signing::TimedKey,
+    Agreement, Capability, Configuration, Deployment, HostName, Participant, Place, SelectorKind,
+    Server, limits, participant::OwnServers, signing::TimedKey,
 };
 use proto::v1;
 
 use super::view::timestamp;
 use crate::{
+    authorise::Access,
     error::{Error, Violation},
-    store::Record,
 };
 
 /// A record's two forms.
@@ -20,10 +20,13 @@ pub(super) trait Form: Sized {
     type Message;
     /// Reads the message; every field that breaks a rule is named.
     fn read(message: Self::Message) -> Result<Self, Error>;
-    /// Shows it.
+    /// Shows it whole.
     fn show(&self) -> Self::Message;
-    /// As the store knows it.
-    fn into_record(self) -> Record;
+    /// Shows as much of it as the caller may see.
+    fn show_to(&self, access: Access) -> Self::Message {
+        let _ = access;
+        self.show()
+    }
 }
 
 /// Reads fields and collects what is wrong with them.
@@ -123,10 +126,6 @@ impl Form for Participant {
             capabilities: self.capabilities.iter().map(capability).collect(),
             signing_keys: self.signing_keys.iter().map(signing_key).collect(),
         }
-    }
-
-    fn into_record(self) -> Record {
-        Record::Participant(self)
     }
 }
 
@@ -241,10 +240,6 @@ impl Form for Server {
             place: Some(place(&self.place)),
         }
     }
-
-    fn into_record(self) -> Record {
-        Record::Server(self)
-    }
 }
 
 impl Form for Configuration {
@@ -283,8 +278,16 @@ impl Form for Configuration {
         }
     }
 
-    fn into_record(self) -> Record {
-        Record::Configuration(self)
+    /// Whose content it is, is between the customer and the owner.
+    fn show_to(&self, access: Access) -> v1::Configuration {
+        let customer_id = match access {
+            Access::Whole => self.customer.to_string(),
+            Access::Part | Access::Hidden | Access::Denied => String::new(),
+        };
+        v1::Configuration {
+            customer_id,
+            ..self.show()
+        }
     }
 }
 
@@ -310,6 +313,8 @@ impl Form for Deployment {
             configuration,
             participant,
             servers,
+            // What the caller writes does not count; whoever checks the record decides.
+            agreement: Agreement::Wished,
         }))
     }
 
@@ -319,12 +324,31 @@ impl Form for Deployment {
             configuration_id: self.configuration.to_string(),
             participant_id: self.participant.to_string(),
             server_ids: self.servers.iter().map(ToString::to_string).collect(),
+            state: agreement(self.agreement).into(),
         }
     }
+}
 
-    fn into_record(self) -> Record {
-        Record::Deployment(self)
+const fn agreement(agreement: Agreement) -> v1::DeploymentState {
+    match agreement {
+        Agreement::Wished => v1::DeploymentState::Wished,
+        Agreement::Granted => v1::DeploymentState::Granted,
+        Agreement::Revoked => v1::DeploymentState::Revoked,
     }
+}
+
+/// The servers that a grant names.
+pub(super) fn granted_servers(ids: &[String]) -> Result<Vec<domain::ServerId>, Error> {
+    if ids.len() > limits::SERVERS_PER_DEPLOYMENT {
+        let rule = "must be at most 10,000 (SERVERS_PER_DEPLOYMENT)";
+        return Err(Error::invalid("server_ids", rule));
+    }
+    let ids = ids.iter().enumerate();
+    ids.map(|(index, id)| {
+        let field = format!("server_ids[{index}]");
+        id.parse().map_err(Error::broken(field))
+    })
+    .collect()
 }
 
 /// A place.

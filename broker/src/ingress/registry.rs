@@ -8,36 +8,38 @@ use tonic::{Request, Response, Status};
 
 use super::{
     commands::page_size,
-    identity::{Identity, IdentitySource},
-    records::Form,
+    gate::Gate,
+    identity::Identity,
+    records::{Form, granted_servers},
 };
 use crate::{
+    authorise::{Access, Rpc},
     error::Error,
-    registry::{Change, Registrar, Visible},
+    registry::{Change, Registrar, Visible, Written},
 };
 
 /// Records on a page unless the caller says otherwise, and the most.
 const PAGE_SIZE: (usize, usize) = (100, 1_000);
 
+/// Records with how much of each the caller may see, and the token of the next page.
+type Page<R> = (Vec<(Arc<R>, Access)>, String);
+
 /// The service of one replica.
 #[derive(Clone)]
 pub(super) struct Registry {
     pub(super) registrar: Registrar,
-    pub(super) identities: Arc<IdentitySource>,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl Registry {
-    async fn write<R: Form + Clone>(
+    async fn write<R: Form + Written>(
         &self,
         identity: &Identity,
         message: Option<R::Message>,
         change: Change,
     ) -> Result<R::Message, Error> {
         let record = R::read(message.ok_or_else(|| Error::invalid("record", "must be given"))?)?;
-        self.registrar
-            .write(identity, record.clone().into_record(), change)
-            .await?;
-        Ok(record.show())
+        Ok(self.registrar.write(identity, record, change).await?.show())
     }
 
     fn get<R: Form + Visible>(&self, identity: &Identity, id: &str) -> Result<R::Message, Error> {
@@ -45,12 +47,33 @@ impl Registry {
         let key = id
             .parse::<R::Id>()
             .map_err(Error::broken(format!("{}_id", R::RESOURCE)))?;
-        let record = R::table(&tables)
-            .get(&key)
-            .filter(|record| record.is_visible(identity, &tables));
-        record
-            .map(|record| record.show())
-            .ok_or_else(|| Error::not_found(R::RESOURCE, id))
+        let (record, access) = R::admitted(&tables, identity, R::GET, &key, id)?;
+        Ok(record.show_to(access))
+    }
+
+    async fn grant(
+        &self,
+        identity: &Identity,
+        request: v1::GrantDeploymentRequest,
+    ) -> Result<v1::GrantDeploymentResponse, Error> {
+        let servers = granted_servers(&request.server_ids)?;
+        let granted = self
+            .registrar
+            .grant(identity, &request.deployment_id, servers);
+        Ok(v1::GrantDeploymentResponse {
+            deployment: Some(granted.await?.show()),
+        })
+    }
+
+    async fn revoke(
+        &self,
+        identity: &Identity,
+        request: v1::RevokeDeploymentRequest,
+    ) -> Result<v1::RevokeDeploymentResponse, Error> {
+        let revoked = self.registrar.revoke(identity, &request.deployment_id);
+        Ok(v1::RevokeDeploymentResponse {
+            deployment: Some(revoked.await?.show()),
+        })
     }
 
     /// A page of what the caller may see and asked for, by id.
@@ -60,18 +83,23 @@ impl Registry {
         asked: i32,
         token: &str,
         wanted: impl Fn(&R) -> bool,
-    ) -> Result<(Vec<Arc<R>>, String), Error> {
+    ) -> Result<Page<R>, Error> {
         let count = page_size(asked, PAGE_SIZE)?;
         let tables = self.registrar.directory().read();
+        let seen = |record: &'_ Arc<R>| {
+            let access = record.seen_by(identity, &tables);
+            (access >= Access::Part).then_some(access)
+        };
         let mut found = after::<R>(R::table(&tables), token)?
-            .filter(|record| record.is_visible(identity, &tables) && wanted(record));
+            .filter(|record| wanted(record))
+            .filter_map(|record| Some((record, seen(record)?)));
         let mut page = Vec::with_capacity(count.min(64));
         let mut last = String::new();
         while page.len() < count
-            && let Some(record) = found.next()
+            && let Some((record, access)) = found.next()
         {
             record.id_text().clone_into(&mut last);
-            page.push(Arc::clone(record));
+            page.push((Arc::clone(record), access));
         }
         let next = if found.next().is_some() {
             last
@@ -108,132 +136,125 @@ fn is_or_any(filter: &str, value: &str) -> bool {
 /// The five calls of each kind of record; only how a list is filtered differs. The whole implementation comes from one
 /// macro because the attribute on it must see the functions, not a macro that makes them.
 macro_rules! resources {
-    ($(
+    (records {$(
         $record:ident $field:ident $id:ident $list_field:ident filtered by $filter:ident {
-            $create:ident($create_request:ident) -> $create_response:ident;
-            $get:ident($get_request:ident) -> $get_response:ident;
-            $list:ident($list_request:ident) -> $list_response:ident;
-            $update:ident($update_request:ident) -> $update_response:ident;
-            $delete:ident($delete_request:ident) -> $delete_response:ident;
+            $create:ident($create_rpc:ident, $create_request:ident) -> $create_response:ident;
+            $get:ident($get_rpc:ident, $get_request:ident) -> $get_response:ident;
+            $list:ident($list_rpc:ident, $list_request:ident) -> $list_response:ident;
+            $update:ident($update_rpc:ident, $update_request:ident) -> $update_response:ident;
+            $delete:ident($delete_rpc:ident, $delete_request:ident) -> $delete_response:ident;
         }
-    )+) => {
+    )+} others {
+        $($other:ident($other_rpc:ident, $other_request:ident) -> $other_response:ident by $work:ident about $about:expr;)+
+    }) => {
         #[tonic::async_trait]
         impl RegistryService for Registry {$(
             async fn $create(&self, request: Request<v1::$create_request>) -> Result<Response<v1::$create_response>, Status> {
-                let identity = self.identities.identify(&request)?;
-                let record = self.write::<$record>(&identity, request.into_inner().$field, Change::Create).await?;
-                Ok(Response::new(v1::$create_response { $field: Some(record) }))
+                self.gate.call(Rpc::$create_rpc, request, |request| of_record::<$record>(request.$field.as_ref().map(|record| &record.id)), |caller, request| async move {
+                    let record = self.write::<$record>(&caller, request.$field, Change::Create).await?;
+                    Ok(v1::$create_response { $field: Some(record) })
+                }).await
             }
 
             async fn $get(&self, request: Request<v1::$get_request>) -> Result<Response<v1::$get_response>, Status> {
-                let identity = self.identities.identify(&request)?;
-                let record = self.get::<$record>(&identity, &request.get_ref().$id)?;
-                Ok(Response::new(v1::$get_response { $field: Some(record) }))
+                self.gate.call(Rpc::$get_rpc, request, |request| of_record::<$record>(Some(&request.$id)), |caller, request| async move {
+                    let record = self.get::<$record>(&caller, &request.$id)?;
+                    Ok(v1::$get_response { $field: Some(record) })
+                }).await
             }
 
             async fn $list(&self, request: Request<v1::$list_request>) -> Result<Response<v1::$list_response>, Status> {
-                let identity = self.identities.identify(&request)?;
-                let request = request.into_inner();
-                let wanted = |record: &$record| $filter(record, &request);
-                let (page, next_page_token) =
-                    self.page::<$record>(&identity, request.page_size, &request.page_token, wanted)?;
-                let $list_field = page.iter().map(|record| record.show()).collect();
-                Ok(Response::new(v1::$list_response { $list_field, next_page_token }))
+                self.gate.call(Rpc::$list_rpc, request, |_| String::new(), |caller, request| async move {
+                    let wanted = |record: &$record| $filter(record, &request);
+                    let (page, next_page_token) =
+                        self.page::<$record>(&caller, request.page_size, &request.page_token, wanted)?;
+                    let $list_field = page.iter().map(|(record, access)| record.show_to(*access)).collect();
+                    Ok(v1::$list_response { $list_field, next_page_token })
+                }).await
             }
 
             async fn $update(&self, request: Request<v1::$update_request>) -> Result<Response<v1::$update_response>, Status> {
-                let identity = self.identities.identify(&request)?;
-                let record = self.write::<$record>(&identity, request.into_inner().$field, Change::Update).await?;
-                Ok(Response::new(v1::$update_response { $field: Some(record) }))
+                self.gate.call(Rpc::$update_rpc, request, |request| of_record::<$record>(request.$field.as_ref().map(|record| &record.id)), |caller, request| async move {
+                    let record = self.write::<$record>(&caller, request.$field, Change::Update).await?;
+                    Ok(v1::$update_response { $field: Some(record) })
+                }).await
             }
 
             async fn $delete(&self, request: Request<v1::$delete_request>) -> Result<Response<v1::$delete_response>, Status> {
-                let identity = self.identities.identify(&request)?;
-                self.registrar.delete::<$record>(&identity, &request.get_ref().$id).await?;
-                Ok(Response::new(v1::$delete_response {}))
+                self.gate.call(Rpc::$delete_rpc, request, |request| of_record::<$record>(Some(&request.$id)), |caller, request| async move {
+                    self.registrar.delete::<$record>(&caller, &request.$id).await?;
+                    Ok(v1::$delete_response {})
+                }).await
             }
-        )+
-            async fn list_participant_progress(
-                &self,
-                request: Request<v1::ListParticipantProgressRequest>,
-            ) -> Result<Response<v1::ListParticipantProgressResponse>, Status> {
-                let identity = self.identities.identify(&request)?;
-                Ok(Response::new(self.list_progress(&identity, request.get_ref()).await?))
+        )+$(
+            async fn $other(&self, request: Request<v1::$other_request>) -> Result<Response<v1::$other_response>, Status> {
+                self.gate.call(Rpc::$other_rpc, request, $about, |caller, request| async move {
+                    self.$work(&caller, request).await
+                }).await
             }
-
-            async fn issue_credentials(
-                &self,
-                request: Request<v1::IssueCredentialsRequest>,
-            ) -> Result<Response<v1::IssueCredentialsResponse>, Status> {
-                let identity = self.identities.identify(&request)?;
-                Ok(Response::new(self.issue(&identity, request.get_ref()).await?))
-            }
-
-            async fn put_mapping(
-                &self,
-                request: Request<v1::PutMappingRequest>,
-            ) -> Result<Response<v1::PutMappingResponse>, Status> {
-                let identity = self.identities.identify(&request)?;
-                Ok(Response::new(self.put(&identity, request.into_inner()).await?))
-            }
-
-            async fn get_mapping(
-                &self,
-                request: Request<v1::GetMappingRequest>,
-            ) -> Result<Response<v1::GetMappingResponse>, Status> {
-                let identity = self.identities.identify(&request)?;
-                Ok(Response::new(self.get_version(&identity, request.get_ref())?))
-            }
-
-            async fn list_mappings(
-                &self,
-                request: Request<v1::ListMappingsRequest>,
-            ) -> Result<Response<v1::ListMappingsResponse>, Status> {
-                let identity = self.identities.identify(&request)?;
-                Ok(Response::new(self.list_current(&identity, request.get_ref())?))
-            }
-
-            async fn delete_mapping(
-                &self,
-                request: Request<v1::DeleteMappingRequest>,
-            ) -> Result<Response<v1::DeleteMappingResponse>, Status> {
-                let identity = self.identities.identify(&request)?;
-                self.registrar.delete_mapping(&identity, &request.get_ref().mapping_name).await?;
-                Ok(Response::new(v1::DeleteMappingResponse {}))
-            }
-        }
+        )+}
     };
 }
 
 resources! {
+    records {
     Participant participant participant_id participants filtered by any {
-        create_participant(CreateParticipantRequest) -> CreateParticipantResponse;
-        get_participant(GetParticipantRequest) -> GetParticipantResponse;
-        list_participants(ListParticipantsRequest) -> ListParticipantsResponse;
-        update_participant(UpdateParticipantRequest) -> UpdateParticipantResponse;
-        delete_participant(DeleteParticipantRequest) -> DeleteParticipantResponse;
+        create_participant(CreateParticipant, CreateParticipantRequest) -> CreateParticipantResponse;
+        get_participant(GetParticipant, GetParticipantRequest) -> GetParticipantResponse;
+        list_participants(ListParticipants, ListParticipantsRequest) -> ListParticipantsResponse;
+        update_participant(UpdateParticipant, UpdateParticipantRequest) -> UpdateParticipantResponse;
+        delete_participant(DeleteParticipant, DeleteParticipantRequest) -> DeleteParticipantResponse;
     }
     Server server server_id servers filtered by of_participant {
-        create_server(CreateServerRequest) -> CreateServerResponse;
-        get_server(GetServerRequest) -> GetServerResponse;
-        list_servers(ListServersRequest) -> ListServersResponse;
-        update_server(UpdateServerRequest) -> UpdateServerResponse;
-        delete_server(DeleteServerRequest) -> DeleteServerResponse;
+        create_server(CreateServer, CreateServerRequest) -> CreateServerResponse;
+        get_server(GetServer, GetServerRequest) -> GetServerResponse;
+        list_servers(ListServers, ListServersRequest) -> ListServersResponse;
+        update_server(UpdateServer, UpdateServerRequest) -> UpdateServerResponse;
+        delete_server(DeleteServer, DeleteServerRequest) -> DeleteServerResponse;
     }
     Configuration configuration configuration_id configurations filtered by of_owner_and_host {
-        create_configuration(CreateConfigurationRequest) -> CreateConfigurationResponse;
-        get_configuration(GetConfigurationRequest) -> GetConfigurationResponse;
-        list_configurations(ListConfigurationsRequest) -> ListConfigurationsResponse;
-        update_configuration(UpdateConfigurationRequest) -> UpdateConfigurationResponse;
-        delete_configuration(DeleteConfigurationRequest) -> DeleteConfigurationResponse;
+        create_configuration(CreateConfiguration, CreateConfigurationRequest) -> CreateConfigurationResponse;
+        get_configuration(GetConfiguration, GetConfigurationRequest) -> GetConfigurationResponse;
+        list_configurations(ListConfigurations, ListConfigurationsRequest) -> ListConfigurationsResponse;
+        update_configuration(UpdateConfiguration, UpdateConfigurationRequest) -> UpdateConfigurationResponse;
+        delete_configuration(DeleteConfiguration, DeleteConfigurationRequest) -> DeleteConfigurationResponse;
     }
     Deployment deployment deployment_id deployments filtered by of_configuration_and_participant {
-        create_deployment(CreateDeploymentRequest) -> CreateDeploymentResponse;
-        get_deployment(GetDeploymentRequest) -> GetDeploymentResponse;
-        list_deployments(ListDeploymentsRequest) -> ListDeploymentsResponse;
-        update_deployment(UpdateDeploymentRequest) -> UpdateDeploymentResponse;
-        delete_deployment(DeleteDeploymentRequest) -> DeleteDeploymentResponse;
+        create_deployment(CreateDeployment, CreateDeploymentRequest) -> CreateDeploymentResponse;
+        get_deployment(GetDeployment, GetDeploymentRequest) -> GetDeploymentResponse;
+        list_deployments(ListDeployments, ListDeploymentsRequest) -> ListDeploymentsResponse;
+        update_deployment(UpdateDeployment, UpdateDeploymentRequest) -> UpdateDeploymentResponse;
+        delete_deployment(DeleteDeployment, DeleteDeploymentRequest) -> DeleteDeploymentResponse;
     }
+    }
+    others {
+        list_participant_progress(ListParticipantProgress, ListParticipantProgressRequest)
+            -> ListParticipantProgressResponse by list_progress
+            about |_| String::new();
+        issue_credentials(IssueCredentials, IssueCredentialsRequest) -> IssueCredentialsResponse by issue
+            about |request| format!("participant/{}", request.participant_id);
+        grant_deployment(GrantDeployment, GrantDeploymentRequest) -> GrantDeploymentResponse by grant
+            about |request| format!("deployment/{}", request.deployment_id);
+        revoke_deployment(RevokeDeployment, RevokeDeploymentRequest) -> RevokeDeploymentResponse by revoke
+            about |request| format!("deployment/{}", request.deployment_id);
+        put_mapping(PutMapping, PutMappingRequest) -> PutMappingResponse by put
+            about |request| of_mapping(request.mapping.as_ref().map(|mapping| &mapping.name));
+        get_mapping(GetMapping, GetMappingRequest) -> GetMappingResponse by get_version
+            about |request| of_mapping(Some(&request.mapping_name));
+        list_mappings(ListMappings, ListMappingsRequest) -> ListMappingsResponse by list_current
+            about |_| String::new();
+        delete_mapping(DeleteMapping, DeleteMappingRequest) -> DeleteMappingResponse by delete_named
+            about |request| of_mapping(Some(&request.mapping_name));
+    }
+}
+
+/// A record in the audit log.
+fn of_record<R: Visible>(id: Option<&String>) -> String {
+    format!("{}/{}", R::RESOURCE, id.map_or("", String::as_str))
+}
+
+fn of_mapping(name: Option<&String>) -> String {
+    format!("mapping/{}", name.map_or("", String::as_str))
 }
 
 fn any(_: &Participant, _: &v1::ListParticipantsRequest) -> bool {

@@ -6,7 +6,8 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
 use proto::v1::{
-    FILE_DESCRIPTOR_SET, command_service_server::CommandServiceServer,
+    FILE_DESCRIPTOR_SET, audit_service_server::AuditServiceServer,
+    command_service_server::CommandServiceServer,
     dead_letter_service_server::DeadLetterServiceServer,
     registry_service_server::RegistryServiceServer,
 };
@@ -19,9 +20,8 @@ use tower_layer::{Identity as NoLayer, Stack};
 use tracing::{info, warn};
 
 use super::{
-    accept::Door, admission::Admission, commands::Commands,
-    dead_letters::Service as DeadLetterBoxes, identity::IdentitySource, registry::Registry,
-    trust::Trust,
+    accept::Door, admission::Admission, audit::Service as AuditLog, commands::Commands,
+    dead_letters::Service as DeadLetterBoxes, gate::Gate, registry::Registry, trust::Trust,
 };
 use crate::{
     config::{Connections, Limits, Listen},
@@ -36,6 +36,7 @@ pub struct Services {
     commands: Commands,
     registry: Registry,
     dead_letters: DeadLetterBoxes,
+    audit: AuditLog,
 }
 
 impl Services {
@@ -43,7 +44,7 @@ impl Services {
     pub fn new(
         pipeline: Pipeline,
         registrar: Registrar,
-        identities: Arc<IdentitySource>,
+        gate: Arc<Gate>,
         watchers: Arc<Watchers>,
         dead_letters: DeadLetters,
         retention: Duration,
@@ -52,22 +53,27 @@ impl Services {
         let dead_letters = DeadLetterBoxes {
             dead_letters,
             directory: Arc::clone(&pipeline.directory),
-            identities: Arc::clone(&identities),
+            gate: Arc::clone(&gate),
+        };
+        let audit = AuditLog {
+            store: pipeline.store.clone(),
+            gate: Arc::clone(&gate),
         };
         let registry = Registry {
             registrar,
-            identities: Arc::clone(&identities),
+            gate: Arc::clone(&gate),
         };
         Self {
             commands: Commands {
                 pipeline,
-                identities,
+                gate,
                 watchers,
                 retention,
                 stop,
             },
             registry,
             dead_letters,
+            audit,
         }
     }
 }
@@ -115,6 +121,9 @@ pub async fn serve(
     let dead_letters = DeadLetterServiceServer::new(services.dead_letters)
         .max_decoding_message_size(request)
         .max_encoding_message_size(answer);
+    let audit = AuditServiceServer::new(services.audit)
+        .max_decoding_message_size(request)
+        .max_encoding_message_size(answer);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<CommandServiceServer<Commands>>().await;
     health
@@ -129,7 +138,8 @@ pub async fn serve(
         .add_service(reflection().build_v1alpha()?)
         .add_service(commands)
         .add_service(registry)
-        .add_service(dead_letters);
+        .add_service(dead_letters)
+        .add_service(audit);
     let stopping = async move {
         stop.cancelled().await;
         health

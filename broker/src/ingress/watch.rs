@@ -11,7 +11,7 @@ use proto::v1;
 use tonic::Status;
 
 use super::{commands::Commands, identity::Identity, view};
-use crate::{error::Error, store::StoredCommand, track::Subscription};
+use crate::{authorise::Rpc, error::Error, store::StoredCommand, track::Subscription};
 
 /// How often a watcher looks even when it heard nothing: hearing is only a hint.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -40,7 +40,9 @@ impl Watch {
                     Error::invalid("resume_token", "must be from an answer before")
                 })?),
             };
-        let stored = service.visible(&identity, &request.command_id).await?;
+        let stored = service
+            .admitted(&identity, Rpc::WatchCommand, &request.command_id)
+            .await?;
         let id = stored.command.id;
         let subscription = service.watchers.subscribe(id);
         Ok(Self {
@@ -68,7 +70,7 @@ impl Watch {
         while !self.done {
             match self
                 .service
-                .visible(&self.identity, &self.id.to_string())
+                .admitted(&self.identity, Rpc::WatchCommand, &self.id.to_string())
                 .await
             {
                 Err(error) => return Some(Err(error)),

@@ -7,7 +7,7 @@ use amqp::{Credentials, ManagementError, Rights, Topology, Users};
 use domain::{Participant, ParticipantId};
 
 use super::{Registrar, Visible as _};
-use crate::{error::Error, ingress::Identity};
+use crate::{authorise::Rpc, error::Error, ingress::Identity};
 
 /// RabbitMQ's users, as far as this broker makes them.
 #[derive(Debug, Clone)]
@@ -72,10 +72,7 @@ impl Registrar {
         self.follower.catch_up().await?;
         {
             let tables = self.directory.read();
-            let record = tables.participants.get(&participant);
-            record
-                .filter(|record| record.is_visible(identity, &tables))
-                .ok_or_else(|| Error::not_found(Participant::RESOURCE, id))?;
+            Participant::admitted(&tables, identity, Rpc::IssueCredentials, &participant, id)?;
         }
         Ok(self.access.issue(&participant).await?)
     }

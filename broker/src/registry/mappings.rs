@@ -12,6 +12,7 @@ use tracing::info;
 
 use super::{ATTEMPTS, Registrar, check_delete};
 use crate::{
+    authorise::Rpc,
     directory::{Mapping, Tables},
     error::{Error, Violation},
     ingress::Identity,
@@ -34,7 +35,7 @@ impl Registrar {
         name: &str,
         document: String,
     ) -> Result<Arc<Mapping>, Error> {
-        identity.require_operator()?;
+        Rpc::PutMapping.check_ever(identity)?;
         let named = check_document(name, &document)?;
         let next = |tables: &Tables| next_version(tables, &named, Some(&document));
         self.write_version(&named, next).await?;
@@ -45,7 +46,7 @@ impl Registrar {
 
     /// Deletes a mapping by which nobody is told.
     pub async fn delete_mapping(&self, identity: &Identity, name: &str) -> Result<(), Error> {
-        identity.require_operator()?;
+        Rpc::DeleteMapping.check_ever(identity)?;
         let named: DialectName = name.parse().map_err(Error::broken("mapping_name"))?;
         let next = |tables: &Tables| {
             check_delete::<Mapping>(tables, identity, &named, name)?;

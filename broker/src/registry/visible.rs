@@ -1,16 +1,18 @@
-//! Who sees which record, and what still refers to it.
+//! Whose each record is, and what still refers to it.
 //!
-//! Invariant: what a caller may not see does not exist for it.
+//! Not here: who may do what with it (`authorise`).
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{
-    Configuration, ConfigurationId, Deployment, DeploymentId, DialectName, Participant,
+    Agreement, Configuration, ConfigurationId, Deployment, DeploymentId, DialectName, Participant,
     ParticipantId, Server, ServerId,
 };
 
 use crate::{
+    authorise::{Access, Resource, Rpc, admit, authorise},
     directory::{Mapping, Tables},
+    error::Error,
     ingress::Identity,
     store::RecordKind,
 };
@@ -27,16 +29,40 @@ pub trait Visible: Sized {
     fn table(tables: &Tables) -> &BTreeMap<Self::Id, Arc<Self>>;
     /// Its id as text.
     fn id_text(&self) -> &str;
-    /// Whether it exists for this caller.
-    fn is_visible(&self, identity: &Identity, tables: &Tables) -> bool;
+    /// The call that looks at one.
+    const GET: Rpc;
+    /// The call that deletes one.
+    const DELETE: Rpc;
+    /// Whose it is, and on whose servers it runs.
+    fn resource<'t>(&'t self, tables: &'t Tables) -> Resource<'t>;
     /// What still refers to it.
     fn referred_by(&self, tables: &Tables) -> Option<String>;
+
+    /// How much of it this caller sees.
+    fn seen_by(&self, identity: &Identity, tables: &Tables) -> Access {
+        authorise(identity, Self::GET, &self.resource(tables))
+    }
+
+    /// The record with this id, if the caller may do this with it.
+    fn admitted<'t>(
+        tables: &'t Tables,
+        identity: &Identity,
+        rpc: Rpc,
+        id: &Self::Id,
+        text: &str,
+    ) -> Result<(&'t Arc<Self>, Access), Error> {
+        let found = Self::table(tables).get(id);
+        let found = found.map(|record| (record, record.resource(tables)));
+        admit(identity, rpc, (Self::RESOURCE, text), found)
+    }
 }
 
 impl Visible for Participant {
     type Id = ParticipantId;
     const RESOURCE: &'static str = "participant";
     const KIND: RecordKind = RecordKind::Participant;
+    const GET: Rpc = Rpc::GetParticipant;
+    const DELETE: Rpc = Rpc::DeleteParticipant;
 
     fn table(tables: &Tables) -> &BTreeMap<ParticipantId, Arc<Self>> {
         &tables.participants
@@ -46,8 +72,8 @@ impl Visible for Participant {
         self.id.as_str()
     }
 
-    fn is_visible(&self, identity: &Identity, _: &Tables) -> bool {
-        identity.may_act_for(&self.id)
+    fn resource<'t>(&'t self, _: &'t Tables) -> Resource<'t> {
+        Resource::of(&self.id)
     }
 
     fn referred_by(&self, tables: &Tables) -> Option<String> {
@@ -73,6 +99,8 @@ impl Visible for Server {
     type Id = ServerId;
     const RESOURCE: &'static str = "server";
     const KIND: RecordKind = RecordKind::Server;
+    const GET: Rpc = Rpc::GetServer;
+    const DELETE: Rpc = Rpc::DeleteServer;
 
     fn table(tables: &Tables) -> &BTreeMap<ServerId, Arc<Self>> {
         &tables.servers
@@ -82,8 +110,8 @@ impl Visible for Server {
         self.id.as_str()
     }
 
-    fn is_visible(&self, identity: &Identity, _: &Tables) -> bool {
-        identity.may_act_for(&self.participant)
+    fn resource<'t>(&'t self, _: &'t Tables) -> Resource<'t> {
+        Resource::of(&self.participant)
     }
 
     fn referred_by(&self, tables: &Tables) -> Option<String> {
@@ -97,6 +125,8 @@ impl Visible for Configuration {
     type Id = ConfigurationId;
     const RESOURCE: &'static str = "configuration";
     const KIND: RecordKind = RecordKind::Configuration;
+    const GET: Rpc = Rpc::GetConfiguration;
+    const DELETE: Rpc = Rpc::DeleteConfiguration;
 
     fn table(tables: &Tables) -> &BTreeMap<ConfigurationId, Arc<Self>> {
         &tables.configurations
@@ -106,8 +136,14 @@ impl Visible for Configuration {
         self.id.as_str()
     }
 
-    fn is_visible(&self, identity: &Identity, _: &Tables) -> bool {
-        identity.may_act_for(&self.owner)
+    /// Whom the owner asks to carry it must see what it would carry; who has refused need not.
+    fn resource<'t>(&'t self, tables: &'t Tables) -> Resource<'t> {
+        let deployments = tables.deployments_of(&self.id).iter();
+        let open = deployments.filter(|deployment| deployment.agreement != Agreement::Revoked);
+        Resource {
+            owner: Some(&self.owner),
+            hosts: open.map(|deployment| &deployment.participant).collect(),
+        }
     }
 
     fn referred_by(&self, tables: &Tables) -> Option<String> {
@@ -122,6 +158,8 @@ impl Visible for Deployment {
     type Id = DeploymentId;
     const RESOURCE: &'static str = "deployment";
     const KIND: RecordKind = RecordKind::Deployment;
+    const GET: Rpc = Rpc::GetDeployment;
+    const DELETE: Rpc = Rpc::DeleteDeployment;
 
     fn table(tables: &Tables) -> &BTreeMap<DeploymentId, Arc<Self>> {
         &tables.deployments
@@ -132,13 +170,12 @@ impl Visible for Deployment {
     }
 
     /// The configuration's owner placed it; the participant carries it.
-    fn is_visible(&self, identity: &Identity, tables: &Tables) -> bool {
-        let owner = tables
-            .configurations
-            .get(&self.configuration)
-            .map(|configuration| &configuration.owner);
-        identity.may_act_for(&self.participant)
-            || owner.is_some_and(|owner| identity.may_act_for(owner))
+    fn resource<'t>(&'t self, tables: &'t Tables) -> Resource<'t> {
+        let configuration = tables.configurations.get(&self.configuration);
+        Resource {
+            owner: configuration.map(|configuration| &configuration.owner),
+            hosts: vec![&self.participant],
+        }
     }
 
     fn referred_by(&self, _: &Tables) -> Option<String> {
@@ -150,6 +187,8 @@ impl Visible for Mapping {
     type Id = DialectName;
     const RESOURCE: &'static str = "mapping";
     const KIND: RecordKind = RecordKind::Mapping;
+    const GET: Rpc = Rpc::GetMapping;
+    const DELETE: Rpc = Rpc::DeleteMapping;
 
     fn table(tables: &Tables) -> &BTreeMap<DialectName, Arc<Self>> {
         &tables.mappings
@@ -159,14 +198,14 @@ impl Visible for Mapping {
         self.name().as_str()
     }
 
-    /// A participant sees by what it is told.
-    fn is_visible(&self, identity: &Identity, tables: &Tables) -> bool {
-        let mut participants = tables.participants.values();
-        identity.require_operator().is_ok()
-            || participants.any(|participant| {
-                participant.invocation_system.as_ref() == Some(self.name())
-                    && identity.may_act_for(&participant.id)
-            })
+    /// It belongs to the federation, and runs at those who are told by it.
+    fn resource<'t>(&'t self, tables: &'t Tables) -> Resource<'t> {
+        let participants = tables.participants.values();
+        let told = participants.filter(|one| one.invocation_system.as_ref() == Some(self.name()));
+        Resource {
+            owner: None,
+            hosts: told.map(|participant| &participant.id).collect(),
+        }
     }
 
     fn referred_by(&self, tables: &Tables) -> Option<String> {

@@ -11,43 +11,48 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Store, StoreError,
+    AuditRecord, Store, StoreError,
     gather::Call,
     request::{self, Requested},
 };
 use crate::translate::{Planned, PlannedExecution};
 
-/// KEYS: command, request, index, sequences, scheduled, scheduled-counts, expiring, then an outbox for each execution that is
-/// sent. ARGV: id, what is kept of the request (empty without a request id), body, now, limit, wake channel, the moment
-/// before which nobody is told, the one at which it expires (both empty without), then for each execution: participant,
-/// plan, order without its first member (empty when it is not sent).
+/// KEYS: command, request, index, sequences, scheduled, scheduled-counts, expiring, open, audit, then an outbox for each
+/// execution that is sent. ARGV: id, what is kept of the request (empty without a request id), body, now, limit, wake channel,
+/// the moment before which nobody is told, the one at which it expires (both empty without), originator, how many of its
+/// commands may be open, audit record, then for each execution: participant, plan, order without its first member (empty when
+/// it is not sent).
 pub(super) const SCRIPT: &str = r#"
 if ARGV[2] ~= '' then
   local known = redis.call('GET', KEYS[2])
   if known then return {'known', known} end
 end
 local later, sent, was_empty = ARGV[7] ~= '', 0, {}
-for i = 9, #ARGV, 3 do
+for i = 12, #ARGV, 3 do
   if ARGV[i + 2] ~= '' then
     sent = sent + 1
     local waiting
     if later then
       waiting = tonumber(redis.call('HGET', KEYS[6], ARGV[i]) or 0)
     else
-      waiting = redis.call('XLEN', KEYS[7 + sent])
+      waiting = redis.call('XLEN', KEYS[9 + sent])
     end
     if waiting >= tonumber(ARGV[5]) then return {'full', tostring(sent - 1)} end
     was_empty[sent] = waiting == 0
   end
 end
-local fields, woken, outbox = {'body', ARGV[3], 'revision', '1', 'open', string.format('%d', sent)}, {}, 8
+if sent > 0 and redis.call('HINCRBY', KEYS[8], ARGV[9], 1) > tonumber(ARGV[10]) then
+  redis.call('HINCRBY', KEYS[8], ARGV[9], -1)
+  return {'busy', ''}
+end
+local fields, woken, outbox = {'body', ARGV[3], 'revision', '1', 'open', string.format('%d', sent), 'by', ARGV[9]}, {}, 10
 if ARGV[8] ~= '' then
   fields[#fields + 1] = 'expires'
   fields[#fields + 1] = ARGV[8]
   redis.call('ZADD', KEYS[7], ARGV[8], ARGV[1])
 end
 if later then redis.call('ZADD', KEYS[5], ARGV[7], ARGV[1]) end
-for i = 9, #ARGV, 3 do
+for i = 12, #ARGV, 3 do
   local state, sequence = 'X', '0'
   if ARGV[i + 2] ~= '' then
     state = 'A'
@@ -60,7 +65,7 @@ for i = 9, #ARGV, 3 do
       redis.call('XADD', KEYS[outbox], sequence .. '-1', 'c', ARGV[1], 'o', '{"sequence":' .. sequence .. ',' .. ARGV[i + 2])
       outbox = outbox + 1
       -- Whoever empties an outbox goes on until it is empty, and is told when it is so no longer.
-      if was_empty[outbox - 8] then woken[#woken + 1] = ARGV[i] end
+      if was_empty[outbox - 10] then woken[#woken + 1] = ARGV[i] end
     end
   end
   fields[#fields + 1] = 's:' .. ARGV[i]
@@ -70,6 +75,7 @@ for i = 9, #ARGV, 3 do
 end
 redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('ZADD', KEYS[3], 0, ARGV[1])
+redis.call('XADD', KEYS[9], '*', 'r', ARGV[11])
 if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2]) end
 if #woken > 0 then redis.call('PUBLISH', ARGV[6], table.concat(woken, ' ')) end
 return {'accepted', ''}
@@ -88,6 +94,17 @@ pub enum Accepted {
     TooLarge(ParticipantId),
     /// This participant's outbox is full.
     Full(ParticipantId),
+    /// Too many commands of the originator are open.
+    Busy,
+}
+
+/// What may be in a shard.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// What may wait for one participant, and once more what may be scheduled for it.
+    pub outbox: u64,
+    /// Commands of the originator that have not settled.
+    pub open: u64,
 }
 
 impl From<Requested> for Accepted {
@@ -124,12 +141,8 @@ struct OrderTail<'a> {
 }
 
 impl Store {
-    /// Accepts; `outbox_limit` bounds what may wait for one participant, and once more what may be scheduled for it.
-    pub async fn accept(
-        &self,
-        planned: &Planned,
-        outbox_limit: u64,
-    ) -> Result<Accepted, StoreError> {
+    /// Accepts, within these bounds.
+    pub async fn accept(&self, planned: &Planned, bounds: Bounds) -> Result<Accepted, StoreError> {
         let command = &planned.command;
         let shard = self.keys.shard_of(&command.configuration);
         let key = self.keys.command(shard, command.id);
@@ -146,19 +159,24 @@ impl Store {
             .key(self.keys.sequences(shard))
             .key(self.keys.scheduled(shard))
             .key(self.keys.scheduled_counts(shard))
-            .key(self.keys.expiring(shard));
+            .key(self.keys.expiring(shard))
+            .key(self.keys.open(shard))
+            .key(self.keys.audit(shard));
         let kept = request.map_or_else(String::new, |_| request::record(&digest, command));
         call.arg(command.id.to_string())
             .arg(kept)
             .arg(body)
             .arg(command.accepted_at.as_millis());
-        call.arg(outbox_limit).arg(self.keys.wake(shard));
+        call.arg(bounds.outbox).arg(self.keys.wake(shard));
         let later = is_scheduled(command)
             .then_some(command.not_before)
             .flatten();
         for moment in [later, command.expires_at] {
             call.arg(moment.map_or_else(String::new, |moment| moment.as_millis().to_string()));
         }
+        call.arg(command.originator.as_str())
+            .arg(bounds.open)
+            .arg(audit_record(command).text()?);
         let mut sent = Vec::new();
         for execution in &planned.executions {
             let tail = match order_tail(command, execution)? {
@@ -177,6 +195,7 @@ impl Store {
         let (answer, detail) = self.accepts.run(shard, call).await?;
         match answer.as_str() {
             "accepted" => Ok(Accepted::New),
+            "busy" => Ok(Accepted::Busy),
             "known" => {
                 request::compare(&detail, &digest, Some(&command.configuration)).map(Into::into)
             }
@@ -197,6 +216,20 @@ pub(super) fn is_scheduled(command: &Command) -> bool {
     command
         .not_before
         .is_some_and(|moment| moment > command.accepted_at)
+}
+
+fn audit_record(command: &Command) -> AuditRecord {
+    AuditRecord {
+        at: command.accepted_at,
+        caller: format!("participant/{}", command.originator),
+        call: "SubmitCommand".to_owned(),
+        resource: format!(
+            "configuration/{} command/{}",
+            command.configuration, command.id
+        ),
+        result: "OK".to_owned(),
+        count: 1,
+    }
 }
 
 fn plan_record(execution: &PlannedExecution) -> Result<String, StoreError> {

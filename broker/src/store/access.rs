@@ -14,7 +14,7 @@ use service::configuration::SecretUrl;
 use super::{Keys, StoreError};
 
 /// Every command that the store sends, in scripts too.
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 34] = [
     "del",
     "evalsha",
     "exec",
@@ -40,6 +40,8 @@ const COMMANDS: [&str; 32] = [
     "xlen",
     "xrange",
     "xread",
+    "xrevrange",
+    "xtrim",
     "zadd",
     "zcard",
     "zrange",

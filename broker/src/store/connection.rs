@@ -67,7 +67,7 @@ impl From<redis::RedisError> for StoreError {
 
 impl StoreError {
     /// A record that does not read.
-    pub(super) fn unreadable(what: impl Into<String>, source: serde_json::Error) -> Self {
+    pub(crate) fn unreadable(what: impl Into<String>, source: serde_json::Error) -> Self {
         Self::Unreadable {
             what: what.into(),
             source: Some(source),

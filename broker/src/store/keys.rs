@@ -17,6 +17,11 @@
 //! {s0}:owner:<participant>            string  the replica that dispatches, and its fencing token
 //! {s0}:fences                         hash    participant → last fencing token
 //! {s0}:retire                         zset    settled command ids, by the time at which they are deleted
+//! {s0}:open                           hash    originator → commands of it that have not settled
+//! {s0}:audit                          stream  audit records in order
+//! {s0}:audit-seals                    stream  the chain over them, by the last record of each seal
+//! {s0}:audit-head, {s0}:audit-anchor  hash    the latest seal; the one from which the chain is kept
+//! {s0}:audit-sealer                   string  somebody seals at the moment
 //! {s0}:wake, {s0}:changes             pub/sub outboxes that were filled; commands that changed
 //! {registry}:participants, :servers, :configurations, :deployments   hashes id → record
 //! {registry}:mappings                 hash    name.version → version of a mapping
@@ -131,6 +136,30 @@ impl Keys {
 
     pub(super) fn scheduled_counts(&self, shard: Shard) -> String {
         self.named(shard, "scheduled-counts")
+    }
+
+    pub(super) fn open(&self, shard: Shard) -> String {
+        self.named(shard, "open")
+    }
+
+    pub(super) fn audit(&self, shard: Shard) -> String {
+        self.named(shard, "audit")
+    }
+
+    pub(super) fn audit_seals(&self, shard: Shard) -> String {
+        self.named(shard, "audit-seals")
+    }
+
+    pub(super) fn audit_head(&self, shard: Shard) -> String {
+        self.named(shard, "audit-head")
+    }
+
+    pub(super) fn audit_anchor(&self, shard: Shard) -> String {
+        self.named(shard, "audit-anchor")
+    }
+
+    pub(super) fn audit_sealer(&self, shard: Shard) -> String {
+        self.named(shard, "audit-sealer")
     }
 
     pub(super) fn expiring(&self, shard: Shard) -> String {

@@ -8,6 +8,7 @@ mod accept;
 mod access;
 mod ahead;
 mod apply;
+mod audit;
 mod cancel;
 mod connection;
 mod due;
@@ -27,10 +28,11 @@ mod transitions;
 
 use std::sync::Arc;
 
-pub use accept::Accepted;
+pub use accept::{Accepted, Bounds};
 pub use access::{acl, rules};
 pub use ahead::{AbsorbedEntry, Plans, Waiting};
 pub use apply::{Applied, Outcome, Terms};
+pub use audit::{AuditRecord, KeptRecord, Seal};
 pub use cancel::Withdrawn;
 pub use connection::{StoreError, StoreTls};
 pub use due::{Expired, Released};
@@ -72,6 +74,8 @@ struct Scripts {
     show_progress: redis::Script,
     put: redis::Script,
     beat: redis::Script,
+    seal: redis::Script,
+    trim_audit: redis::Script,
 }
 
 impl Store {
@@ -100,6 +104,8 @@ impl Store {
             show_progress: redis::Script::new(progress::SHOW),
             put: redis::Script::new(registry::PUT),
             beat: redis::Script::new(replicas::BEAT),
+            seal: redis::Script::new(audit::SEAL),
+            trim_audit: redis::Script::new(audit::TRIM),
         };
         let redis = Redis::connect(url, tls).await?;
         Ok(Self {

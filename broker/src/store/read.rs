@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    Command, CommandId, Execution, ExecutionId, ParticipantId, Standing, State, Timestamp,
+    Command, CommandId, Execution, ExecutionId, ParticipantId, Scope, Standing, State, Timestamp,
     execution::Change,
 };
 
@@ -51,6 +51,19 @@ impl StoredCommand {
                 execution.absorbed_by,
             ) = (None, None, None);
         }
+        self
+    }
+
+    /// What a participant that carries it out may see: its own execution, and nothing of the others.
+    #[must_use]
+    pub fn part_of(mut self, host: &ParticipantId) -> Self {
+        self.executions
+            .retain(|execution| execution.id.participant == *host);
+        let revisions = self.executions.iter().map(|execution| execution.revision);
+        self.revision = revisions.max().unwrap_or(FIRST_REVISION);
+        self.command.request_id = None;
+        // It may name others.
+        self.command.scope = Scope::Participants([host.clone()].into());
         self
     }
 

@@ -112,6 +112,19 @@ impl RecordKind {
     }
 }
 
+/// Each kind of record as a record.
+macro_rules! records {
+    ($($kind:ident),+) => {$(
+        impl From<$kind> for Record {
+            fn from(record: $kind) -> Self {
+                Self::$kind(record)
+            }
+        }
+    )+};
+}
+
+records!(Participant, Server, Configuration, Deployment);
+
 impl Record {
     /// Its kind.
     pub const fn kind(&self) -> RecordKind {

@@ -18,10 +18,10 @@ use domain::{
 const HELPERS: &str = r"
 -- All that is to be known of an execution before it moves; nothing where there is none.
 local function look(key, participant)
-  local had = redis.call('HMGET', key, 's:' .. participant, 'h:' .. participant, 'revision', 'open', 'expires')
+  local had = redis.call('HMGET', key, 's:' .. participant, 'h:' .. participant, 'revision', 'open', 'expires', 'by')
   local code, sequence = string.match(had[1] or '', '^(%S+) %S+ %S+ (%S+)$')
   if not code then return {} end
-  return {key = key, participant = participant, code = code, sequence = sequence, history = had[2], revision = had[3], open = had[4], expires = had[5]}
+  return {key = key, participant = participant, code = code, sequence = sequence, history = had[2], revision = had[3], open = had[4], expires = had[5], by = had[6]}
 end
 -- Lets an event happen to an execution that was looked at, and writes more fields with it; answers its new state and, where it
 -- has ended with that, how many of its command have not. Nothing where it stays.
@@ -51,15 +51,21 @@ local function on_all(command, key, list, ...)
   end
 end
 -- Notes commands whose executions have all settled for deletion.
-local ended_retire, ended_expiring = {}, {}
+local ended_retire, ended_expiring, ended_by = {}, {}, {}
 local function ended(one, id, deleted_at)
   ended_retire[#ended_retire + 1] = deleted_at
   ended_retire[#ended_retire + 1] = id
   if one.expires then ended_expiring[#ended_expiring + 1] = id end
+  if one.by then ended_by[one.by] = (ended_by[one.by] or 0) + 1 end
 end
 local function note_ended(retire, expiring)
   on_all('ZADD', retire, ended_retire)
   on_all('ZREM', expiring, ended_expiring)
+  -- How many are open for each originator is counted beside, in the same slot.
+  local counts = string.gsub(retire, 'retire$', 'open')
+  for by, count in pairs(ended_by) do
+    if redis.call('HINCRBY', counts, by, string.format('%d', -count)) <= 0 then redis.call('HDEL', counts, by) end
+  end
 end
 ";
 

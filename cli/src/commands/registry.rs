@@ -67,6 +67,10 @@ pub(crate) trait Kind {
     -> Result<Option<Self::Record>, Refusal>;
     /// Removes a record.
     async fn delete(broker: &Broker, id: &str) -> Result<(), Refusal>;
+    /// A record as it was typed: without what the broker adds.
+    fn as_typed(record: Self::Record) -> Self::Record {
+        record
+    }
     /// Adds to listed records what the broker keeps elsewhere.
     async fn complete(_: &Broker, _: &mut [Self::View]) -> Result<(), Refusal> {
         Ok(())
@@ -133,14 +137,22 @@ pub(crate) struct Update<U: Args> {
 impl<K: Kind> Registry<K> {
     /// Does it and shows the record, or all of them.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        match self.action {
-            None => list::<K>(context, &K::Filter::default()).await,
-            Some(Action::List(filter)) => list::<K>(context, &filter).await,
-            Some(Action::Get(Id { id })) => show::<K>(context, K::get(&context.broker, &id).await?),
-            Some(Action::Create(record)) => create::<K>(context, record.into()).await,
-            Some(Action::Update(update)) => change::<K>(context, update).await,
-            Some(Action::Delete(Id { id })) => delete::<K>(context, &id).await,
-        }
+        act::<K>(self.action, context).await
+    }
+}
+
+/// Does what every kind has.
+async fn act<K: Kind>(
+    action: Option<Action<K::Filter, K::Create, K::Change>>,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    match action {
+        None => list::<K>(context, &K::Filter::default()).await,
+        Some(Action::List(filter)) => list::<K>(context, &filter).await,
+        Some(Action::Get(Id { id })) => show::<K>(context, K::get(&context.broker, &id).await?),
+        Some(Action::Create(record)) => create::<K>(context, record.into()).await,
+        Some(Action::Update(update)) => change::<K>(context, update).await,
+        Some(Action::Delete(Id { id })) => delete::<K>(context, &id).await,
     }
 }
 
@@ -178,7 +190,7 @@ async fn create<K: Kind>(context: &Context, record: K::Record) -> Result<Exit, F
     };
     if refusal.is_repeated && refusal.status.code() == Code::AlreadyExists {
         let found = K::get(&context.broker, K::id(&record)).await?;
-        if found.clone().map(K::View::from) == Some(record.clone().into()) {
+        if found.clone().map(K::as_typed).map(K::View::from) == Some(record.clone().into()) {
             context.output.note(
                 "it is there; an answer was lost, so it may have been added by an earlier try",
             );

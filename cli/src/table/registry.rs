@@ -170,8 +170,13 @@ impl Row for KeyView {
 }
 
 impl Row for DeploymentView {
-    const HEADER: &'static [&'static str] =
-        &["DEPLOYMENT", "CONFIGURATION", "PARTICIPANT", "SERVERS"];
+    const HEADER: &'static [&'static str] = &[
+        "DEPLOYMENT",
+        "CONFIGURATION",
+        "PARTICIPANT",
+        "STATE",
+        "SERVERS",
+    ];
 
     fn cells(&self) -> Vec<String> {
         let servers = if self.server_ids.is_empty() {
@@ -183,6 +188,7 @@ impl Row for DeploymentView {
             self.deployment_id.clone(),
             self.configuration_id.clone(),
             self.participant_id.clone(),
+            self.state.clone().unwrap_or_default(),
             servers,
         ]
     }

@@ -4,7 +4,8 @@ use std::{fmt, time::SystemTime};
 
 use prost_types::Timestamp;
 use proto::v1::{
-    Capability, Configuration, Deployment, Participant, ParticipantProgress, Place, Server,
+    Capability, Configuration, Deployment, DeploymentState, Participant, ParticipantProgress,
+    Place, Server,
 };
 use serde::Serialize;
 
@@ -86,6 +87,8 @@ pub(crate) struct DeploymentView {
     pub(crate) participant_id: String,
     /// Empty means all, also later ones.
     pub(crate) server_ids: Vec<String>,
+    /// `wished`, `granted` or `revoked`; absent where the broker does not say.
+    pub(crate) state: Option<String>,
 }
 
 impl From<Participant> for ParticipantView {
@@ -184,7 +187,14 @@ impl From<Configuration> for ConfigurationView {
 
 impl From<Deployment> for DeploymentView {
     fn from(deployment: Deployment) -> Self {
+        let state = match deployment.state() {
+            DeploymentState::Unspecified => None,
+            DeploymentState::Wished => Some("wished"),
+            DeploymentState::Granted => Some("granted"),
+            DeploymentState::Revoked => Some("revoked"),
+        };
         Self {
+            state: state.map(str::to_owned),
             deployment_id: deployment.id,
             configuration_id: deployment.configuration_id,
             participant_id: deployment.participant_id,

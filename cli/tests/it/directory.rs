@@ -208,6 +208,29 @@ macro_rules! directory {
                 }))
             }
 
+            async fn grant_deployment(
+                &self,
+                request: Request<GrantDeploymentRequest>,
+            ) -> Result<Response<GrantDeploymentResponse>, Status> {
+                let request = request.into_inner();
+                let mut record = get(&self.deployments, &request.deployment_id)?;
+                record.server_ids = request.server_ids;
+                record.set_state(DeploymentState::Granted);
+                put(&self.deployments, &request.deployment_id, &record);
+                self.answered(GrantDeploymentResponse { deployment: Some(record) })
+            }
+
+            async fn revoke_deployment(
+                &self,
+                request: Request<RevokeDeploymentRequest>,
+            ) -> Result<Response<RevokeDeploymentResponse>, Status> {
+                let id = request.into_inner().deployment_id;
+                let mut record = get(&self.deployments, &id)?;
+                record.set_state(DeploymentState::Revoked);
+                put(&self.deployments, &id, &record);
+                self.answered(RevokeDeploymentResponse { deployment: Some(record) })
+            }
+
             async fn put_mapping(
                 &self,
                 request: Request<PutMappingRequest>,

@@ -1,5 +1,5 @@
-//! `chaos run`, `soak` and `backlog`: a whole federation under load, broken, watched for long, or with one who is away.
-//! `make chaos`, `make soak` and `make backlog` run them.
+//! `chaos run`, `soak`, `backlog` and `storm`: a whole federation under load, broken, watched for long, with one who is away, or
+//! with one who asks for too much. `make chaos`, `make soak`, `make backlog` and `make storm` run them.
 //!
 //! Invariant: whatever ends it, nothing that it started is left. Exit code 0 means that every promise was kept, 1 that one
 //! was not.
@@ -8,7 +8,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use tests::chaos::{self, backlog, soak};
+use tests::chaos::{self, backlog, soak, storm};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A federation under load, and what becomes of it
@@ -27,6 +27,8 @@ enum What {
     Soak(Soak),
     /// A participant that is away while much is asked of it
     Backlog(Backlog),
+    /// A participant that asks for ten times what it may
+    Storm(Storm),
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +63,16 @@ struct Backlog {
     #[arg(long, default_value_t = 1_000_000)]
     executions: u64,
     /// Seconds for which the others are timed, without the backlog and beside it
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+}
+
+#[derive(Debug, Args)]
+struct Storm {
+    /// Calls a second that one replica allows
+    #[arg(long, default_value_t = 50)]
+    quota: u32,
+    /// Seconds for which the others are timed, in quiet and in storm
     #[arg(long, default_value_t = 60)]
     seconds: u64,
 }
@@ -110,6 +122,14 @@ async fn play(what: What) -> Result<bool> {
                 slower_at_most: 1.5,
             };
             backlog::run(settings).await
+        }
+        What::Storm(storm) => {
+            let settings = storm::Settings {
+                quota: storm.quota,
+                measured: Duration::from_secs(storm.seconds),
+                slower_at_most: 1.2,
+            };
+            storm::run(settings).await
         }
     }
 }

@@ -18,6 +18,7 @@ mod recovery;
 mod repeats;
 pub mod soak;
 mod stage;
+pub mod storm;
 mod table;
 mod traffic;
 

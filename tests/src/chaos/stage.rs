@@ -49,6 +49,8 @@ pub(super) struct Build {
     pub(super) retention_seconds: u32,
     /// Bytes of memory for an adapter's journal.
     pub(super) journal_cache: u32,
+    /// A participant, and how many calls a second one replica allows it.
+    pub(super) quota: Option<(&'static str, u32)>,
 }
 
 impl Default for Build {
@@ -59,6 +61,7 @@ impl Default for Build {
             outbox_limit: 1_000_000,
             retention_seconds: 7 * 24 * 60 * 60,
             journal_cache: 64 * 1024 * 1024,
+            quota: None,
         }
     }
 }
@@ -213,12 +216,13 @@ impl Stage {
              [listen]\naddress = \"{address}\"\ninsecure = true\n[signals]\nlisten = \"{signals}\"\n\
              [redis]\nurl = \"redis://{}\"\n[store]\nshards = 2\nretention = \"{}s\"\n\
              [amqp]\nurl = \"amqp://guest:guest@{}/%2f\"\ncommands_length = {}\n\
-             [outbox]\nlimit = {}\n[operations.{ONCE}]\nrepeatable = false\n",
+             [outbox]\nlimit = {}\n[operations.{ONCE}]\nrepeatable = false\n{}",
             to_redis.address(),
             build.retention_seconds,
             to_rabbitmq.address(),
             build.queue_length,
             build.outbox_limit,
+            build.quota.map_or_else(String::new, quota),
         );
         let program = Program::new(
             name,
@@ -299,4 +303,12 @@ fn address_in(url: &str) -> Result<SocketAddr> {
     place
         .parse()
         .with_context(|| format!("{url} names no address"))
+}
+
+/// The lines of a broker's configuration that allow a participant so many calls a second.
+fn quota((participant, calls): (&str, u32)) -> String {
+    format!(
+        "[quotas]\nburst = \"1s\"\n[quotas.participants.{participant}]\ncalls = {calls}\nselectors = 1000000\n\
+         open_commands = 1000000\n"
+    )
 }

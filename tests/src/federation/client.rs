@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Result;
 use proto::v1::{
-    self, command_service_client::CommandServiceClient,
+    self, audit_service_client::AuditServiceClient, command_service_client::CommandServiceClient,
     dead_letter_service_client::DeadLetterServiceClient,
     registry_service_client::RegistryServiceClient,
 };
@@ -30,6 +30,8 @@ pub struct Client {
     pub registry: RegistryServiceClient<InterceptedService<Channel, Caller>>,
     /// Dead letters.
     pub dead_letters: DeadLetterServiceClient<InterceptedService<Channel, Caller>>,
+    /// The audit log.
+    pub audit: AuditServiceClient<InterceptedService<Channel, Caller>>,
 }
 
 /// Puts the caller's name on each call, where no certificate says it.
@@ -64,6 +66,7 @@ impl Client {
         Self {
             commands: CommandServiceClient::with_interceptor(channel.clone(), caller.clone()),
             registry: RegistryServiceClient::with_interceptor(channel.clone(), caller.clone()),
+            audit: AuditServiceClient::with_interceptor(channel.clone(), caller.clone()),
             dead_letters: DeadLetterServiceClient::with_interceptor(channel, caller),
         }
     }
@@ -135,7 +138,7 @@ impl Client {
             id: format!("{configuration}-{participant}"),
             configuration_id: configuration.to_owned(),
             participant_id: participant.to_owned(),
-            server_ids: Vec::new(),
+            ..v1::Deployment::default()
         };
         self.registry
             .create_deployment(v1::CreateDeploymentRequest {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use tests::chaos::{self, backlog};
+use tests::chaos::{self, backlog, storm};
 
 /// Commands each second: the machine runs other tests too.
 const PER_SECOND: u32 = 60;
@@ -53,6 +53,22 @@ async fn a_backlog_stays_within_the_brokers_memory() -> Result<()> {
     ensure!(
         backlog::run(settings).await?,
         "the brokers take too much memory"
+    );
+    Ok(())
+}
+
+/// A participant asks for ten times what it may: it gets its share, and for the rest a time. How little the others notice is
+/// measured by `make storm`, on a machine that does nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_gets_its_share_and_no_more() -> Result<()> {
+    let settings = storm::Settings {
+        quota: 20,
+        measured: Duration::from_secs(4),
+        slower_at_most: f64::INFINITY,
+    };
+    ensure!(
+        storm::run(settings).await?,
+        "the storm got what it asked for"
     );
     Ok(())
 }

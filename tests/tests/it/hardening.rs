@@ -243,6 +243,10 @@ async fn a_caller_has_so_many_connections_and_no_more() -> Result<()> {
 #[tokio::test]
 async fn open_calls_have_a_limit() -> Result<()> {
     let (federation, broker) = start("[limits]\nopen_calls = 2\n").await?;
+    federation
+        .client(&broker, "operator/ops")?
+        .create_participant("a")
+        .await?;
     let mut a = federation.client(&broker, "participant/a")?;
     let submit = async |client: &mut Client| {
         let (open, drafts) = tokio::sync::mpsc::channel::<v1::SubmitCommandsRequest>(1);

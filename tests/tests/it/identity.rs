@@ -51,11 +51,17 @@ impl Guarded {
         let pki = Pki::new(federation.folder())?;
         federation.broker_settings = format!("{}{LOOK_EVERY}{settings}", pki.settings());
         let broker = federation.broker("broker").await?;
-        Ok(Self {
+        let guarded = Self {
             federation,
             pki,
             broker,
-        })
+        };
+        // A certificate alone is not enough: its holder must take part.
+        let mut ops = guarded.client(&guarded.pki.issue("operator/ops")?)?;
+        for participant in ["a", "acme"] {
+            ops.create_participant(participant).await?;
+        }
+        Ok(guarded)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -75,7 +81,6 @@ impl Guarded {
     /// A command of `a` that nobody carries out, so that watching it does not end.
     async fn endless_command(&self, a: &mut Client) -> Result<String> {
         let mut ops = self.client(&self.pki.issue("operator/ops")?)?;
-        ops.create_participant("a").await?;
         ops.create_server("a1", "a", "varnish", ([127, 0, 0, 1], 9).into())
             .await?;
         ops.create_configuration("shop", "a", &["www.shop.example"])
@@ -458,7 +463,7 @@ async fn what_fedctl_issues_gets_in_until_it_is_revoked() -> Result<()> {
     };
     pki("init --federation federation.example").await?;
     pki("issue server broker --dns localhost --ip 127.0.0.1").await?;
-    pki("issue participant/acme").await?;
+    pki("issue operator/ops").await?;
     federation.broker_settings = format!(
         "[listen]\ninsecure = false\ncertificate = \"{dir}/server-broker.pem\"\nkey = \"{dir}/server-broker.key\"\n\
          client_authority = \"{dir}/authority.pem\"\nrevoked = \"{dir}/revoked\"\n{LOOK_EVERY}"
@@ -467,16 +472,20 @@ async fn what_fedctl_issues_gets_in_until_it_is_revoked() -> Result<()> {
     let call = async || -> Result<std::process::Output> {
         let mut command = tokio::process::Command::new(binaries::fedctl()?);
         command
-            .args(["list", "--broker", &format!("https://{}", broker.address)])
+            .args([
+                "participants",
+                "--broker",
+                &format!("https://{}", broker.address),
+            ])
             .args(["--ca", &format!("{dir}/authority.pem")])
-            .args(["--certificate", &format!("{dir}/participant-acme.pem")])
-            .args(["--key", &format!("{dir}/participant-acme.key")]);
+            .args(["--certificate", &format!("{dir}/operator-ops.pem")])
+            .args(["--key", &format!("{dir}/operator-ops.key")]);
         Ok(command.output().await?)
     };
     let output = call().await?;
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    pki(&format!("revoke {dir}/participant-acme.pem")).await?;
+    pki(&format!("revoke {dir}/operator-ops.pem")).await?;
     let refused = async || {
         let output = call().await.ok()?;
         (output.status.code() == Some(4)).then_some(output.stderr)

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+mod access;
 mod adapter;
+mod agreements;
 mod amqp;
+mod audit;
 mod caches;
 mod cancel_and_expiry;
 mod capabilities;
@@ -25,6 +28,7 @@ mod mapped;
 mod missed_commands;
 mod model;
 mod native;
+mod quotas;
 mod recovery;
 mod redis_user;
 mod registry;

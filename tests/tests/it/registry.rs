@@ -97,10 +97,10 @@ async fn a_participant_sees_its_own() -> Result<()> {
     ops.create_participant("b").await?;
     let mut a = federation.client(&broker, "participant/a")?;
     let mut b = federation.client(&second, "participant/b")?;
-    a.create_server("a1", "a", "varnish", ([127, 0, 0, 1], 80).into())
+    a.create_server("a-1", "a", "varnish", ([127, 0, 0, 1], 80).into())
         .await?;
     assert!(
-        a.create_server("b1", "b", "varnish", ([127, 0, 0, 1], 80).into())
+        a.create_server("b-1", "b", "varnish", ([127, 0, 0, 1], 80).into())
             .await
             .is_err()
     );
@@ -111,7 +111,7 @@ async fn a_participant_sees_its_own() -> Result<()> {
         .downcast::<tonic::Status>()?;
     assert_eq!(status.code(), Code::PermissionDenied);
     let get = v1::GetServerRequest {
-        server_id: "a1".to_owned(),
+        server_id: "a-1".to_owned(),
     };
     let mut elsewhere = federation.client(&second, "participant/a")?;
     wait::until(SOON, "the other replica knows the server", async || {
@@ -144,7 +144,7 @@ async fn a_participant_sees_its_own() -> Result<()> {
         .into_inner();
     assert_eq!(listed.participants.len(), 1);
     let delete = v1::DeleteServerRequest {
-        server_id: "a1".to_owned(),
+        server_id: "a-1".to_owned(),
     };
     elsewhere.registry.delete_server(delete).await?;
     wait::until(SOON, "the first replica forgets the server", async || {

@@ -114,7 +114,17 @@ async fn what_is_anothers_does_not_exist() -> Result<()> {
         foreign.message().replace("news", "nowhere"),
         absent.message()
     );
-    let mine = stage.owner.submit(purge(&[URL])).await?;
+    // `b` sees what runs on its servers, and nothing of this.
+    let own = v1::Scope {
+        kind: Some(v1::scope::Kind::Participants(v1::Ids {
+            ids: vec!["a".to_owned()],
+        })),
+    };
+    let draft = v1::CommandDraft {
+        scope: Some(own),
+        ..purge(&[URL])
+    };
+    let mine = stage.owner.submit(draft).await?;
     let mut other = stage.federation.client(&stage.broker, "participant/b")?;
     assert_eq!(
         other.get(&mine.id).await.expect_err("it is a's").code(),

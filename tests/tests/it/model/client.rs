@@ -4,7 +4,7 @@
 
 use anyhow::{Result, ensure};
 use broker::{
-    store::{Accepted, Keys, Store, StoredCommand, Withdrawn},
+    store::{Accepted, Bounds, Keys, Store, StoredCommand, Withdrawn},
     translate::Planned,
 };
 use domain::{CommandId, ExecutionId, RequestId, Timestamp};
@@ -19,7 +19,10 @@ use super::{
 };
 
 /// Executions that may wait for one participant.
-const OUTBOX_LIMIT: u64 = 8;
+const BOUNDS: Bounds = Bounds {
+    outbox: 8,
+    open: u64::MAX,
+};
 
 /// One request and what came of it.
 pub(super) struct Request {
@@ -60,7 +63,7 @@ impl Request {
         }
         self.tried = true;
         let id = self.planned.command.id;
-        let accepting = store.accept(&self.planned, OUTBOX_LIMIT);
+        let accepting = store.accept(&self.planned, BOUNDS);
         let answer = call(world, accepting).await?;
         let configuration = &self.planned.command.configuration;
         world.note(format!(
