@@ -4,6 +4,7 @@
 
 mod adapter;
 mod amqp;
+mod budgets;
 mod caches;
 mod cancel_and_expiry;
 mod capabilities;
