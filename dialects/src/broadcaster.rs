@@ -162,7 +162,7 @@ mod tests {
     /// What one Varnish hears, with the group, without a body.
     #[test]
     fn it_is_told_what_a_node_is_told() {
-        let some = vec![
+        let some = [
             url("https://www.example.com/a?x=1"),
             tag("news"),
             prefix("img.example.com/i/"),
