@@ -61,7 +61,7 @@ mod tests {
         let ours = read("Sun, 06 Nov 1994 08:50:30 GMT").unwrap();
         assert_eq!(wait(&[date, at], ours), "60");
         assert_eq!(wait(&[at], ours), "7");
-        assert_eq!(wait(&[at], ours + Duration::from_secs(60)), "0");
+        assert_eq!(wait(&[at], ours + Duration::from_mins(1)), "0");
         for other in ["12", "soon"] {
             assert_eq!(wait(&[date, ("retry-after", other)], ours), other);
         }
