@@ -10,7 +10,7 @@
 //! Facts: `docs.varnish-software.com/varnish-broadcaster`, "Examples" and "Configuration".
 
 use domain::{
-    Command, Fault, Fidelity, Finding, NativeCall, Operation, Selector,
+    Command, Fault, Fidelity, Finding, HostName, NativeCall, Operation, Selector,
     fault::{Again, FaultCode},
 };
 use serde_json::{Map, Value};
@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Presence, Site,
     Verdict, http,
+    native::{Asked, Mistake},
     varnish::Varnish,
     vendor::{self, read},
 };
@@ -55,6 +56,15 @@ impl Dialect for Broadcaster {
         Ok(calls
             .map(|call| call.header(GROUP, "{account:group}"))
             .collect())
+    }
+
+    /// What one Varnish is told; the headers for the broadcaster itself say nothing about content.
+    fn read(&self, request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
+        let mut to_a_node = request.clone();
+        to_a_node
+            .headers
+            .retain(|(name, _)| !name.to_ascii_lowercase().starts_with("x-broadcast"));
+        Varnish.read(&to_a_node, hosts)
     }
 
     /// Its own status is 200 whatever the nodes said; theirs are in the body.

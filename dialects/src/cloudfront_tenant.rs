@@ -4,16 +4,21 @@
 //!
 //! Facts: API reference 2020-05-31, `CreateInvalidationForDistributionTenant`; it differs by its path alone.
 
-use domain::{Command, Fidelity, NativeCall, Operation, Selector};
+use domain::{Command, Fidelity, HostName, NativeCall, Operation, Selector};
 
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Draw, Limits, Presence,
     Site, Verdict,
     cloudfront::{self, CloudFront, INVALIDATIONS},
+    native::{Asked, Mistake},
     vendor,
 };
 
 const OF_TENANT: &str = "/2020-05-31/distribution-tenant/{account:tenant}/invalidation";
+
+/// The paths of tenants and of distributions.
+const TENANTS: &str = "/2020-05-31/distribution-tenant/";
+const DISTRIBUTIONS: &str = "/2020-05-31/distribution/";
 
 /// The dialect.
 #[derive(Debug)]
@@ -44,6 +49,18 @@ impl Dialect for CloudFrontTenant {
                 why,
             }),
         }
+    }
+
+    fn read(&self, request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
+        let Some(rest) = request.path.strip_prefix(TENANTS) else {
+            let rule = "must be `/2020-05-31/distribution-tenant/`, an id, and `/invalidation`";
+            return Err(Mistake::new("path", rule));
+        };
+        let of_distribution = NativeCall {
+            path: format!("{DISTRIBUTIONS}{rest}"),
+            ..request.clone()
+        };
+        CloudFront.read(&of_distribution, hosts)
     }
 
     fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
@@ -106,6 +123,19 @@ mod tests {
         <?xml version="1.0" encoding="UTF-8"?>
         <InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>2</Quantity><Items><Path>/a?x=1</Path><Path>#news</Path></Items></Paths><CallerReference>{execution}</CallerReference></InvalidationBatch>
         "#);
+    }
+
+    /// What goes there today is read as it is for a distribution; what goes to a distribution does not go there.
+    #[test]
+    fn a_request_to_a_tenant_is_read() {
+        let made = call(&CloudFrontTenant, DELETE, tag("news"));
+        let asked = CloudFrontTenant.read(&made, &[]).unwrap();
+        assert_eq!(asked.selectors, [tag("news")]);
+        let elsewhere = call(&CloudFront, DELETE, tag("news"));
+        assert_eq!(
+            CloudFrontTenant.read(&elsewhere, &[]).unwrap_err().field,
+            "path"
+        );
     }
 
     /// It is asked after there, and takes what an invalidation of a distribution takes.

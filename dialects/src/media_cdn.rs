@@ -6,18 +6,22 @@
 //! Facts: `cloud.google.com/media-cdn/docs/reference/rest`, `edgeCacheServices.invalidateCache`: host, path and `cacheTags` as at
 //! Cloud CDN, but no id of the request, and no operation.
 
-use domain::{Command, Fidelity, Finding, NativeCall, Operation, Selector};
+use domain::{Command, Fidelity, Finding, HostName, NativeCall, Operation, Selector};
 
 use crate::{
     AccountField, Answer, Authentication, Bulk, CannotSay, Counterpart, Dialect, Draw, Limits,
     Site, Verdict,
     google::{self, Google, TAGS},
     http,
+    native::{Asked, Mistake},
     vendor::{self, bulk, read},
 };
 
 const WHO: &str = "Google Media CDN";
 const INVALIDATE: &str = "/v1/projects/{account:project}/locations/global/edgeCacheServices/{account:service}:invalidateCache";
+
+/// Where Cloud CDN takes a body like ours.
+const AT_CLOUD_CDN: &str = "/compute/v1/projects/p/global/urlMaps/m/invalidateCache";
 
 const ACCOUNT: [AccountField; 2] = [
     google::required("project", "the id of the project"),
@@ -59,6 +63,31 @@ impl Dialect for MediaCdn {
             ..call
         };
         Ok(calls.map(here).collect())
+    }
+
+    fn read(&self, request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
+        let mut segments = request
+            .path
+            .strip_prefix("/v1/projects/")
+            .unwrap_or_default()
+            .split('/');
+        let is_ours = segments.next().is_some_and(|project| !project.is_empty())
+            && segments.next() == Some("locations")
+            && segments.next() == Some("global")
+            && segments.next() == Some("edgeCacheServices")
+            && segments
+                .next()
+                .is_some_and(|last| last.ends_with(":invalidateCache"))
+            && segments.next().is_none();
+        if !is_ours {
+            let rule = "must be `/v1/projects/`, an id, `/locations/global/edgeCacheServices/`, a name, and `:invalidateCache`";
+            return Err(Mistake::new("path", rule));
+        }
+        let at_cloud_cdn = NativeCall {
+            path: AT_CLOUD_CDN.to_owned(),
+            ..request.clone()
+        };
+        Google.read(&at_cloud_cdn, hosts)
     }
 
     fn judge(&self, _: &NativeCall, answer: &Answer) -> Verdict {
@@ -134,6 +163,15 @@ mod tests {
         {"cacheTags":["news","shoes"],"host":"img.example.com"}
         "#);
         assert!(!reasons(&MediaCdn, &DELETE).contains("Cloud CDN"));
+    }
+
+    /// What goes there today is read as it is at Cloud CDN; what goes to Cloud CDN does not go there.
+    #[test]
+    fn a_request_is_read() {
+        let made = call(&MediaCdn, DELETE, tag("news"));
+        assert_eq!(MediaCdn.read(&made, &[]).unwrap().selectors, [tag("news")]);
+        let elsewhere = call(&Google, DELETE, tag("news"));
+        assert_eq!(MediaCdn.read(&elsewhere, &[]).unwrap_err().field, "path");
     }
 
     /// An empty object is all that it answers: taken, and nobody knows more.
