@@ -18,7 +18,7 @@ use std::{
 use dialects::{Budget, Draw};
 use serde::{Deserialize, Serialize};
 
-use self::file::File;
+use self::file::{File, Locked};
 use crate::config::{Api as Settings, ApiBudget};
 
 /// A bucket that takes longer than this to fill is a quota: the provider counts it itself, and an execution could not wait
@@ -133,14 +133,15 @@ impl Purse {
     /// what this process knows.
     pub(super) fn with<T>(&mut self, change: impl FnOnce(&mut Levels, &Rates) -> T) -> T {
         let open = self.file.as_mut().and_then(File::lock);
-        if let Some(open) = &open {
+        let known = open.as_ref().and_then(Locked::read);
+        if open.is_some() {
             let begin = || Levels::begin(&self.rates, Moment::now());
-            self.levels = open.read().unwrap_or_else(begin);
+            self.levels = known.clone().unwrap_or_else(begin);
         }
         self.levels.correct(&self.rates, Moment::now());
-        let before = self.levels.clone();
         let made = change(&mut self.levels, &self.rates);
-        if let (Some(open), true) = (open, before != self.levels) {
+        // What begins is written down too, or it would begin again each time.
+        if let Some(open) = open.filter(|_| known.as_ref() != Some(&self.levels)) {
             open.write(&self.levels);
         }
         made

@@ -139,6 +139,32 @@ fn who_shares_a_file_shares_the_bucket() {
     assert!(!take(&mut Purse::open(slow, file)));
 }
 
+/// A bucket that begins empty fills, however often somebody looks.
+#[test]
+fn an_empty_bucket_fills() {
+    let folder = TempDir::new().unwrap();
+    let file = Some(folder.path().join("account"));
+    let one: Rates = [(
+        "calls".to_owned(),
+        Rate::new(1, Duration::from_millis(50), 1, 1),
+    )]
+    .into();
+    let mut purse = Purse::open(one, file);
+    let began = std::time::Instant::now();
+    let is_empty = |purse: &mut Purse| {
+        purse.with(|levels, rates| {
+            levels
+                .lacks(rates, &[draw("calls", 1)], Moment::now())
+                .is_some()
+        })
+    };
+    assert!(is_empty(&mut purse) || began.elapsed() >= Duration::from_millis(50));
+    while is_empty(&mut purse) {
+        assert!(began.elapsed() < Duration::from_secs(10), "it never fills");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Adapters without a common folder divide what there is.
 #[test]
 fn who_cannot_share_divides() {
