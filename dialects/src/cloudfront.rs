@@ -18,6 +18,7 @@ use domain::{
 use crate::{
     AccountField, Answer, Authentication, Budget, CannotSay, Counterpart, Dialect, Draw, Limits,
     Outstanding, Presence, Site, Verdict, http, native,
+    problem::retry_after,
     vendor::{
         self,
         budget::CALLS,

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     AccountField, Answer, Authentication, Budget, CannotSay, Counterpart, Dialect, Draw, Limits,
     Presence, Site, Verdict, http, native,
+    problem::retry_after,
     vendor::{
         self,
         budget::CALLS,
