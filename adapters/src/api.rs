@@ -9,16 +9,21 @@
 
 mod account;
 mod ask;
+mod budget;
 mod call;
 mod clock;
 mod credential;
+mod desk;
+mod desks;
 mod fill;
-mod pace;
+mod headers;
+mod queue;
 mod sign;
 mod speaker;
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -33,13 +38,15 @@ use domain::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use service::trace::TraceContext;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
 
 use self::{
     account::{Account, Accounts},
     call::sleep_as_ours,
+    desk::Desk,
+    desks::Desks,
     fill::Filling,
-    pace::Paces,
+    queue::Takes,
     speaker::{Speaker, Speakers},
 };
 use crate::{
@@ -49,7 +56,7 @@ use crate::{
     circuit::Circuits,
     config,
     http::{CallLimits, Http},
-    jobs::{Submitted, all_failed},
+    jobs::{Submitted, all_failed, place_of},
     journal::{Job, now},
     part::Part,
     worker::Work,
@@ -64,7 +71,7 @@ pub(crate) struct Api {
     address: ServerAddress,
     accounts: Accounts,
     speakers: Speakers,
-    paces: Paces,
+    desks: Desks,
     circuits: Circuits,
     attempts: AttemptLimits,
     limits: CallLimits,
@@ -84,6 +91,9 @@ pub(crate) struct ApiJob {
     /// The document that the dialect is from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mapping: Option<Arc<MappingDocument>>,
+    /// For whom it asks its account.
+    #[serde(default)]
+    flow: String,
     /// In the order in which they began.
     jobs: Vec<Running>,
     /// What came of the other calls.
@@ -98,6 +108,9 @@ struct Running {
     /// Which call of the order began it, from 0.
     number: usize,
     selectors: Vec<u32>,
+    /// What is under way with it; with one that several executions share, at one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    takes: Option<Takes>,
 }
 
 /// All that the calls of one order share.
@@ -105,17 +118,21 @@ struct Telling<'a> {
     execution: &'a ExecutionId,
     speaker: Speaker,
     account: Account<'a>,
+    desk: Arc<Desk>,
+    /// For whom the account is asked: the originator, or where that is not known the configuration.
+    flow: String,
     trace: &'a TraceContext,
     /// No call begins after this.
     until: Instant,
 }
 
 impl Api {
-    /// `settings` were checked: the URL is there.
+    /// `settings` were checked: the URL is there. What is left of budgets is kept in `folder`, unless they say where.
     pub(crate) fn new(
         settings: &config::Api,
         calls: &config::Calls,
         private: &[IpNet],
+        folder: &Path,
     ) -> Result<Self, crate::app::StartError> {
         let lookup = GuardedLookup::new(private, calls.name_timeout);
         let http = Http::new(calls.connect_timeout, calls.idle_connections, lookup);
@@ -127,7 +144,7 @@ impl Api {
             address: address.expect("the URL was checked with the configuration"),
             accounts: Accounts::new(settings),
             speakers: Speakers::new(settings.token_header.clone()),
-            paces: Paces::new(settings.pace),
+            desks: Desks::new(settings, folder),
             circuits: Circuits::new(calls.circuit),
             attempts: AttemptLimits {
                 attempts: calls.attempts,
@@ -152,7 +169,7 @@ impl Api {
         work: &Work,
         trace: &TraceContext,
         around: &dyn Surroundings,
-        place: OwnedSemaphorePermit,
+        places: &Arc<Semaphore>,
     ) -> Option<Submitted> {
         let (order, began) = (&work.order, Instant::now());
         let servers = order.native.iter().flat_map(|native| &native.servers);
@@ -164,6 +181,11 @@ impl Api {
         let Some(first) = servers.first() else {
             return Some(Submitted::Settled(Vec::new()));
         };
+        // Where jobs are the rule, there is a place before the first call; who begins none takes none from others.
+        let mut place = None;
+        if telling.speaker.has_jobs() {
+            place = Some(place_of(places).await);
+        }
         let mut part = Part::new(first.clone());
         let jobs = self.make_calls(&telling, order, around, &mut part).await?;
         if jobs.is_empty() {
@@ -174,8 +196,13 @@ impl Api {
             configuration: order.configuration.clone(),
             dialect: native.dialect.clone(),
             mapping: work.mapping.clone(),
+            flow: telling.flow.clone(),
             jobs,
             part,
+        };
+        let place = match place {
+            Some(place) => place,
+            None => place_of(places).await,
         };
         Some(Submitted::Running(
             Box::new(job_of(order, job, servers, trace)),
@@ -207,6 +234,7 @@ impl Api {
             );
             if let End::Judged(Verdict::Running { job }) = end {
                 jobs.push(Running {
+                    takes: telling.desk.takes_of(&job),
                     job,
                     number: *number,
                     selectors: call.selectors.clone(),
@@ -241,17 +269,20 @@ impl Api {
                 "an order for a provider's API has calls of one dialect",
             ));
         };
+        let mapping = work.mapping.as_deref();
+        let speaker = (self.speakers).find(&native.dialect, native.mapping, mapping)?;
         // Another host name at the provider's address may be somebody else, and the call carries our credentials.
-        if native.calls.iter().any(|call| call.host.is_some()) {
+        if !speaker.names_hosts() && native.calls.iter().any(|call| call.host.is_some()) {
             return Err(unreadable_order(
                 "a call of a provider's API names no host of its own",
             ));
         }
-        let mapping = work.mapping.as_deref();
-        let speaker = (self.speakers).find(&native.dialect, native.mapping, mapping)?;
         let account = self.accounts.of(&order.configuration, speaker.fields())?;
+        let flow = order.originator.as_ref().map(ToString::to_string);
         let telling = Telling {
             execution: &order.execution,
+            desk: self.desks.of(&account, speaker.limits()),
+            flow: flow.unwrap_or_else(|| format!(" {}", order.configuration)),
             speaker,
             account,
             trace,
@@ -263,9 +294,18 @@ impl Api {
 
 impl Telling<'_> {
     fn fill(&self, number: usize, call: &NativeCall) -> Result<NativeCall, Fault> {
+        self.fill_for(self.execution, number, call)
+    }
+
+    fn fill_for(
+        &self,
+        execution: &ExecutionId,
+        number: usize,
+        call: &NativeCall,
+    ) -> Result<NativeCall, Fault> {
         let filling = Filling {
             account: &self.account,
-            execution: self.execution,
+            execution,
             number,
         };
         filling.fill(call)

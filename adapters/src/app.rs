@@ -221,7 +221,8 @@ async fn start_carrier(
         }
         Kind::Api => {
             let settings = &configuration.api;
-            let api = Api::new(settings, calls, private).map_err(StartError::of)?;
+            let folder = &configuration.journal.folder;
+            let api = Api::new(settings, calls, private, folder).map_err(StartError::of)?;
             let teller = Teller::Api(Arc::new(api));
             let jobs = start_jobs(teller, settings.jobs_at_once, settings.polls(), parts).await;
             Ok(Carrier::Api(jobs))
@@ -274,7 +275,7 @@ fn start_workers(
 
 async fn work(worker: Arc<Worker>, lanes: Arc<Lanes<Work>>) -> Result<(), JournalError> {
     while let Some((work, turn)) = lanes.next().await {
-        worker.carry_out(work, &|| turn.is_awaited()).await?;
+        worker.carry_out_with_neighbours(work, &turn).await?;
     }
     Ok(())
 }

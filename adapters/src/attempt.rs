@@ -7,7 +7,10 @@
 use std::time::{Duration, Instant};
 
 use dialects::Verdict;
-use domain::{Fault, fault::Again};
+use domain::{
+    Fault,
+    fault::{Again, FaultCode},
+};
 use service::backoff::{Backoff, BackoffSettings};
 
 /// What came of one try.
@@ -89,7 +92,9 @@ impl Attempt {
 
     /// Decides after a try.
     pub(crate) fn next(&mut self, reply: Reply) -> Next {
-        self.made += 1;
+        if !is_throttled(&reply) {
+            self.made += 1;
+        }
         let pause = match &reply {
             Reply::Judged(Verdict::Failed { fault, .. }) | Reply::Lost(fault)
                 if self.repeatable =>
@@ -129,9 +134,17 @@ impl Attempt {
     }
 }
 
+/// Whether it was told to wait: that is no failure, and only the time limits how often.
+fn is_throttled(reply: &Reply) -> bool {
+    let (Reply::Judged(Verdict::Failed { fault, .. }) | Reply::Unsent(fault)) = reply else {
+        return false;
+    };
+    fault.code == FaultCode::Throttled && fault.again != Again::Never
+}
+
 #[cfg(test)]
 mod tests {
-    use domain::{Evidence, Finding, fault::FaultCode};
+    use domain::{Evidence, Finding};
 
     use super::*;
 
@@ -214,6 +227,23 @@ mod tests {
             end(attempt(true).next(refused(Again::AfterSeconds(60)))),
             End::Judged(_)
         ));
+    }
+
+    /// Who is told to wait waits as long as there is time, however often.
+    #[test]
+    fn being_told_to_wait_uses_up_no_try() {
+        let mut attempt = attempt(true);
+        let throttled = || {
+            let fault = Fault::participant(FaultCode::Throttled, Again::Soon, "slow down");
+            Reply::Judged(Verdict::Failed {
+                fault,
+                finding: None,
+            })
+        };
+        for _ in 0..10 {
+            pause(attempt.next(throttled()));
+        }
+        assert_eq!(attempt.made(), 0);
     }
 
     /// What may not be repeated is told at most once: only what was never sent is sent again.

@@ -24,7 +24,7 @@ use service::{
 };
 use url::Url;
 
-pub use self::api::{Account, AccountPace, Api, TokenHeader};
+pub use self::api::{Account, Api, ApiBudget, TokenHeader};
 use crate::{
     address::{AllowedAddress, Ports, Reach},
     jobs, signing,

@@ -4,7 +4,14 @@
 //! limits of bytes and time, and never more memory than is kept of it.
 //! Not here: what an answer means (`dialects`), and whether to try again (`attempt`).
 
-use std::{error::Error as _, str::FromStr, sync::Arc, time::Duration};
+pub(crate) mod date;
+
+use std::{
+    error::Error as _,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use dialects::Answer;
 use domain::{
@@ -257,11 +264,10 @@ async fn read(mut response: Response, limits: CallLimits) -> Result<Answer, Call
     }
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = response.headers().iter();
+    let headers = headers.map(|(name, value)| (name.as_str().to_owned(), text(value)));
     Ok(Answer {
         status: response.status().as_u16(),
-        headers: headers
-            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
-            .collect(),
+        headers: date::in_seconds(headers.collect(), SystemTime::now()),
         body: String::from_utf8_lossy(&kept).into_owned(),
     })
 }

@@ -83,11 +83,19 @@ impl Teller {
         }
     }
 
-    /// Nobody asks for it any more.
-    fn forget(&self, execution: &ExecutionId) {
+    /// A job of the process before.
+    fn resume(&self, job: &Job) {
         match self {
             Self::System(_) => {}
-            Self::Api(api) => api.forget(execution),
+            Self::Api(api) => api.resume(job),
+        }
+    }
+
+    /// Nobody asks for it any more.
+    fn forget(&self, job: &Job) {
+        match self {
+            Self::System(_) => {}
+            Self::Api(api) => api.forget(job),
         }
     }
 }
@@ -119,11 +127,12 @@ impl Jobs {
         trace: &TraceContext,
         around: &dyn Surroundings,
     ) -> Option<Submitted> {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        let place = place.expect("the places are never closed");
         match &self.teller {
-            Teller::System(system) => Some(system.submit(&work.order, trace, place).await),
-            Teller::Api(api) => api.submit(work, trace, around, place).await,
+            Teller::System(system) => {
+                let place = place_of(&self.places).await;
+                Some(system.submit(&work.order, trace, place).await)
+            }
+            Teller::Api(api) => api.submit(work, trace, around, &self.places).await,
         }
     }
 
@@ -136,10 +145,17 @@ impl Jobs {
     /// Goes on with the jobs of the process before. They take places as far as there are any.
     pub(crate) async fn resume(&self, jobs: Vec<Arc<Job>>) {
         for job in jobs {
+            self.teller.resume(&job);
             let place = Arc::clone(&self.places).try_acquire_owned().ok();
             let _ = self.news.send(News::Job(job, place)).await;
         }
     }
+}
+
+/// Waits for a place for one more job.
+pub(crate) async fn place_of(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    let place = Arc::clone(places).acquire_owned().await;
+    place.expect("the places are never closed")
 }
 
 /// How long a job is asked for before we give it up.

@@ -1,16 +1,17 @@
 //! Lanes: executions of different configurations run side by side, those of one configuration one after the other.
 //!
 //! Invariant: at most one job of a configuration is out at a time, and they come out in the order in which they came in,
-//! whichever dispatches brought them. No configuration waits for another one's queue: each gets one turn at a time.
+//! whichever dispatches brought them; but whoever has a job may take those behind it too, where that changes nothing
+//! ([`Turn::neighbour`]). No configuration waits for another one's queue: each gets one turn at a time.
 //! Not here: how many run at a time; that is how many call [`Lanes::next`].
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use domain::ConfigurationId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// The jobs that wait. Bounded by whoever puts them in: unsettled deliveries are.
 #[derive(Debug)]
@@ -23,8 +24,16 @@ pub(crate) struct Lanes<T> {
 #[derive(Debug)]
 struct State<T> {
     /// A configuration is here as long as one of its jobs waits or is out.
-    lanes: HashMap<ConfigurationId, VecDeque<T>>,
+    lanes: HashMap<ConfigurationId, Lane<T>>,
     turns: VecDeque<ConfigurationId>,
+}
+
+/// The jobs of one configuration that wait.
+#[derive(Debug)]
+struct Lane<T> {
+    jobs: VecDeque<T>,
+    /// Told of each one that comes.
+    came: Arc<Notify>,
 }
 
 /// A job that is out. Its configuration's next one follows when this is dropped.
@@ -32,6 +41,7 @@ struct State<T> {
 pub(crate) struct Turn<'a, T> {
     lanes: &'a Lanes<T>,
     configuration: ConfigurationId,
+    came: Arc<Notify>,
 }
 
 impl<T> Lanes<T> {
@@ -54,11 +64,14 @@ impl<T> Lanes<T> {
             return;
         }
         if let Some(lane) = state.lanes.get_mut(configuration) {
-            lane.push_back(job);
+            lane.jobs.push_back(job);
+            lane.came.notify_one();
         } else {
-            state
-                .lanes
-                .insert(configuration.clone(), VecDeque::from([job]));
+            let lane = Lane {
+                jobs: VecDeque::from([job]),
+                came: Arc::default(),
+            };
+            state.lanes.insert(configuration.clone(), lane);
             state.turns.push_back(configuration.clone());
             self.ready.add_permits(1);
         }
@@ -87,8 +100,8 @@ impl<T> Lanes<T> {
         let mut taken = Vec::new();
         for lane in self.lock().lanes.values_mut() {
             // A lane that is empty now keeps its turn, and is forgotten when that comes.
-            let (meant, rest) = lane.drain(..).partition(|job| is_meant(job));
-            *lane = rest;
+            let (meant, rest) = lane.jobs.drain(..).partition(|job| is_meant(job));
+            lane.jobs = rest;
             taken.extend::<VecDeque<T>>(meant);
         }
         taken
@@ -97,7 +110,9 @@ impl<T> Lanes<T> {
     fn take(&self) -> Option<(T, Turn<'_, T>)> {
         let mut state = self.lock();
         let configuration = state.turns.pop_front()?;
-        let Some(job) = state.lanes.get_mut(&configuration)?.pop_front() else {
+        let lane = state.lanes.get_mut(&configuration)?;
+        let came = Arc::clone(&lane.came);
+        let Some(job) = lane.jobs.pop_front() else {
             state.lanes.remove(&configuration);
             return None;
         };
@@ -106,6 +121,7 @@ impl<T> Lanes<T> {
             Turn {
                 lanes: self,
                 configuration,
+                came,
             },
         ))
     }
@@ -113,7 +129,7 @@ impl<T> Lanes<T> {
     fn release(&self, configuration: &ConfigurationId) {
         let mut state = self.lock();
         match state.lanes.get(configuration) {
-            Some(lane) if lane.is_empty() => {
+            Some(lane) if lane.jobs.is_empty() => {
                 state.lanes.remove(configuration);
             }
             Some(_) => {
@@ -134,7 +150,27 @@ impl<T> Turn<'_, T> {
     pub(crate) fn is_awaited(&self) -> bool {
         let state = self.lanes.lock();
         let next = state.lanes.get(&self.configuration);
-        next.is_some_and(|lane| !lane.is_empty()) || self.lanes.ready.available_permits() > 0
+        next.is_some_and(|lane| !lane.jobs.is_empty()) || self.lanes.ready.available_permits() > 0
+    }
+}
+
+impl<T> Turn<'_, T> {
+    /// Waits for the next job of the same configuration, if `fits` says that it may be out beside those that are; as long as it
+    /// does not, nothing comes.
+    pub(crate) async fn neighbour(&self, fits: impl Fn(&T) -> bool) -> T {
+        loop {
+            if let Some(job) = self.take_neighbour(&fits) {
+                return job;
+            }
+            self.came.notified().await;
+        }
+    }
+
+    fn take_neighbour(&self, fits: &impl Fn(&T) -> bool) -> Option<T> {
+        let mut state = self.lanes.lock();
+        let lane = state.lanes.get_mut(&self.configuration)?;
+        lane.jobs.front().filter(|job| fits(job))?;
+        lane.jobs.pop_front()
     }
 }
 
@@ -192,6 +228,24 @@ mod tests {
         lanes.push(&"b".parse().unwrap(), 5);
         assert_eq!(next(&lanes).unwrap().0, 5);
         assert!(lanes.lock().lanes.is_empty());
+    }
+
+    /// Neighbours that may be carried out together come out one by one, in order, also those that come later; one that may not
+    /// ends it, whatever is behind it.
+    #[test]
+    fn neighbours_come_out_as_long_as_they_fit() {
+        let lanes = lanes(&[("a", 2), ("a", 4), ("a", 5), ("a", 6), ("b", 8)]);
+        let (_, turn) = next(&lanes).unwrap();
+        let even = |job: &u32| job.is_multiple_of(2);
+        assert_eq!(turn.neighbour(even).now_or_never(), Some(4));
+        assert_eq!(turn.neighbour(even).now_or_never(), None);
+        let odd = |job: &u32| !job.is_multiple_of(2);
+        assert_eq!(turn.neighbour(odd).now_or_never(), Some(5));
+        assert_eq!(turn.neighbour(even).now_or_never(), Some(6));
+        let mut waiting = Box::pin(turn.neighbour(even));
+        assert_eq!((&mut waiting).now_or_never(), None);
+        lanes.push(&"a".parse().unwrap(), 10);
+        assert_eq!((&mut waiting).now_or_never(), Some(10));
     }
 
     /// Whoever waits inside a job must know whether others wait for it.

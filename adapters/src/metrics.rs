@@ -23,6 +23,7 @@ const FLUSHED: &str = "adapter_journal_flush_records";
 const CALLS: &str = "adapter_native_calls_total";
 const CALL_TIME: &str = "adapter_native_call_seconds";
 const PACED: &str = "adapter_pace_wait_seconds";
+const SHARED: &str = "adapter_shared_calls_total";
 const CIRCUITS: &str = "adapter_circuits_open";
 const FAULTS: &str = "adapter_faults_total";
 const REPORT_SIZE: &str = "adapter_report_executions";
@@ -128,7 +129,14 @@ pub const TABLE: &[Description] = &[
         Kind::Histogram,
         Unit::Seconds,
         &[],
-        "How long a call to a provider waited for its account's pace.",
+        "How long a call to a provider waited for its account's budgets.",
+    ),
+    row(
+        SHARED,
+        Kind::Counter,
+        Unit::Count,
+        &["dialect"],
+        "Calls to a provider that were not made, because another one's said them too.",
     ),
     row(
         CIRCUITS,
@@ -236,6 +244,11 @@ pub(crate) fn native_call(dialect: &'static str, status: Option<u16>, took: Dura
 
 pub(crate) fn paced(waited: Duration) {
     histogram!(PACED).record(waited);
+}
+
+/// One call served so many more.
+pub(crate) fn shared(dialect: &'static str, calls: usize) {
+    counter!(SHARED, "dialect" => dialect).increment(calls as u64);
 }
 
 pub(crate) fn circuits_open(count: usize) {

@@ -98,6 +98,9 @@ pub struct Order {
     pub sequence: u64,
     /// Orders of one configuration are carried out in order.
     pub configuration: ConfigurationId,
+    /// Whose command it is; those of different originators have fair turns where they wait for the same account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub originator: Option<ParticipantId>,
     /// `purge`, `load`, or a custom operation's name.
     pub operation: String,
     /// Whether it may be carried out again after an interruption.

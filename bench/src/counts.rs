@@ -188,6 +188,7 @@ fn orders(planned: &Planned) -> Result<Vec<Entry>> {
             },
             sequence,
             configuration: planned.command.configuration.clone(),
+            originator: Some(planned.command.originator.clone()),
             operation: "purge".to_owned(),
             repeatable: true,
             accepted_at: planned.command.accepted_at,

@@ -23,7 +23,7 @@ pub(crate) use key::KeyView;
 pub(crate) use mapping::{CheckedView, MappingView};
 pub(crate) use pki::{CertificateView, IssuedView};
 pub(crate) use plan::{
-    FidelityView, NativeCallView, NativeOrderView, PlanView, PlannedExecutionView,
+    FidelityView, NativeCallView, NativeCostView, NativeOrderView, PlanView, PlannedExecutionView,
 };
 pub(crate) use registry::{
     ConfigurationView, DeploymentView, ParticipantView, ProgressView, ServerView,

@@ -14,10 +14,12 @@ use domain::{
 };
 
 use crate::{
-    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http, native,
+    AccountField, Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw,
+    Limits, Presence, Site, Verdict, http, native,
     vendor::{
-        self, read, say,
+        self,
+        budget::CALLS,
+        bulk, read, say,
         write::{self, Items},
     },
 };
@@ -123,18 +125,40 @@ impl Dialect for Akamai {
         Authentication::EdgeGrid
     }
 
-    /// "Rate limiting": requests 50 a second with a bucket of 100. Objects have buckets of their own: URLs 200 a second with
-    /// 10,000, tags 500 a minute with 5,000, CP codes 30 a minute with 300.
     fn limits(&self) -> Limits {
         Limits {
             body_bytes: Some(BODY_BYTES),
-            pace: Some(Pace {
-                calls: 50,
-                per: Duration::from_secs(1),
-                burst: 100,
-            }),
+            budgets: BUDGETS,
             ..Limits::NONE
         }
+    }
+
+    fn draws(&self, call: &NativeCall) -> Vec<Draw> {
+        let kind = call.path.split('/').nth(4).unwrap_or_default();
+        let unit = KINDS.iter().find(|(name, _)| *name == kind);
+        let objects = unit.map(|(_, unit)| Draw::of(unit, bulk::length(call)));
+        [Draw::CALL].into_iter().chain(objects).collect()
+    }
+
+    /// "Rate limiting": `X-Ratelimit-Remaining`, and the same of the objects.
+    fn left(&self, call: &NativeCall, answer: &Answer) -> Vec<Draw> {
+        let number = |name: &str| answer.header(name)?.trim().parse::<u32>().ok();
+        let mut left = Vec::new();
+        for mut draw in self.draws(call) {
+            let name = match draw.unit {
+                CALLS => "x-ratelimit-remaining",
+                _ => "x-ratelimit-remaining-objects",
+            };
+            if let Some(number) = number(name) {
+                draw.amount = number;
+                left.push(draw);
+            }
+        }
+        left
+    }
+
+    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
+        bulk::of_json(call, self.limits())
     }
 }
 
@@ -149,6 +173,40 @@ fn taken(body: &serde_json::Value) -> Verdict {
         None => http::acknowledged(Finding::Accepted),
     }
 }
+
+/// The kinds of objects in a path, and how they are counted.
+const KINDS: [(&str, &str); 3] = [("url", "urls"), ("tag", "tags"), ("cpcode", "codes")];
+
+const BUDGETS: &[Budget] = &[
+    Budget {
+        unit: CALLS,
+        amount: 50,
+        per: Duration::from_secs(1),
+        burst: 100,
+        source: "techdocs.akamai.com/purge-cache/reference/rate-limiting: 50 requests a second, 100 at once",
+    },
+    Budget {
+        unit: "urls",
+        amount: 200,
+        per: Duration::from_secs(1),
+        burst: 10_000,
+        source: "the same page: 200 URLs a second, 10,000 at once",
+    },
+    Budget {
+        unit: "tags",
+        amount: 500,
+        per: Duration::from_mins(1),
+        burst: 5_000,
+        source: "the same page: 500 tags a minute, 5,000 at once",
+    },
+    Budget {
+        unit: "codes",
+        amount: 30,
+        per: Duration::from_mins(1),
+        burst: 300,
+        source: "the same page: 30 CP codes a minute, 300 at once",
+    },
+];
 
 fn fidelity_of(selector: &Selector) -> Fidelity {
     match selector {

@@ -12,13 +12,16 @@ use domain::{
     Command, Fault, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector,
     fault::{Again, FaultCode},
 };
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::{
-    Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Site, Verdict, http,
-    native,
+    Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw, Limits, Site,
+    Verdict, http, native,
     vendor::{
-        self, read,
+        self,
+        budget::CALLS,
+        read,
         say::{self, Beginning},
         write::{self, Items},
     },
@@ -153,19 +156,94 @@ impl Dialect for Alibaba {
         Authentication::AlibabaRpc
     }
 
-    /// "RefreshObjectCaches", "PushObjectCache": 50 calls a second for an account, each.
     fn limits(&self) -> Limits {
         Limits {
             items: Some(FILES),
-            pace: Some(Pace {
-                calls: 50,
-                per: Duration::from_secs(1),
-                burst: 50,
-            }),
+            budgets: BUDGETS,
             ..Limits::NONE
         }
     }
+
+    fn draws(&self, call: &NativeCall) -> Vec<Draw> {
+        let counted = Kind::of(call).map(|kind| Draw::of(kind.unit(), objects(call).len()));
+        [Draw::CALL].into_iter().chain(counted).collect()
+    }
+
+    /// For one host name, so that one task comes of it.
+    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
+        let kind = Kind::of(call)?;
+        let items = objects(call);
+        let host = items.first()?.split('/').next()?.to_owned();
+        let more = call
+            .body
+            .as_deref()?
+            .split_once('&')
+            .map_or("", |(_, more)| more);
+        let limits = Limits {
+            items: Some(kind.items()),
+            ..Limits::NONE
+        };
+        Some(Bulk::new(
+            format!("{} {host} {more}", call.path),
+            items,
+            limits,
+        ))
+    }
+
+    fn together(&self, like: &NativeCall, items: &[String]) -> NativeCall {
+        let body = like.body.as_deref().unwrap_or_default();
+        let more = body.split_once('&').map(|(_, more)| format!("&{more}"));
+        let objects = write::percent(&items.join("\n"));
+        NativeCall {
+            body: Some(format!("{OBJECTS}{objects}{}", more.unwrap_or_default())),
+            ..like.clone()
+        }
+    }
 }
+
+/// What the form of a call begins with.
+const OBJECTS: &str = "ObjectPath=";
+
+/// The objects of a call's form.
+fn objects(call: &NativeCall) -> Vec<String> {
+    let form = call.body.as_deref().unwrap_or_default();
+    let list = form.strip_prefix(OBJECTS).unwrap_or_default();
+    let list = list.split('&').next().unwrap_or_default();
+    let list = percent_decode_str(list).decode_utf8_lossy().into_owned();
+    list.lines().map(str::to_owned).collect()
+}
+
+/// The numbers of a day are quotas that Alibaba raises on request.
+const BUDGETS: &[Budget] = &[
+    Budget {
+        unit: CALLS,
+        amount: 50,
+        per: Duration::from_secs(1),
+        burst: 50,
+        source: "alibabacloud.com, RefreshObjectCaches and PushObjectCache: 50 calls a second",
+    },
+    Budget {
+        unit: "urls",
+        amount: 10_000,
+        per: Duration::from_hours(24),
+        burst: 10_000,
+        source: "alibabacloud.com, RefreshObjectCaches: 10,000 URLs a day",
+    },
+    Budget {
+        unit: "directories",
+        amount: 100,
+        per: Duration::from_hours(24),
+        burst: 100,
+        source: "the same page: 100 directories a day",
+    },
+    Budget {
+        unit: "preloads",
+        amount: 1_000,
+        per: Duration::from_hours(24),
+        burst: 1_000,
+        source: "alibabacloud.com, PushObjectCache: 1,000 URLs a day",
+    },
+];
 
 const REFRESH: &str = "RefreshObjectCaches";
 const PUSH: &str = "PushObjectCache";
@@ -176,6 +254,24 @@ fn action(name: &str) -> String {
 }
 
 impl Kind {
+    fn of(call: &NativeCall) -> Option<Self> {
+        let body = call.body.as_deref()?;
+        Some(match () {
+            () if call.path.contains(PUSH) => Self::Preload,
+            () if body.contains("&ObjectType=Directory") => Self::Directory,
+            () => Self::File,
+        })
+    }
+
+    /// How it is counted.
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::File => "urls",
+            Self::Directory => "directories",
+            Self::Preload => "preloads",
+        }
+    }
+
     const fn items(self) -> usize {
         match self {
             Self::File => FILES,
@@ -193,7 +289,7 @@ impl Kind {
             Self::Directory => (REFRESH, format!("&ObjectType=Directory&Force={delete}")),
             Self::Preload => (PUSH, String::new()),
         };
-        let body = format!("ObjectPath={objects}{more}");
+        let body = format!("{OBJECTS}{objects}{more}");
         let form = "application/x-www-form-urlencoded";
         write::with_body("POST", &action(name), selectors, form, body)
     }

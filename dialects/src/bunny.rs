@@ -12,8 +12,8 @@ use domain::{Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeM
 use serde_json::json;
 
 use crate::{
-    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http, native,
+    AccountField, Answer, Authentication, Budget, CannotSay, Counterpart, Dialect, Draw, Limits,
+    Presence, Site, Verdict, http, native,
     vendor::{
         read,
         say::{self, Beginning},
@@ -115,20 +115,41 @@ impl Dialect for Bunny {
         }
     }
 
-    /// "Purge rate limits": exact URLs 5 a second with a bucket of 120, all that begins so 0.5 a second with 20. The first,
-    /// since most purges are of URLs; an answer 429 slows the others down.
     fn limits(&self) -> Limits {
         Limits {
             items: Some(1),
-            pace: Some(Pace {
-                calls: 5,
-                per: Duration::from_secs(1),
-                burst: 120,
-            }),
+            budgets: BUDGETS,
             ..Limits::NONE
         }
     }
+
+    fn draws(&self, call: &NativeCall) -> Vec<Draw> {
+        let unit = match call.path.as_str() {
+            path if path.ends_with(EXACTLY) => "urls",
+            path if path.starts_with(URL) => "prefixes",
+            _ if call.body.is_some() => "tags",
+            _ => return vec![Draw::CALL],
+        };
+        vec![Draw::CALL, Draw::of(unit, 1)]
+    }
 }
+
+const BUDGETS: &[Budget] = &[
+    Budget {
+        unit: "urls",
+        amount: 5,
+        per: Duration::from_secs(1),
+        burst: 120,
+        source: "docs.bunny.net, cdn-api-purge-rate-limits: exact URLs 5 a second, 120 at once",
+    },
+    Budget {
+        unit: "prefixes",
+        amount: 1,
+        per: Duration::from_secs(2),
+        burst: 20,
+        source: "the same page: all that begins so 0.5 a second, 20 at once",
+    },
+];
 
 fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
     let selector = match selector {

@@ -18,10 +18,12 @@ use domain::{
 use serde_json::{Value, json};
 
 use crate::{
-    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http, native,
+    AccountField, Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw,
+    Limits, Presence, Site, Verdict, http, native,
     vendor::{
-        self, read,
+        self,
+        budget::CALLS,
+        bulk, read,
         say::{self, Beginning},
         write::{self, Items},
     },
@@ -127,20 +129,54 @@ impl Dialect for Cloudflare {
         }
     }
 
-    /// "Availability and limits", all but single files: 5 a minute with a bucket of 25 on the free plan, 5 a second with 25
-    /// on Pro, 10 with 50 on Business, 50 with 500 on Enterprise. The smallest that is paid for.
     fn limits(&self) -> Limits {
         Limits {
             items: Some(ITEMS),
-            pace: Some(Pace {
-                calls: 5,
-                per: Duration::from_secs(1),
-                burst: 25,
-            }),
+            budgets: BUDGETS,
             ..Limits::NONE
         }
     }
+
+    /// Single files are counted one by one, all else by the call.
+    fn draws(&self, call: &NativeCall) -> Vec<Draw> {
+        let items = bulk::length(call);
+        match bulk::name_of_list(call).as_deref() {
+            Some("files") => vec![Draw::of("urls", items)],
+            Some("tags") => vec![Draw::CALL, Draw::of("tags", items)],
+            Some("hosts") => vec![Draw::CALL, Draw::of("hosts", items)],
+            Some("prefixes") => vec![Draw::CALL, Draw::of("prefixes", items)],
+            Some(_) | None => vec![Draw::CALL],
+        }
+    }
+
+    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
+        let kind = bulk::name_of_list(call)?;
+        let bulk = bulk::of_json(call, self.limits())?;
+        Some(Bulk {
+            kind: format!("{kind} {}", bulk.kind),
+            ..bulk
+        })
+    }
 }
+
+/// "Availability and limits", by plan. The smallest that is paid for.
+const BUDGETS: &[Budget] = &[
+    Budget {
+        unit: CALLS,
+        amount: 5,
+        per: Duration::from_secs(1),
+        burst: 25,
+        source: "developers.cloudflare.com/cache/how-to/purge-cache, Pro, all but single files: 5 a second and a bucket of 25 (Free 5 a minute and 25, Business \
+                 10 and 50, Enterprise 50 and 500)",
+    },
+    Budget {
+        unit: "urls",
+        amount: 1_500,
+        per: Duration::from_secs(1),
+        burst: 1_500,
+        source: "the same page, Pro: 1,500 URLs a second (Free 800, Enterprise 3,000)",
+    },
+];
 
 impl Said {
     fn add(&mut self, number: u32, selector: &Selector, site: &Site<'_>) {

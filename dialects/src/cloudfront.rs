@@ -16,11 +16,13 @@ use domain::{
 };
 
 use crate::{
-    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http, native,
+    AccountField, Answer, Authentication, Budget, CannotSay, Counterpart, Dialect, Draw, Limits,
+    Outstanding, Presence, Site, Verdict, http, native,
     problem::retry_after,
     vendor::{
-        self, read,
+        self,
+        budget::CALLS,
+        read,
         say::{self, Beginning},
         write::{self, Batch, Items},
     },
@@ -35,7 +37,8 @@ const PATTERNS: usize = 15;
 const PATH_LENGTH: usize = 4_000;
 /// Seconds until something of what is in progress may have ended; the guide says that most ends within a minute.
 const PAUSE_SECONDS: u32 = 60;
-const INVALIDATIONS: &str = "/2020-05-31/distribution/{account:distribution}/invalidation";
+pub(crate) const INVALIDATIONS: &str =
+    "/2020-05-31/distribution/{account:distribution}/invalidation";
 const XMLNS: &str = "http://cloudfront.amazonaws.com/doc/2020-05-31/";
 
 /// The dialect.
@@ -128,21 +131,46 @@ impl Dialect for CloudFront {
         }
     }
 
-    /// "Concurrent invalidation request maximum". Amazon publishes no number of calls; one a second is a pace of ours that
-    /// the limit of what is in progress makes no slower.
     fn limits(&self) -> Limits {
-        Limits {
-            items: Some(PATHS),
-            pace: Some(Pace {
-                calls: 1,
-                per: Duration::from_secs(1),
-                burst: 5,
-            }),
-            outstanding: Some(PATTERNS),
-            ..Limits::NONE
-        }
+        LIMITS
+    }
+
+    fn draws(&self, call: &NativeCall) -> Vec<Draw> {
+        let body = call.body.as_deref().unwrap_or_default();
+        let (all, patterns) = (
+            body.matches("<Path>").count(),
+            body.matches("*</Path>").count(),
+        );
+        let counted = [("paths", all - patterns), ("patterns", patterns)];
+        let counted = counted.into_iter().filter(|(_, amount)| *amount > 0);
+        let counted = counted.map(|(unit, amount)| Draw::of(unit, amount));
+        [Draw::CALL].into_iter().chain(counted).collect()
     }
 }
+
+pub(crate) const LIMITS: Limits = Limits {
+    items: Some(PATHS),
+    body_bytes: None,
+    budgets: &[Budget {
+        unit: CALLS,
+        amount: 1,
+        per: Duration::from_secs(1),
+        burst: 5,
+        source: "ours: Amazon publishes no number of calls, and what may be in progress makes it no slower",
+    }],
+    outstanding: &[
+        Outstanding {
+            unit: "paths",
+            amount: 3_000,
+            source: "docs.aws.amazon.com, InvalidationLimits: 3,000 paths in progress for a distribution",
+        },
+        Outstanding {
+            unit: "patterns",
+            amount: 15,
+            source: "the same page: 15 paths with `*` in progress for a distribution",
+        },
+    ],
+};
 
 fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
     let for_all_hosts = || {

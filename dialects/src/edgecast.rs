@@ -11,10 +11,10 @@ use domain::{
 };
 
 use crate::{
-    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Presence, Site,
-    Verdict, http, native,
+    AccountField, Answer, Authentication, Bulk, CannotSay, Counterpart, Dialect, Draw, Limits,
+    Outstanding, Presence, Site, Verdict, http, native,
     vendor::{
-        self, read,
+        self, bulk, read,
         say::{self, Beginning},
         write::{self, Items},
     },
@@ -160,12 +160,34 @@ impl Dialect for Edgecast {
         }
     }
 
-    /// "There is a default limit of 50 concurrent purge requests", and as many loads.
     fn limits(&self) -> Limits {
         Limits {
             items: Some(OUTSTANDING),
-            outstanding: Some(OUTSTANDING),
+            outstanding: &[Outstanding {
+                unit: "paths",
+                amount: 50,
+                source: "developer.edgecast.com, Bulk Purge Content: 50 purges and 50 loads under way; every path counts",
+            }],
             ..Limits::NONE
+        }
+    }
+
+    fn draws(&self, call: &NativeCall) -> Vec<Draw> {
+        match call.body {
+            Some(_) => vec![Draw::CALL, Draw::of("paths", bulk::length(call))],
+            None => vec![Draw::CALL],
+        }
+    }
+
+    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
+        bulk::of_json(call, self.limits())
+    }
+
+    fn together(&self, like: &NativeCall, items: &[String]) -> NativeCall {
+        let call = bulk::with_items(like, items);
+        NativeCall {
+            body: call.body.map(|body| body.replace('/', "\\/")),
+            ..call
         }
     }
 }

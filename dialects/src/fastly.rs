@@ -13,13 +13,16 @@ use domain::{
     Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector,
     selector::ContentUrl,
 };
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use crate::{
-    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http, native,
+    AccountField, Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw,
+    Limits, Presence, Site, Verdict, http, native,
     vendor::{
-        self, read, say,
+        self,
+        budget::CALLS,
+        bulk, read, say,
         write::{self, Items},
     },
 };
@@ -132,20 +135,85 @@ impl Dialect for Fastly {
         }
     }
 
-    /// Fastly's page counts 1,000 calls an hour and exempts purges of URLs and keys; a profile by others counts 100,000 of
-    /// those an hour (`apis.io`, fastly-rate-limits). The second, since nearly all of ours are such.
     fn limits(&self) -> Limits {
         Limits {
             items: Some(KEYS),
-            pace: Some(Pace {
-                calls: 100_000,
-                per: Duration::from_hours(1),
-                burst: 100,
-            }),
+            budgets: BUDGETS,
             ..Limits::NONE
         }
     }
+
+    fn draws(&self, call: &NativeCall) -> Vec<Draw> {
+        let draw = match called(call) {
+            Called::Url => Draw::of("urls", 1),
+            Called::Keys => Draw::of("keys", bulk::length(call)),
+            Called::All => Draw::CALL,
+        };
+        vec![draw]
+    }
+
+    /// Keys of one service, as soft as each other.
+    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
+        let Called::Keys = called(call) else {
+            return None;
+        };
+        let (service, key) = call.path.split_once("/purge")?;
+        let items = match key.strip_prefix('/') {
+            Some(key) => vec![json!(percent_decode_str(key).decode_utf8().ok()?).to_string()],
+            None => bulk::of_json(call, self.limits())?.items,
+        };
+        let soft = call.headers.iter().any(|(name, _)| name == SOFT);
+        Some(Bulk::new(format!("{service} {soft}"), items, self.limits()))
+    }
+
+    fn together(&self, like: &NativeCall, items: &[String]) -> NativeCall {
+        let service = like.path.split_once("/purge").map_or("", |(at, _)| at);
+        let body = format!(r#"{{"surrogate_keys":[{}]}}"#, items.join(","));
+        let call = write::post_json(&format!("{service}/purge"), like.selectors.clone(), body);
+        let soft = like.headers.iter().filter(|(name, _)| name == SOFT);
+        soft.fold(call, |call, (name, value)| call.header(name, value))
+    }
 }
+
+/// What a call purges.
+enum Called {
+    Url,
+    Keys,
+    All,
+}
+
+fn called(call: &NativeCall) -> Called {
+    match call.path.as_str() {
+        path if path.starts_with("/purge/") => Called::Url,
+        path if path.ends_with("/purge_all") => Called::All,
+        _ => Called::Keys,
+    }
+}
+
+/// Fastly's page counts 1,000 calls an hour and exempts purges of URLs and keys; a profile by others counts those.
+const BUDGETS: &[Budget] = &[
+    Budget {
+        unit: "urls",
+        amount: 100_000,
+        per: Duration::from_hours(1),
+        burst: 1_000,
+        source: "apis.io, fastly-rate-limits: 100,000 URLs an hour; the burst is ours",
+    },
+    Budget {
+        unit: "keys",
+        amount: 100_000,
+        per: Duration::from_hours(1),
+        burst: 1_000,
+        source: "apis.io, fastly-rate-limits: 100,000 keys an hour; the burst is ours",
+    },
+    Budget {
+        unit: CALLS,
+        amount: 1_000,
+        per: Duration::from_hours(1),
+        burst: 100,
+        source: "docs.fastly.com/api: 1,000 calls an hour, purges of URLs and keys exempt; the burst is ours",
+    },
+];
 
 fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
     match selector {

@@ -3,7 +3,7 @@
 //! Invariant: never wider than the configuration. A URL map may carry other configurations, so every call names a host
 //! name. The execution's id is the request's, so a call that is repeated starts nothing new.
 //! Paths are compared without their query, and `*` stands only at the end, after a `/`.
-//! Not here: Media CDN, which has a service of its own.
+//! Not here: Media CDN, which has a service of its own (`media_cdn`).
 //!
 //! Facts: `cloud.google.com/cdn/docs/cache-invalidation-overview`, and the reference of `urlMaps.invalidateCache`.
 
@@ -17,24 +17,34 @@ use domain::{
 use serde_json::{Value, json};
 
 use crate::{
-    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Limits, Pace, Presence,
-    Site, Verdict, http, native,
+    AccountField, Answer, Authentication, Budget, CannotSay, Counterpart, Dialect, Draw, Limits,
+    Presence, Site, Verdict, http, native,
     problem::retry_after,
     vendor::{
-        self, read,
+        self,
+        budget::CALLS,
+        bulk, read,
         say::{self, Beginning},
         write::{self, Batch, Items},
     },
 };
 
-const WHO: &str = "Google Cloud CDN";
+pub(crate) const WHO: &str = "Google Cloud CDN";
 /// Tags of one call.
-const TAGS: usize = 10;
+pub(crate) const TAGS: usize = 10;
 /// Seconds until a quota that is counted by the minute has room again.
 const PAUSE_SECONDS: u32 = 60;
 const INVALIDATE: &str = "/compute/v1/projects/{account:project}/global/urlMaps/{account:urlmap}/invalidateCache\
                           ?requestId={execution:uuid}";
 const OPERATIONS: &str = "/compute/v1/projects/{account:project}/global/operations";
+
+const BUDGETS: &[Budget] = &[Budget {
+    unit: CALLS,
+    amount: 500,
+    per: Duration::from_mins(1),
+    burst: 50,
+    source: "cloud.google.com/cdn/docs/cache-invalidation-overview: 500 requests a minute; the burst is ours",
+}];
 
 const ACCOUNT: [AccountField; 2] = [
     required("project", "the id of the project"),
@@ -141,21 +151,30 @@ impl Dialect for Google {
         }
     }
 
-    /// "You can submit up to 500 invalidation requests per minute."
     fn limits(&self) -> Limits {
         Limits {
             items: Some(TAGS),
-            pace: Some(Pace {
-                calls: 500,
-                per: Duration::from_mins(1),
-                burst: 50,
-            }),
+            budgets: BUDGETS,
             ..Limits::NONE
         }
     }
+
+    fn draws(&self, call: &NativeCall) -> Vec<Draw> {
+        draws(call)
+    }
 }
 
-const fn required(name: &'static str, about: &'static str) -> AccountField {
+/// Tags or one path; asking after an operation takes a call and nothing else.
+pub(crate) fn draws(call: &NativeCall) -> Vec<Draw> {
+    let counted = match (bulk::name_of_list(call), &call.body) {
+        (Some(_), _) => Some(Draw::of("tags", bulk::length(call))),
+        (None, Some(_)) => Some(Draw::of("paths", 1)),
+        (None, None) => None,
+    };
+    [Draw::CALL].into_iter().chain(counted).collect()
+}
+
+pub(crate) const fn required(name: &'static str, about: &'static str) -> AccountField {
     AccountField {
         name,
         about,
@@ -204,7 +223,7 @@ fn invalidation(selectors: Vec<u32>, rule: &Value) -> NativeCall {
 /// The answer to a call and to asking after it are alike: an operation, under way or done, well or not.
 fn judge_operation(asked: Option<&str>, answer: &Answer) -> Verdict {
     if !(200..=299).contains(&answer.status) {
-        return Verdict::failed(refusal(answer));
+        return Verdict::failed(refusal(WHO, answer));
     }
     let body = match read::object(WHO, answer) {
         Ok(body) => body,
@@ -222,8 +241,8 @@ fn judge_operation(asked: Option<&str>, answer: &Answer) -> Verdict {
 }
 
 /// Google says 403 also where a quota is used up for the moment, with one of these reasons.
-fn refusal(answer: &Answer) -> Fault {
-    let fault = read::refusal(WHO, answer);
+pub(crate) fn refusal(who: &str, answer: &Answer) -> Fault {
+    let fault = read::refusal(who, answer);
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let reason = body
         .pointer("/error/errors/0/reason")

@@ -15,16 +15,19 @@
 pub mod agent;
 pub mod akamai;
 pub mod alibaba;
+pub mod broadcaster;
 pub mod bunny;
 pub mod by_key;
 pub mod canonical;
 pub mod cloudflare;
 pub mod cloudfront;
+pub mod cloudfront_tenant;
 pub mod edgecast;
 pub mod fastly;
 pub mod google;
 pub mod mapped;
 pub mod matrix;
+pub mod media_cdn;
 pub mod native;
 pub mod nginx;
 pub mod squid;
@@ -44,7 +47,11 @@ mod site;
 pub use answer::{Answer, Verdict};
 pub use registry::{all, by_name};
 pub use site::Site;
-pub use vendor::{AccountField, Authentication, Limits, Pace, Presence};
+pub use vendor::{
+    AccountField, Authentication, Limits, Presence,
+    budget::{Budget, Cost, Draw, Outstanding, cost_of},
+    bulk::Bulk,
+};
 
 use std::time::Duration;
 
@@ -124,6 +131,26 @@ pub trait Dialect: Send + Sync {
     /// What it takes by default.
     fn limits(&self) -> Limits {
         Limits::NONE
+    }
+
+    /// What a call takes of the budgets; a question after a job takes something too.
+    fn draws(&self, _call: &NativeCall) -> Vec<Draw> {
+        vec![Draw::CALL]
+    }
+
+    /// What the answer to a call says is left of the units that it took.
+    fn left(&self, _call: &NativeCall, _answer: &Answer) -> Vec<Draw> {
+        Vec::new()
+    }
+
+    /// The call as a list that can be said together with others of its kind; `None` where it cannot.
+    fn bulk(&self, _call: &NativeCall) -> Option<Bulk> {
+        None
+    }
+
+    /// A call as `like`, for all these items: of [`Self::bulk`] of `like` and of others of its kind.
+    fn together(&self, like: &NativeCall, items: &[String]) -> NativeCall {
+        vendor::bulk::with_items(like, items)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use domain::{Fidelity, Operation, PurgeMode, Selector, fidelity::Breadth, selector::HostRegex};
 
-use crate::{Authentication, Counterpart, Dialect, Pace, Presence, all};
+use crate::{Authentication, Budget, Counterpart, Dialect, Presence, all};
 
 /// The selectors that stand for all; their heads are the columns.
 const COLUMNS: [(&str, &str); 9] = [
@@ -119,12 +119,10 @@ fn reasons(operation: &Operation) -> String {
 fn providers() -> String {
     let mut text = "\n## What a provider's API needs\n\nValues of the account are in the adapter's configuration, by the \
                     federation's configuration. *Exclusive*: no two configurations may share the value, because some calls \
-                    reach all that has it. Pace and limits are defaults; the adapter's configuration may say another pace.\n\n"
+                    reach all that has it.\n\n"
         .to_owned();
-    text.push_str(
-        "| dialect | authentication | items a call | bytes a body | pace | jobs at once |\n",
-    );
-    text.push_str("| --- | --- | --- | --- | --- | --- |\n");
+    text.push_str("| dialect | authentication | items a call | bytes a body |\n");
+    text.push_str("| --- | --- | --- | --- |\n");
     let providers = || {
         all()
             .iter()
@@ -138,8 +136,6 @@ fn providers() -> String {
             authentication(dialect.authentication()),
             number(limits.items),
             number(limits.body_bytes),
-            limits.pace.map_or("–".to_owned(), pace),
-            number(limits.outstanding),
         ];
         text.push_str(&row(dialect.name(), cells));
     }
@@ -147,7 +143,33 @@ fn providers() -> String {
     for dialect in providers() {
         text.push_str(&fields(*dialect));
     }
+    text.push_str(
+        "\n## Budgets\n\nWhat each provider counts, for one account: a bucket holds so many at once and fills with so many in \
+         a time. *Under way* is what may be in progress at the same time. These are the defaults; the adapter's configuration \
+         may say other numbers (`api.budgets`, `api.outstanding`). A plan says what an order takes in the same units.\n\n\
+         | dialect | unit | budget | source |\n| --- | --- | --- | --- |\n",
+    );
+    for dialect in providers() {
+        text.push_str(&budgets(*dialect));
+    }
     text
+}
+
+fn budgets(dialect: &dyn Dialect) -> String {
+    let limits = dialect.limits();
+    let budgets = limits.budgets.iter().map(|budget| {
+        let cells = [budget.unit, &rate(budget), budget.source];
+        row(dialect.name(), cells.map(str::to_owned))
+    });
+    let outstanding = limits.outstanding.iter().map(|limit| {
+        let cells = [
+            limit.unit,
+            &format!("{} under way", limit.amount),
+            limit.source,
+        ];
+        row(dialect.name(), cells.map(str::to_owned))
+    });
+    budgets.chain(outstanding).collect()
 }
 
 fn fields(dialect: &dyn Dialect) -> String {
@@ -179,9 +201,11 @@ fn authentication(authentication: Authentication) -> String {
     }
 }
 
-fn pace(pace: Pace) -> String {
-    let Pace { calls, per, burst } = pace;
-    format!("{calls} in {} s, {burst} at once", per.as_secs())
+fn rate(budget: &Budget) -> String {
+    let Budget {
+        amount, per, burst, ..
+    } = budget;
+    format!("{amount} in {} s, {burst} at once", per.as_secs())
 }
 
 /// A selector for each column.

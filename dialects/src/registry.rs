@@ -3,9 +3,11 @@
 use domain::DialectName;
 
 use crate::{
-    Dialect, agent::Agent, akamai::Akamai, alibaba::Alibaba, bunny::Bunny, canonical::Canonical,
-    cloudflare::Cloudflare, cloudfront::CloudFront, edgecast::Edgecast, fastly::Fastly,
-    google::Google, nginx::NGINX, squid::SQUID, traffic_server::TRAFFIC_SERVER, varnish::Varnish,
+    Dialect, agent::Agent, akamai::Akamai, alibaba::Alibaba, broadcaster::Broadcaster,
+    bunny::Bunny, canonical::Canonical, cloudflare::Cloudflare, cloudfront::CloudFront,
+    cloudfront_tenant::CloudFrontTenant, edgecast::Edgecast, fastly::Fastly, google::Google,
+    media_cdn::MediaCdn, nginx::NGINX, squid::SQUID, traffic_server::TRAFFIC_SERVER,
+    varnish::Varnish,
 };
 
 static DIALECTS: &[&dyn Dialect] = &[
@@ -19,10 +21,13 @@ static DIALECTS: &[&dyn Dialect] = &[
     &Cloudflare,
     &Akamai,
     &CloudFront,
+    &CloudFrontTenant,
     &Google,
+    &MediaCdn,
     &Bunny,
     &Edgecast,
     &Alibaba,
+    &Broadcaster,
 ];
 
 /// All dialects, in the order of the documentation.

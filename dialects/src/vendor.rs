@@ -1,4 +1,4 @@
-//! What a provider's HTTP API needs besides its calls: the values of an account, a credential, a pace.
+//! What a provider's HTTP API needs besides its calls: the values of an account, a credential, a budget.
 //!
 //! Invariant: a call holds no account's data and no credential. It names what is missing in braces, and the adapter puts
 //! it in from its own configuration; a brace that came with the command is never taken for such a name (`vendor::write`).
@@ -10,13 +10,15 @@
 //! | `{execution:uuid}` | the UUID version 5 of that text |
 //!
 //! A value is percent-encoded in a path and escaped in a body as its `content-type` wants it: JSON, XML or a form.
-//! Not here: putting it in, signing, keeping the pace (`adapters`).
+//! Not here: putting it in, signing, waiting for budgets (`adapters`).
 
+pub mod budget;
+pub mod bulk;
 pub(crate) mod read;
 pub(crate) mod say;
 pub(crate) mod write;
 
-use std::time::Duration;
+use self::budget::{Budget, Outstanding};
 
 /// Bytes of a provider's answer that are looked at: Fastly answers a batch of 256 keys with an id for each.
 pub(crate) const ANSWER_BYTES: usize = 128 * 1024;
@@ -71,29 +73,18 @@ pub enum Authentication {
     AlibabaRpc,
 }
 
-/// What a provider takes: the defaults. Items and bytes are obeyed by `translate`; the pace is the adapter's to keep, and
-/// its configuration may say another.
+/// What a provider takes: the defaults. Items and bytes are obeyed by `translate`; budgets and what is under way are the
+/// adapter's to keep, and its configuration may say other numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// Items of one call.
     pub items: Option<usize>,
     /// Bytes of one body.
     pub body_bytes: Option<usize>,
-    /// How often it may be called.
-    pub pace: Option<Pace>,
-    /// Jobs that may run at the same time.
-    pub outstanding: Option<usize>,
-}
-
-/// How often a provider may be called: a bucket of `burst` calls that fills with `calls` in every `per`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Calls.
-    pub calls: u32,
-    /// In this time.
-    pub per: Duration,
-    /// At once, after a pause.
-    pub burst: u32,
+    /// What comes back in which time.
+    pub budgets: &'static [Budget],
+    /// What may be under way at the same time.
+    pub outstanding: &'static [Outstanding],
 }
 
 impl Limits {
@@ -101,8 +92,8 @@ impl Limits {
     pub const NONE: Self = Self {
         items: None,
         body_bytes: None,
-        pace: None,
-        outstanding: None,
+        budgets: &[],
+        outstanding: &[],
     };
 }
 

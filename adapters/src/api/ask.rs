@@ -15,7 +15,7 @@ use domain::{
 };
 use service::trace::TraceContext;
 
-use super::{Api, ApiJob, Running, Telling, all_alike, unreadable_order};
+use super::{Api, ApiJob, Running, Telling, all_alike, desk::Desk, unreadable_order};
 use crate::{
     attempt::End,
     jobs::{Asked, all_failed},
@@ -66,6 +66,8 @@ impl Api {
         let account = self.accounts.of(&api.configuration, speaker.fields())?;
         Ok(Telling {
             execution: &job.execution,
+            desk: self.desks.of(&account, speaker.limits()),
+            flow: api.flow.clone(),
             speaker,
             account,
             trace,
@@ -84,7 +86,7 @@ impl Api {
             });
         };
         let call = telling.fill(running.number, &call).map_err(Asked::Silent)?;
-        match self.wait_for_turn(telling, &|| true).await {
+        match self.wait_for_turn(telling, &call, &|| true).await {
             Some(None) => {}
             Some(Some(fault)) => return Err(Asked::Silent(fault)),
             None => return Err(Asked::Running(Vec::new())),
@@ -94,16 +96,41 @@ impl Api {
             Err(error) => return Err(Asked::Silent(error.fault())),
         };
         let verdict = telling.speaker.judge_poll(&running.job, &answer);
-        match self.learn(telling, verdict, &answer) {
+        match telling.learn(verdict, &answer) {
             Verdict::Running { .. } => Err(Asked::Running(Vec::new())),
             Verdict::Failed { fault, .. } if is_ours(&fault) => Err(Asked::Silent(fault)),
-            verdict => Ok(verdict),
+            verdict => {
+                telling.desk.end(&running.job);
+                Ok(verdict)
+            }
         }
     }
 
+    /// A job of the process before: what is under way with it counts from now on.
+    pub(crate) fn resume(&self, job: &Job) {
+        self.with_desk(job, |desk, running| {
+            if let Some(takes) = running.takes.clone() {
+                desk.resume(&running.job, takes);
+            }
+        });
+    }
+
     /// Nobody asks for it any more.
-    pub(crate) fn forget(&self, execution: &ExecutionId) {
-        self.lock().remove(execution);
+    pub(crate) fn forget(&self, job: &Job) {
+        self.lock().remove(&job.execution);
+        self.with_desk(job, |desk, running| desk.end(&running.job));
+    }
+
+    fn with_desk(&self, job: &Job, each: impl Fn(&Desk, &Running)) {
+        let trace = job.trace();
+        let Some(api) = &job.api else {
+            return;
+        };
+        if let Ok(telling) = self.telling_of(job, api, &trace) {
+            api.jobs
+                .iter()
+                .for_each(|running| each(&telling.desk, running));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionId, Vec<Verdict>>> {

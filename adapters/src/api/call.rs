@@ -1,18 +1,27 @@
-//! One call to a provider: paced, signed anew at each try, and tried as long as that makes sense.
+//! One call to a provider: chosen by its account's desk, perhaps for several, signed anew at each try, and tried as long as
+//! that makes sense.
 //!
 //! Invariant: a call waits for its account's turn before each try, whatever it is for; what the provider says of its pace
-//! holds for everybody with that account.
+//! holds for everybody with that account. Of a call that was made for several each hears what it would have heard alone: what
+//! is refused for the whole is asked again one by one, but for those whose item the provider names.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use dialects::{Answer, Verdict};
 use domain::{
-    Fault, NativeCall,
+    CommandId, ExecutionId, Fault, NativeCall,
     fault::{Again, FaultCode},
 };
 use tokio::time::sleep;
+use uuid::Uuid;
 
-use super::{Api, Telling, clock, sign};
+use super::{
+    Api, Telling, clock,
+    desk::{Lead, Turn},
+    headers,
+    queue::Wish,
+    sign,
+};
 use crate::{
     attempt::{Attempt, End, Next, Reply},
     caches::Surroundings,
@@ -24,6 +33,8 @@ use crate::{
 
 /// How often somebody who waits looks whether to go on waiting.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long everybody waits where a provider says that it was too much, and not how long.
+const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 
 impl Api {
     /// Makes one call, as often as it takes. `None` where it was left.
@@ -34,27 +45,40 @@ impl Api {
         around: &dyn Surroundings,
         part: &mut Part,
     ) -> Option<End> {
-        let call = match telling.fill(number, call) {
-            Ok(call) => call,
+        let filled = telling.fill(number, call);
+        let (call, mut wish) = match filled.and_then(|filled| {
+            let wish = telling.wish(call, &filled, repeatable)?;
+            Ok((filled, wish))
+        }) {
+            Ok(both) => both,
             Err(fault) => return Some(End::Failed(fault)),
         };
         let mut attempt = Attempt::new(self.attempts, repeatable, Some(telling.until));
         loop {
-            if let Some(fault) = self.wait_for_turn(telling, around).await? {
-                return Some(End::Failed(fault));
-            }
-            let reply = match self.circuits.enter(&self.address) {
-                Ok(pass) => {
+            let turn = telling
+                .desk
+                .wait(wish.clone(), telling.until, around)
+                .await?;
+            let reply = match turn {
+                Turn::Again => continue,
+                Turn::TooLate(fault) => return Some(End::Failed(fault)),
+                Turn::Alone => None,
+                Turn::Answered(reply) => {
                     part.attempted();
-                    let reply = self.call_once(telling, &call).await;
-                    settle(pass, &reply);
-                    reply
+                    Some(reply)
                 }
-                Err(refused) => Reply::Unsent(refused.fault),
+                Turn::Lead(lead) => self.lead(telling, &call, (&wish, lead), part).await,
+            };
+            let Some(reply) = reply else {
+                // What it says is refused together with others; alone it hears what is wrong with itself.
+                telling.desk.unsay(&wish);
+                wish.bulk = None;
+                continue;
             };
             match attempt.next(reply) {
                 Next::Ended(end) => return Some(end),
                 Next::Again(pause, fault) => {
+                    telling.desk.unsay(&wish);
                     part.tried(fault, pause);
                     sleep_as_ours(Instant::now() + pause, around).await?;
                 }
@@ -62,27 +86,56 @@ impl Api {
         }
     }
 
-    /// Waits until the account may call again. The outer `None` where the order was left meanwhile; a fault where the turn
-    /// comes too late.
+    /// Makes a call that was chosen, and tells the others. `None` where it is to be made alone.
+    async fn lead(
+        &self,
+        telling: &Telling<'_>,
+        call: &NativeCall,
+        (wish, mut lead): (&Wish, Lead),
+        part: &mut Part,
+    ) -> Option<Reply> {
+        let said = lead.items.as_ref().map_or_else(
+            || call.clone(),
+            |items| telling.speaker.together(call, items),
+        );
+        let reply = match self.circuits.enter(&self.address) {
+            Ok(pass) => {
+                part.attempted();
+                let reply = self.call_once(telling, &said).await;
+                settle(pass, &reply);
+                reply
+            }
+            Err(refused) => Reply::Unsent(refused.fault),
+        };
+        if let Reply::Judged(Verdict::Running { job }) = &reply {
+            lead.began(job);
+        }
+        if lead.is_for_several() {
+            metrics::shared(telling.speaker.label(), lead.served());
+        }
+        let is_for_all = lead.items.is_none();
+        let items = wish.bulk.as_ref().map(|bulk| bulk.items.clone());
+        let own = of_whole(&reply, is_for_all, &items.unwrap_or_default());
+        lead.tell(|items| of_whole(&reply, is_for_all, items).map_or(Turn::Alone, Turn::Answered));
+        own
+    }
+
+    /// Waits until the account may ask after a job. The outer `None` where the order was left meanwhile; a fault where the
+    /// turn comes too late.
     pub(super) async fn wait_for_turn(
         &self,
         telling: &Telling<'_>,
+        call: &NativeCall,
         around: &dyn Surroundings,
     ) -> Option<Option<Fault>> {
-        let bucket = self.paces.of(&telling.account, telling.speaker.pace());
-        let began = Instant::now();
-        while around.is_current() {
-            let Some(turn) = bucket.reserve(Instant::now(), telling.until) else {
-                return Some(Some(bucket.fault()));
-            };
-            sleep_as_ours(turn, around).await?;
-            // Meanwhile the provider may have asked everybody to wait.
-            if !bucket.is_held(Instant::now()) {
-                metrics::paced(began.elapsed());
-                return Some(None);
+        loop {
+            let wish = telling.question(call);
+            match telling.desk.wait(wish, telling.until, around).await? {
+                Turn::TooLate(fault) => return Some(Some(fault)),
+                Turn::Lead(_) | Turn::Answered(_) => return Some(None),
+                Turn::Again | Turn::Alone => {}
             }
         }
-        None
     }
 
     /// One try, signed now.
@@ -91,7 +144,8 @@ impl Api {
         match self.send(telling, call).await {
             Ok(Ok(answer)) => {
                 let verdict = speaker.judge(call, &answer);
-                Reply::Judged(self.learn(telling, verdict, &answer))
+                telling.desk.at_most(&speaker.left(call, &answer));
+                Reply::Judged(telling.learn(verdict, &answer))
             }
             Ok(Err(error)) if error.is_unsent() => Reply::Unsent(error.fault()),
             Ok(Err(error)) => Reply::Lost(error.fault()),
@@ -127,7 +181,7 @@ impl Api {
             ..call.clone()
         };
         let limits = CallLimits {
-            time: self.limits.time.min(telling.time_left()),
+            time: self.limits.time.min(telling.time_left().max(LOOK_EVERY)),
             kept: speaker.answer_bytes(),
             ..self.limits
         };
@@ -137,25 +191,90 @@ impl Api {
         metrics::native_call(speaker.label(), status, began.elapsed());
         Ok(answer)
     }
+}
 
+impl Telling<'_> {
     /// What an answer says besides: that everybody has to wait, or that our clock is off.
-    pub(super) fn learn(
-        &self,
-        telling: &Telling<'_>,
-        verdict: Verdict,
-        answer: &Answer,
-    ) -> Verdict {
+    pub(super) fn learn(&self, verdict: Verdict, answer: &Answer) -> Verdict {
+        let used_up = headers::used_up(answer, SystemTime::now());
         let Verdict::Failed { fault, finding } = verdict else {
+            if let Some(time) = used_up {
+                self.desk.hold(time);
+            }
             return verdict;
         };
-        let speaker = &telling.speaker;
-        if let (FaultCode::Throttled, Again::AfterSeconds(seconds)) = (fault.code, fault.again) {
-            let bucket = self.paces.of(&telling.account, speaker.pace());
-            bucket.hold(Instant::now() + Duration::from_secs(seconds.into()));
+        let asked = match (fault.code, fault.again) {
+            (_, Again::AfterSeconds(seconds)) => Some(Duration::from_secs(seconds.into())),
+            (FaultCode::Throttled, Again::Soon) => Some(THROTTLED_PAUSE),
+            _ => None,
+        };
+        for time in asked.into_iter().chain(used_up) {
+            self.desk.hold(time);
         }
+        let speaker = &self.speaker;
         let fault = clock::explain(fault, &speaker.authentication(), answer, SystemTime::now());
         Verdict::Failed { fault, finding }
     }
+
+    /// What this call asks its account for.
+    fn wish(
+        &self,
+        call: &NativeCall,
+        filled: &NativeCall,
+        repeatable: bool,
+    ) -> Result<Wish, Fault> {
+        // The same whoever says it: without the execution's id.
+        let nobody = ExecutionId {
+            command: CommandId::from_uuid(Uuid::nil()),
+            participant: self.execution.participant.clone(),
+        };
+        let plain = NativeCall {
+            selectors: Vec::new(),
+            ..self.fill_for(&nobody, 0, call)?
+        };
+        Ok(Wish {
+            flow: self.flow.clone(),
+            draws: self.speaker.draws(filled),
+            same: format!("{} {plain:?}", self.speaker.label()),
+            bulk: self.speaker.bulk(filled).filter(|_| repeatable),
+            scope: filled.path.clone(),
+            shares: repeatable,
+        })
+    }
+
+    /// What a question after a job asks its account for.
+    fn question(&self, call: &NativeCall) -> Wish {
+        Wish {
+            flow: self.flow.clone(),
+            draws: self.speaker.draws(call),
+            same: String::new(),
+            bulk: None,
+            scope: call.path.clone(),
+            shares: false,
+        }
+    }
+}
+
+/// What a reply to a whole call means for one that has these items; `None` where only a call of its own can tell.
+fn of_whole(reply: &Reply, is_its_own: bool, items: &[String]) -> Option<Reply> {
+    match reply {
+        Reply::Judged(Verdict::Failed { fault, .. })
+            if !is_its_own
+                && fault.again == Again::Never
+                && fault.code == FaultCode::Refused
+                && !names_one_of(&fault.message, items) =>
+        {
+            None
+        }
+        reply => Some(reply.clone()),
+    }
+}
+
+/// Whether a message names one of these items, which are written as a body has them.
+fn names_one_of(message: &str, items: &[String]) -> bool {
+    let plain = |item: &String| item.trim_matches('"').to_owned();
+    let mut items = items.iter().map(plain);
+    items.any(|item| !item.is_empty() && message.contains(&item))
 }
 
 /// Sleeps until then. `None` where the order was no longer ours before that.
@@ -178,5 +297,32 @@ fn settle(pass: Pass<'_>, reply: &Reply) {
             FaultCode::Unreachable | FaultCode::TimedOut => pass.failed(fault),
             _ => drop(pass),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(message: &str) -> Reply {
+        Reply::Judged(Verdict::Failed {
+            fault: Fault::participant(FaultCode::Refused, Again::Never, message),
+            finding: None,
+        })
+    }
+
+    /// A refusal of the whole is nobody's own, but for those whose item the provider names; what holds for all is told to all.
+    #[test]
+    fn a_refusal_is_for_whom_it_names() {
+        let (good, bad) = (
+            ["\"https://a.example/1\"".to_owned()],
+            ["\"x:y\"".to_owned()],
+        );
+        let reply = refused("Cloudflare answered 400: 1016: invalid url x:y");
+        assert!(of_whole(&reply, false, &bad).is_some());
+        assert!(of_whole(&reply, false, &good).is_none());
+        assert!(of_whole(&reply, true, &good).is_some());
+        let lost = Reply::Lost(Fault::participant(FaultCode::TimedOut, Again::Soon, "no"));
+        assert!(of_whole(&lost, false, &good).is_some());
     }
 }

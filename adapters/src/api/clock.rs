@@ -10,21 +10,16 @@ use domain::{
     Fault,
     fault::{Again, FaultCode},
 };
-use time::{PrimitiveDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use super::speaker::Proof;
-
-/// RFC 9110, 5.6.7: the one form that is sent today.
-const DATE: &[BorrowedFormatItem<'_>] = format_description!(
-    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-);
+use crate::http::date;
 
 /// The fault of a call, explained by the clock where that is why.
 pub(super) fn explain(fault: Fault, how: &Proof, answer: &Answer, now: SystemTime) -> Fault {
     let (Some(tolerance), 400 | 401 | 403) = (tolerance(how), answer.status) else {
         return fault;
     };
-    let Some(theirs) = answer.header("date").and_then(date) else {
+    let Some(theirs) = answer.header("date").and_then(date::read) else {
         return fault;
     };
     let (off, word) = match now.duration_since(theirs) {
@@ -55,11 +50,6 @@ fn tolerance(how: &Proof) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-fn date(text: &str) -> Option<SystemTime> {
-    let date = PrimitiveDateTime::parse(text, DATE).ok()?;
-    Some(date.assume_utc().into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,7 +68,7 @@ mod tests {
             )],
             body: String::new(),
         };
-        let theirs = date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        let theirs = date::read("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         explain(
             fault,
             how,

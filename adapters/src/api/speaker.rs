@@ -11,7 +11,8 @@ use std::{
 
 use amqp::envelope::MappingDocument;
 use dialects::{
-    AccountField, Answer, Authentication, Counterpart, Dialect, Pace, Verdict, mapped::Mapping,
+    AccountField, Answer, Authentication, Bulk, Counterpart, Dialect, Draw, Limits, Verdict,
+    mapped::Mapping,
 };
 use domain::{
     DialectName, Fault, NativeCall,
@@ -168,11 +169,53 @@ impl Speaker {
         }
     }
 
-    /// How often the provider may be called, as far as that is known.
-    pub(super) fn pace(&self) -> Option<Pace> {
+    /// What the provider takes, as far as that is known.
+    pub(super) fn limits(&self) -> Limits {
         match self {
-            Self::Dialect(dialect) => dialect.limits().pace,
+            Self::Dialect(dialect) => dialect.limits(),
+            Self::Mapped(..) => Limits::NONE,
+        }
+    }
+
+    /// Whether its calls name host names of the configuration: only where they carry no credentials.
+    pub(super) fn names_hosts(&self) -> bool {
+        self.authentication() == Proof::Known(Authentication::None)
+    }
+
+    /// Whether its calls begin jobs.
+    pub(super) fn has_jobs(&self) -> bool {
+        self.poll("0").is_some()
+    }
+
+    /// What a call takes of it.
+    pub(super) fn draws(&self, call: &NativeCall) -> Vec<Draw> {
+        match self {
+            Self::Dialect(dialect) => dialect.draws(call),
+            Self::Mapped(..) => vec![Draw::CALL],
+        }
+    }
+
+    /// The call as a list, where others can be said with it. A document says nothing of that.
+    pub(super) fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
+        match self {
+            Self::Dialect(dialect) => dialect.bulk(call),
             Self::Mapped(..) => None,
+        }
+    }
+
+    /// A call for all these items.
+    pub(super) fn together(&self, like: &NativeCall, items: &[String]) -> NativeCall {
+        match self {
+            Self::Dialect(dialect) => dialect.together(like, items),
+            Self::Mapped(..) => like.clone(),
+        }
+    }
+
+    /// What the provider says is left of its units.
+    pub(super) fn left(&self, call: &NativeCall, answer: &Answer) -> Vec<Draw> {
+        match self {
+            Self::Dialect(dialect) => dialect.left(call, answer),
+            Self::Mapped(..) => Vec::new(),
         }
     }
 }

@@ -78,6 +78,7 @@ fn order(
     Order {
         expires_at: None,
         tracestate: None,
+        originator: None,
         execution: "01890a5d-ac96-774b-bcce-b302099a8057_b".parse().unwrap(),
         sequence: 1,
         configuration: "shop".parse().unwrap(),

@@ -25,8 +25,19 @@ pub struct Api {
     pub credentials: Option<PathBuf>,
     /// The header for the token, with a dialect from a document.
     pub token_header: TokenHeader,
-    /// How often each provider account is called, instead of what the dialect knows.
-    pub pace: Option<AccountPace>,
+    /// What each provider account has, by unit, instead of what the dialect knows.
+    #[serde(default)]
+    pub budgets: BTreeMap<String, ApiBudget>,
+    /// What may be under way at the same time, by unit, instead of what the dialect knows.
+    #[serde(default)]
+    pub outstanding: BTreeMap<String, u32>,
+    /// Where all adapters of the participant keep what is left.
+    pub budgets_folder: Option<PathBuf>,
+    /// Adapters of the participant that keep it each for itself, and have each its part.
+    pub budgets_shared_by: u32,
+    /// For how long after a call equal ones wait for each other.
+    #[serde(with = "humantime_serde")]
+    pub duplicate_window: Duration,
     /// All calls of one execution, pauses and the wait for the pace included.
     #[serde(with = "humantime_serde")]
     pub total_time: Duration,
@@ -59,11 +70,11 @@ pub struct TokenHeader {
     pub prefix: String,
 }
 
-/// A bucket of `burst` calls that fills with `calls` in every `per`.
+/// A bucket of `burst` that fills with `amount` in every `per`.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub struct AccountPace {
-    /// Calls.
-    pub calls: u32,
+pub struct ApiBudget {
+    /// So many
+    pub amount: u32,
     /// In this time.
     #[serde(with = "humantime_serde")]
     pub per: Duration,
@@ -100,6 +111,30 @@ impl Api {
         }
     }
 
+    fn check_budgets(&self, check: &mut Check<'_>) {
+        let is_known =
+            |unit: &&String| dialects::vendor::budget::units().any(|known| known == *unit);
+        let units = self.budgets.keys().chain(self.outstanding.keys());
+        for unit in units.filter(|unit| !is_known(unit)) {
+            let rule =
+                format!("`{unit}` is no unit that a dialect counts; docs/dialects.md names them");
+            check.require("budgets", false, rule);
+        }
+        for budget in self.budgets.values() {
+            check.within("budgets", budget);
+        }
+        check.require(
+            "outstanding",
+            self.outstanding.values().all(|most| *most > 0),
+            "must be more than 0",
+        );
+        check.require(
+            "budgets_shared_by",
+            self.budgets_shared_by > 0,
+            "must be more than 0",
+        );
+    }
+
     /// Every file of credentials, once.
     fn files(&self) -> BTreeSet<&Path> {
         let own = self.accounts.values().chain([&self.account]);
@@ -132,9 +167,7 @@ impl Checked for Api {
             reqwest::header::HeaderValue::try_from(&self.token_header.prefix).is_ok(),
             "must be what a header can hold",
         );
-        if let Some(pace) = &self.pace {
-            check.within("pace", pace);
-        }
+        self.check_budgets(check);
         positive(check, "total_time", self.total_time);
         positive(check, "poll_every", self.poll_every);
         positive(check, "give_up_after", self.give_up_after);
@@ -147,9 +180,9 @@ impl Checked for Api {
     }
 }
 
-impl Checked for AccountPace {
+impl Checked for ApiBudget {
     fn check(&self, check: &mut Check<'_>) {
-        check.require("calls", self.calls > 0, "must be more than 0");
+        check.require("amount", self.amount > 0, "must be more than 0");
         check.require("burst", self.burst > 0, "must be more than 0");
         positive(check, "per", self.per);
     }

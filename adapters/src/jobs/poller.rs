@@ -286,7 +286,7 @@ impl Poller {
         results: Vec<ServerResult>,
     ) -> Result<(), JournalError> {
         self.tracked.remove(&job.execution);
-        self.teller.forget(&job.execution);
+        self.teller.forget(job);
         let outcome = fold(&results);
         self.log(job, &outcome);
         metrics::execution(&outcome);

@@ -79,6 +79,7 @@ impl Stage {
         Order {
             expires_at: None,
             tracestate: None,
+            originator: None,
             execution: ExecutionId {
                 command,
                 participant: "b".parse().unwrap(),

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use amqp::envelope::NativeOrder;
+use dialects::{Counterpart, cost_of};
 use domain::{
     Command, Evidence, Execution, Fidelity, Finding, NativeCall, Operation, Outcome, PurgeMode,
     Scope, Selector, ServerId, ServerResult, Standing, State, Timestamp, Try,
@@ -57,6 +59,7 @@ fn planned_execution(execution: &PlannedExecution) -> v1::PlannedExecution {
             .collect(),
         calls: order.calls.iter().map(native_call).collect(),
         mapping_version: order.mapping.unwrap_or_default(),
+        cost: Some(cost(order)),
     });
     v1::PlannedExecution {
         participant_id: execution.participant.to_string(),
@@ -67,6 +70,24 @@ fn planned_execution(execution: &PlannedExecution) -> v1::PlannedExecution {
             .map(|server| server.id.to_string())
             .collect(),
         native: native.collect(),
+    }
+}
+
+/// A mapping counts nothing but calls. A cache is called by itself, everybody else once for all servers.
+fn cost(order: &NativeOrder) -> v1::NativeCost {
+    let dialect = dialects::by_name(&order.dialect).filter(|_| order.mapping.is_none());
+    let cost = dialect.map(|dialect| cost_of(dialect, &order.calls));
+    let to_each = dialect.is_some_and(|dialect| dialect.counterpart() == Counterpart::Server);
+    let times = if to_each { order.servers.len() } else { 1 };
+    let units = cost.map(|cost| cost.units).unwrap_or_default().into_iter();
+    v1::NativeCost {
+        calls: u64::try_from(order.calls.len().saturating_mul(times)).unwrap_or(u64::MAX),
+        units: units
+            .map(|(unit, amount)| v1::NativeUnits {
+                unit: unit.to_owned(),
+                amount,
+            })
+            .collect(),
     }
 }
 

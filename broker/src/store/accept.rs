@@ -128,6 +128,7 @@ pub(super) struct PlanRecord {
 struct OrderTail<'a> {
     execution: ExecutionId,
     configuration: &'a ConfigurationId,
+    originator: &'a ParticipantId,
     operation: &'a str,
     repeatable: bool,
     accepted_at: Timestamp,
@@ -264,6 +265,7 @@ fn order_tail(command: &Command, execution: &PlannedExecution) -> Result<Tail, S
             participant: execution.participant.clone(),
         },
         configuration: &command.configuration,
+        originator: &command.originator,
         operation: command.operation.name(),
         repeatable: command.operation.is_repeatable(),
         accepted_at: command.accepted_at,

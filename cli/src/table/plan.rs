@@ -6,7 +6,7 @@ use comfy_table::Cell;
 
 use super::{Tone, paint, plain, result, tone_of, toned};
 use crate::{
-    view::{NativeCallView, NativeOrderView, PlanView, PlannedExecutionView},
+    view::{NativeCallView, NativeCostView, NativeOrderView, PlanView, PlannedExecutionView},
     words,
 };
 
@@ -54,7 +54,11 @@ fn native(participant_id: &str, order: &NativeOrderView) -> String {
     let version = order.mapping_version;
     let version = version.map_or_else(String::new, |version| format!(" version {version}"));
     let dialect = &order.dialect;
-    let mut text = format!("{participant_id} tells {servers} in {dialect}{version}:\n");
+    let takes = order
+        .cost
+        .as_ref()
+        .map_or_else(String::new, |cost| format!(", which takes {}", taken(cost)));
+    let mut text = format!("{participant_id} tells {servers} in {dialect}{version}{takes}:\n");
     for call in order.calls.iter().take(CALLS_MAXIMUM) {
         text.push_str(&native_call(call));
     }
@@ -63,6 +67,25 @@ fn native(participant_id: &str, order: &NativeOrderView) -> String {
         let _ = writeln!(text, "  and {hidden} more calls; --json shows all");
     }
     text
+}
+
+/// `2 calls, 150 urls`.
+fn taken(cost: &NativeCostView) -> String {
+    let calls = words::count(usize::try_from(cost.calls).unwrap_or(usize::MAX), "call");
+    let units = cost.units.iter().map(|(unit, amount)| {
+        let unit = if *amount == 1 { singular(unit) } else { unit };
+        format!(", {amount} {unit}")
+    });
+    std::iter::once(calls).chain(units).collect()
+}
+
+/// The name of one of a unit.
+fn singular(unit: &str) -> &str {
+    match unit {
+        "prefixes" => "prefix",
+        "directories" => "directory",
+        unit => unit.strip_suffix('s').unwrap_or(unit),
+    }
 }
 
 fn native_call(call: &NativeCallView) -> String {
@@ -147,6 +170,22 @@ mod tests {
             text.ends_with("and 24 more lines; --json shows all\n"),
             "{text}"
         );
+    }
+
+    /// What an order takes stands in the native system's own units.
+    #[test]
+    fn a_cost_is_said_in_native_units() {
+        let cost = |calls, units: &[(&str, u64)]| NativeCostView {
+            calls,
+            units: units
+                .iter()
+                .map(|(unit, amount)| ((*unit).to_owned(), *amount))
+                .collect(),
+        };
+        assert_eq!(taken(&cost(2, &[("urls", 150)])), "2 calls, 150 urls");
+        let one = cost(1, &[("directories", 1), ("tags", 3)]);
+        assert_eq!(taken(&one), "1 call, 1 directory, 3 tags");
+        assert_eq!(taken(&cost(1, &[])), "1 call");
     }
 
     /// A long path or header is cut between characters, and says how much is hidden.

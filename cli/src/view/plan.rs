@@ -1,7 +1,9 @@
 //! What would be done.
 
+use std::collections::BTreeMap;
+
 use proto::v1::{
-    Breadth, Fidelity, FidelityReport, NativeCall, NativeOrder, Plan, PlannedExecution,
+    Breadth, Fidelity, FidelityReport, NativeCall, NativeCost, NativeOrder, Plan, PlannedExecution,
 };
 use serde::Serialize;
 
@@ -39,6 +41,15 @@ pub(crate) struct NativeOrderView {
     pub(crate) mapping_version: Option<u32>,
     pub(crate) server_ids: Vec<String>,
     pub(crate) calls: Vec<NativeCallView>,
+    /// Where the broker says it.
+    pub(crate) cost: Option<NativeCostView>,
+}
+
+/// What an order takes of what its native system counts.
+#[derive(Debug, Serialize)]
+pub(crate) struct NativeCostView {
+    pub(crate) calls: u64,
+    pub(crate) units: BTreeMap<String, u64>,
 }
 
 /// One request to a native system.
@@ -104,6 +115,17 @@ impl From<NativeOrder> for NativeOrderView {
             mapping_version: (order.mapping_version != 0).then_some(order.mapping_version),
             server_ids: order.server_ids,
             calls: order.calls.into_iter().map(NativeCallView::from).collect(),
+            cost: order.cost.map(NativeCostView::from),
+        }
+    }
+}
+
+impl From<NativeCost> for NativeCostView {
+    fn from(cost: NativeCost) -> Self {
+        let units = cost.units.into_iter();
+        Self {
+            calls: cost.calls,
+            units: units.map(|one| (one.unit, one.amount)).collect(),
         }
     }
 }

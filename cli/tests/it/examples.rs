@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use prost_types::Timestamp;
 use proto::v1::{
     Breadth, Command, CommandDraft, Evidence, Execution, ExecutionState, FailedTry, Fault,
-    Fidelity, FidelityReport, NativeCall, NativeHeader, NativeOrder, Operation, Overall, Plan,
-    PlannedExecution, Purge, Selector, SelectorFinding, ServerResult, Standing, StateChange,
-    WatchCommandResponse, operation, selector,
+    Fidelity, FidelityReport, NativeCall, NativeCost, NativeHeader, NativeOrder, NativeUnits,
+    Operation, Overall, Plan, PlannedExecution, Purge, Selector, SelectorFinding, ServerResult,
+    Standing, StateChange, WatchCommandResponse, operation, selector,
 };
 
 /// The id of every command here.
@@ -286,6 +286,13 @@ pub(crate) fn plan() -> Plan {
                     server_ids: servers(&["varnish-1", "varnish-2"]),
                     calls,
                     mapping_version: 0,
+                    cost: Some(NativeCost {
+                        calls: 2,
+                        units: vec![NativeUnits {
+                            unit: "tags".to_owned(),
+                            amount: 2,
+                        }],
+                    }),
                 }],
             },
             PlannedExecution {

@@ -586,7 +586,7 @@ fn meant(dialect: &str, selectors: &[Selector]) -> Vec<String> {
             _ => return format!("{selector:?}"),
         };
         match (dialect, said, selector.host()) {
-            ("varnish", Ok(said), Some(host)) => format!("{host} {said}"),
+            ("varnish" | "varnish-broadcaster", Ok(said), Some(host)) => format!("{host} {said}"),
             _ => format!("{selector:?}"),
         }
     };
@@ -609,10 +609,12 @@ fn filled_in(dialect: &dyn Dialect, mut call: NativeCall) -> NativeCall {
 }
 
 /// Those that say everything by naming each host name.
-const BY_HOST: [&str; 5] = [
+const BY_HOST: [&str; 7] = [
     "cloudflare",
     "varnish",
+    "varnish-broadcaster",
     "google-cloud-cdn",
+    "google-media-cdn",
     "edgecast",
     "alibaba-cloud-cdn",
 ];
@@ -658,7 +660,9 @@ proptest! {
             "/service/x/purge",
             "/client/v4/zones/x/purge_cache",
             "/2020-05-31/distribution/x/invalidation",
+            "/2020-05-31/distribution-tenant/x/invalidation",
             "/compute/v1/projects/x/global/urlMaps/x/invalidateCache",
+            "/v1/projects/x/locations/global/edgeCacheServices/x:invalidateCache",
             "/pullzone/x/purgeCache",
             "/v2/mcc/customers/x/edge/bulkpurge",
             "/?Action=RefreshObjectCaches&ObjectType=Directory",

@@ -164,7 +164,11 @@ fn a_provider_names_the_values_that_it_declares() {
         let calls = calls.unwrap();
         let said: Vec<_> = calls
             .iter()
-            .flat_map(|call| [call.path.as_str(), call.body.as_deref().unwrap_or_default()])
+            .flat_map(|call| {
+                let headers = call.headers.iter().map(|(_, value)| value.as_str());
+                let body = call.body.as_deref().unwrap_or_default();
+                headers.chain([call.path.as_str(), body])
+            })
             .collect();
         let said = said.join("\n");
         let named: BTreeSet<_> = said
@@ -193,6 +197,29 @@ fn a_cache_needs_nothing_of_what_a_provider_needs() {
         );
         let verdict = dialect.judge_poll("1", &answer(200, &[], ""));
         assert!(matches!(verdict, Verdict::Failed { .. }));
+    }
+}
+
+/// What a dialect counts is what it has limits of or names in its calls; a list said again with its own items takes the same.
+fn check_cost(dialect: &dyn Dialect, calls: &[NativeCall]) {
+    for call in calls {
+        let draws = dialect.draws(call);
+        assert!(draws.iter().all(|draw| draw.amount > 0), "{call:?}");
+        let Some(bulk) = dialect.bulk(call) else {
+            continue;
+        };
+        assert!(
+            !bulk.items.is_empty() && bulk.items.len() <= bulk.most,
+            "{call:?}"
+        );
+        let again = dialect.together(call, &bulk.items);
+        assert_eq!(
+            dialect.bulk(&again).as_ref(),
+            Some(&bulk),
+            "{}",
+            dialect.name()
+        );
+        assert_eq!(dialect.draws(&again), draws, "{call:?}");
     }
 }
 
@@ -234,6 +261,7 @@ proptest! {
             prop_assert_ne!(whole.as_str(), "impossible");
             let calls = translate(dialect, &command).unwrap();
             check_calls(dialect, &command, &calls);
+            check_cost(dialect, &calls);
             let most = dialect.limits().body_bytes.unwrap_or(usize::MAX);
             for body in calls.iter().filter_map(|call| call.body.as_ref()) {
                 prop_assert!(body.len() <= most);

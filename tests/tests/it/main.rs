@@ -7,6 +7,7 @@ mod adapter;
 mod agreements;
 mod amqp;
 mod audit;
+mod budgets;
 mod caches;
 mod cancel_and_expiry;
 mod capabilities;

@@ -47,7 +47,7 @@ async fn jobs_are_asked_for_until_all_have_ended_whatever_restarts() {
     ] {
         provider.answers(200, &[], &invalidation(id, status));
     }
-    let more = "pace = { calls = 1000, per = \"1s\", burst = 100 }";
+    let more = "budgets = { calls = { amount = 1000, per = \"1s\", burst = 100 } }";
     let mut stage = Stage::start(&folder, &url, more).await;
     let report = stage.report().await;
     assert_eq!(report.outcome, ReportedOutcome::Done(Evidence::Reported));
@@ -78,7 +78,7 @@ async fn a_job_that_failed_is_told_with_those_that_did_not() {
     let words = "<Error><Code>NoSuchInvalidation</Code><Message>gone</Message></Error>";
     provider.answers(404, &[], words);
     provider.answers(200, &[], &invalidation("I2", "Completed"));
-    let more = "pace = { calls = 1000, per = \"1s\", burst = 100 }";
+    let more = "budgets = { calls = { amount = 1000, per = \"1s\", burst = 100 } }";
     let mut stage = Stage::start(&folder, &url, more).await;
     stage.carry_out(&order).await;
     let report = stage.report().await;
@@ -112,7 +112,7 @@ async fn a_question_that_is_refused_says_nothing_of_the_job() {
     provider.answers(403, &[], words);
     provider.answers(500, &[], "<html>");
     provider.answers(200, &[], &invalidation("I1", "Completed"));
-    let more = "pace = { calls = 1000, per = \"1s\", burst = 100 }";
+    let more = "budgets = { calls = { amount = 1000, per = \"1s\", burst = 100 } }";
     let mut stage = Stage::start(&folder, &url, more).await;
     stage.carry_out(&one).await;
     let report = stage.report().await;

@@ -72,3 +72,114 @@ async fn an_order_that_is_none_for_an_api_is_refused() {
     }
     assert_eq!(provider.asked().len(), 0);
 }
+
+/// One answer, byte for byte, to everybody who connects.
+async fn raw(answer: &'static str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4_096];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
+}
+
+/// An answer that breaks off is no answer, whatever it had begun to say.
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_a_fault() {
+    let folder = TempDir::new().unwrap();
+    let url = raw("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"status\":\"ok\"").await;
+    let mut stage = Stage::start(&folder, &url, "").await;
+    let report = stage.carry_out(&order("fastly", vec![url_purge(0)])).await;
+    let fault = failed(&report);
+    assert_eq!(fault.code, FaultCode::Unreachable);
+    assert!(
+        fault.message.contains("broke before the answer was whole"),
+        "{fault:?}"
+    );
+}
+
+/// A page, a list, a number or half an object with the status of a success is none, at every provider; what was said is shown,
+/// and not all of it.
+#[tokio::test]
+async fn a_success_that_cannot_be_read_is_a_fault_with_its_words() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    let more = "[api.account]\nvalues = { customer = \"1\", project = \"p\", urlmap = \"m\" }\n";
+    let long = format!("<html>{}", "sorry ".repeat(2_000_000));
+    let key = NativeCall::new("POST", None, "/a", vec![0]);
+    let dialects = ["fastly", "cloudflare", "edgecast", "google-cloud-cdn"];
+    for dialect in dialects {
+        for body in ["<html>sorry", "[1]", "7", "{\"status\":", &long] {
+            let mut stage = Stage::start(&folder, &url, more).await;
+            for _ in 0..5 {
+                provider.answers(200, &[], body);
+            }
+            let report = stage.carry_out(&order(dialect, vec![key.clone()])).await;
+            let fault = failed(&report);
+            assert_eq!(
+                fault.code,
+                FaultCode::UnreadableAnswer,
+                "{dialect} {body:.20}"
+            );
+            let begin: String = body.chars().take(5).collect();
+            assert!(fault.message.contains(&begin), "{fault:?}");
+            assert!(fault.message.len() < 1_000, "{}", fault.message.len());
+            stage.stop().await;
+            provider.answers.lock().unwrap().clear();
+        }
+    }
+}
+
+/// A job that never ends is given up after its time, and says so.
+#[tokio::test]
+async fn a_job_that_never_ends_is_given_up() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    provider.answers(200, &[], r#"{"Id":"J1"}"#);
+    for _ in 0..1_000 {
+        provider.answers(200, &[], r#"{"Status_Details":{"Status":"in-progress"}}"#);
+    }
+    let more = "give_up_after = \"300ms\"\n[api.account]\nvalues = { customer = \"1\" }\n";
+    let mut stage = Stage::start(&folder, &url, more).await;
+    let path = "/v2/mcc/customers/1/edge/bulkpurge";
+    let call = NativeCall {
+        body: Some(r#"{"MediaPath":["http:\/\/a.example\/"],"MediaType":3}"#.to_owned()),
+        ..NativeCall::new("PUT", None, path, vec![0])
+    };
+    let report = stage.carry_out(&order("edgecast", vec![call])).await;
+    assert!(
+        matches!(report.outcome, ReportedOutcome::Running { .. }),
+        "{report:?}"
+    );
+    let report = stage.report().await;
+    let fault = failed(&report);
+    assert_eq!(fault.code, FaultCode::TimedOut);
+    assert!(
+        fault.message.contains("had not ended after 300ms"),
+        "{fault:?}"
+    );
+}
+
+/// A limit that is named by a date holds like one in seconds.
+#[tokio::test]
+async fn a_wait_until_a_date_is_obeyed() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+    let after = ("retry-after", "Sun, 06 Nov 1994 08:49:38 GMT");
+    provider.answers(503, &[date, after], "");
+    let mut stage = Stage::start(&folder, &url, "").await;
+    let began = Instant::now();
+    let report = stage.carry_out(&order("fastly", vec![url_purge(0)])).await;
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert_eq!(
+        report.outcome,
+        ReportedOutcome::Done(Evidence::Acknowledged)
+    );
+    assert_eq!(provider.asked().len(), 2);
+}

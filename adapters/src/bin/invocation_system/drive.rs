@@ -208,6 +208,7 @@ fn order(submission: &Submission<'_>, own: &OwnServer) -> Result<Order, String> 
     Ok(Order {
         expires_at: None,
         tracestate: None,
+        originator: None,
         execution: execution.clone().into_owned(),
         sequence: 0,
         configuration: command.configuration,

@@ -42,6 +42,10 @@ pub(super) fn plan(mapping: &Mapping, draft: &CommandDraft) -> Result<PlanView, 
         server_ids: vec!["its own system".to_owned()],
         calls: calls.iter().map(call).collect(),
         mapping_version: 0,
+        cost: Some(v1::NativeCost {
+            calls: u64::try_from(calls.len()).unwrap_or(u64::MAX),
+            units: Vec::new(),
+        }),
     });
     let execution = v1::PlannedExecution {
         participant_id: PARTICIPANT.to_owned(),

@@ -143,6 +143,7 @@ fn a_job_that_can_run_can_be_asked_after() {
         let asked = dialect.poll("bulkpurge/../{account:x}?&\n");
         let can_run = [
             "cloudfront",
+            "cloudfront-tenant",
             "google-cloud-cdn",
             "edgecast",
             "alibaba-cloud-cdn",

@@ -28,6 +28,7 @@ pub(super) fn orders() -> Result<[Order; 2]> {
     let full = Order {
         expires_at: Some(Timestamp::from_millis(1_700_000_060_000)),
         tracestate: Some("vendor=1".to_owned()),
+        originator: Some("a".parse()?),
         execution: EXECUTION.parse()?,
         sequence: 7,
         configuration: "shop".parse()?,
@@ -46,6 +47,7 @@ pub(super) fn orders() -> Result<[Order; 2]> {
         expires_at: None,
         traceparent: None,
         tracestate: None,
+        originator: None,
         native: Vec::new(),
         ..full.clone()
     };

@@ -1,0 +1,286 @@
+//! Who calls next with an account, and who is served by the same call.
+//!
+//! Invariant: originators have their turns in fair order: what each took is remembered as time, and whoever has had least
+//! goes next, however much the others ask for. Nobody overtakes where what he needs is what another one waits for.
+//! A call answers only those that waited when it was chosen: a purge that comes after an equal one was sent is sent again,
+//! because the content may have changed in between.
+//! Not here: waiting (`desk`), what is left (`budget`).
+//!
+//! Start-time fair queueing: a flow's clock goes on by what its calls cost, in the time in which the scarcest of their units
+//! comes back.
+//!
+//! *Duplicates.* The first of equal calls goes out at once. For the window after that, equal ones wait together, and then one
+//! call is made for all of them: it is sent after each of them was accepted, so it does what each asked for. So the same thing
+//! is said at most once in a window, and nobody is answered by what was said before he asked.
+
+mod gathering;
+mod recent;
+mod under_way;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use dialects::{Bulk, Draw, Outstanding};
+
+pub(crate) use self::under_way::Takes;
+use self::{gathering::Gathering, recent::Recent, under_way::UnderWay};
+use super::budget::{Levels, Moment, Rates};
+use crate::config::Api as Settings;
+
+/// The unit that a call takes once, however many are served by it.
+const CALLS: &str = "calls";
+/// Entries of one flow that are looked at for one that may go.
+const LOOK_AT: usize = 64;
+/// Who is served by one call, at most.
+const TOGETHER: usize = 1_000;
+
+/// What somebody asks for.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    /// For whom: calls of one flow go in order, and flows are fair to each other.
+    pub(super) flow: String,
+    /// What it takes.
+    pub(super) draws: Vec<Draw>,
+    /// The call as text: two with the same do the same.
+    pub(super) same: String,
+    /// The call as a list, where it can be said with others.
+    pub(super) bulk: Option<Bulk>,
+    /// Within what its units are counted as under way.
+    pub(super) scope: String,
+    /// Whether another one's call may answer it, and its own another one.
+    pub(super) shares: bool,
+}
+
+/// Whoever waits, and may have gone.
+pub(super) trait Waits {
+    fn is_gone(&self) -> bool;
+}
+
+/// What may go.
+#[derive(Debug)]
+pub(super) struct Going<W> {
+    pub(super) lead: W,
+    /// What it is to say, where that is more than its own items.
+    pub(super) items: Option<Vec<String>>,
+    pub(super) partners: Vec<(W, Vec<String>)>,
+    /// What is under way with it.
+    pub(super) takes: Takes,
+}
+
+#[derive(Debug)]
+pub(super) enum Next<W> {
+    Go(Going<W>),
+    /// Nobody before then, or before something else happens.
+    Wait(Option<Moment>),
+}
+
+/// All that waits for one account.
+#[derive(Debug)]
+pub(super) struct Queue<W> {
+    flows: BTreeMap<String, Flow<W>>,
+    /// The clock of whoever went last.
+    time: u64,
+    recent: Recent,
+    pub(super) under_way: UnderWay,
+}
+
+#[derive(Debug)]
+struct Flow<W> {
+    time: u64,
+    waiting: VecDeque<(Wish, W)>,
+}
+
+/// What is looked at to choose one.
+struct Look<'a> {
+    levels: &'a mut Levels,
+    rates: &'a Rates,
+    now: Moment,
+    /// Units that somebody before waits for.
+    scarce: Vec<&'static str>,
+    wake: Option<Moment>,
+}
+
+impl<W: Waits> Queue<W> {
+    pub(super) fn new(known: &[Outstanding], settings: &Settings) -> Self {
+        let known = known
+            .iter()
+            .map(|limit| (limit.unit.to_owned(), limit.amount));
+        let own = settings.outstanding.iter();
+        let own = own.map(|(unit, amount)| (unit.clone(), *amount));
+        Self {
+            flows: BTreeMap::new(),
+            time: 0,
+            recent: Recent::new(settings.duplicate_window),
+            under_way: UnderWay::new(known.chain(own).collect()),
+        }
+    }
+
+    pub(super) fn push(&mut self, wish: Wish, who: W) {
+        let time = self.time;
+        let flow = self.flows.entry(wish.flow.clone()).or_insert(Flow {
+            time,
+            waiting: VecDeque::new(),
+        });
+        flow.time = flow.time.max(time);
+        flow.waiting.push_back((wish, who));
+    }
+
+    /// Chooses who goes, and takes out what that needs.
+    pub(super) fn next(&mut self, levels: &mut Levels, rates: &Rates, now: Moment) -> Next<W> {
+        for flow in self.flows.values_mut() {
+            flow.waiting.retain(|(_, who)| !who.is_gone());
+        }
+        let time = self.time;
+        self.flows
+            .retain(|_, flow| !flow.waiting.is_empty() || flow.time > time);
+        if let Some(held) = levels.held(now) {
+            return Next::Wait(Some(held));
+        }
+        let mut look = Look {
+            levels,
+            rates,
+            now,
+            scarce: Vec::new(),
+            wake: None,
+        };
+        let mut order: Vec<_> = self
+            .flows
+            .iter()
+            .map(|(name, flow)| (flow.time, name.clone()))
+            .collect();
+        order.sort_unstable();
+        for (_, name) in order {
+            let waiting = self.flows.get(&name).map_or(0, |flow| flow.waiting.len());
+            for place in 0..waiting.min(LOOK_AT) {
+                if self.may_go(&name, place, &mut look) {
+                    return self
+                        .go(&name, place, &mut look)
+                        .map_or(Next::Wait(None), Next::Go);
+                }
+            }
+        }
+        Next::Wait(look.wake)
+    }
+
+    /// What was said came to nothing: saying it again is no repetition.
+    pub(super) fn unsay(&mut self, wish: &Wish) {
+        self.recent.unsay(wish);
+    }
+
+    fn may_go(&self, flow: &str, place: usize, look: &mut Look<'_>) -> bool {
+        let Some((wish, _)) = self
+            .flows
+            .get(flow)
+            .and_then(|flow| flow.waiting.get(place))
+        else {
+            return false;
+        };
+        if let Some(until) = self.recent.until(wish, look.now) {
+            look.wake_at(until);
+            return false;
+        }
+        let is_scarce = wish
+            .draws
+            .iter()
+            .any(|draw| look.scarce.contains(&draw.unit));
+        if is_scarce
+            || !self
+                .under_way
+                .has_room(&wish.scope, &wish.draws, &Takes::default())
+        {
+            return false;
+        }
+        match look.levels.lacks(look.rates, &wish.draws, look.now) {
+            None => true,
+            Some((at, lacking)) => {
+                look.scarce.extend(lacking);
+                look.wake_at(at);
+                false
+            }
+        }
+    }
+
+    fn go(&mut self, name: &str, place: usize, look: &mut Look<'_>) -> Option<Going<W>> {
+        let flow = self.flows.get_mut(name)?;
+        let (wish, lead) = flow.waiting.remove(place)?;
+        self.time = flow.time;
+        flow.time = flow.time.saturating_add(cost(&wish.draws, look.rates));
+        look.levels.draw(look.rates, &wish.draws, look.now);
+        let mut takes = Takes {
+            scope: wish.scope.clone(),
+            units: BTreeMap::new(),
+        };
+        self.under_way.add(&mut takes, &wish.draws);
+        self.recent.say(&wish, look.now);
+        let mut gathering = Gathering::of(&wish);
+        let partners = if wish.shares {
+            self.gather(&wish, &mut gathering, &mut takes, look)
+        } else {
+            Vec::new()
+        };
+        Some(Going {
+            lead,
+            items: gathering.more_than(&wish),
+            partners,
+            takes,
+        })
+    }
+
+    /// Those that the same call serves, whoever they are for.
+    fn gather(
+        &mut self,
+        lead: &Wish,
+        gathering: &mut Gathering,
+        takes: &mut Takes,
+        look: &mut Look<'_>,
+    ) -> Vec<(W, Vec<String>)> {
+        let mut partners = Vec::new();
+        for flow in self.flows.values_mut() {
+            let mut rest = VecDeque::new();
+            while let Some((wish, who)) = flow.waiting.pop_front() {
+                if partners.len() >= TOGETHER || !wish.shares {
+                    rest.push_back((wish, who));
+                    continue;
+                }
+                let draws = if wish.same == lead.same {
+                    Some(Vec::new())
+                } else {
+                    gathering.room_for(&wish)
+                };
+                let fits = draws.filter(|draws| {
+                    self.under_way.has_room(&wish.scope, draws, takes)
+                        && look.levels.lacks(look.rates, draws, look.now).is_none()
+                });
+                let Some(draws) = fits else {
+                    rest.push_back((wish, who));
+                    continue;
+                };
+                look.levels.draw(look.rates, &draws, look.now);
+                flow.time = flow.time.saturating_add(cost(&draws, look.rates));
+                self.under_way.add(takes, &draws);
+                self.recent.say(&wish, look.now);
+                gathering.add(&wish);
+                let items = wish.bulk.map(|bulk| bulk.items).unwrap_or_default();
+                partners.push((who, items));
+            }
+            flow.waiting = rest;
+        }
+        partners
+    }
+}
+
+impl Look<'_> {
+    fn wake_at(&mut self, at: Moment) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+}
+
+/// In what time the scarcest of it comes back.
+fn cost(draws: &[Draw], rates: &Rates) -> u64 {
+    let each = draws
+        .iter()
+        .filter_map(|draw| Some(rates.get(draw.unit)?.time_of(draw.amount)));
+    each.max().unwrap_or(u64::from(!draws.is_empty()))
+}
+
+#[cfg(test)]
+mod tests;

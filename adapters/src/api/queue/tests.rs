@@ -1,0 +1,251 @@
+//! Who goes next, who is served by whom, and who waits.
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use dialects::Budget;
+use service::configuration::load_with;
+
+use super::*;
+use crate::{api::budget::rates, config};
+
+#[derive(Debug, Clone, Default)]
+struct Guest(&'static str, Rc<Cell<bool>>);
+
+impl Waits for Guest {
+    fn is_gone(&self) -> bool {
+        self.1.get()
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One call a second, five URLs a second; two paths under way.
+struct Stage {
+    queue: Queue<Guest>,
+    levels: Levels,
+    rates: Rates,
+    now: Moment,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            file.path(),
+            "participant = \"b\"\nallowed_addresses = [\"127.0.0.1\"]",
+        )
+        .unwrap();
+        let loaded = load_with(
+            config::DEFAULT,
+            Some(file.path()),
+            config::ENVIRONMENT_PREFIX,
+            [],
+        );
+        let settings: config::Configuration = loaded.unwrap();
+        let budget = |unit, amount, burst| Budget {
+            unit,
+            amount,
+            per: SECOND,
+            burst,
+            source: "a test",
+        };
+        let rates = rates(
+            &[budget("calls", 1, 1), budget("urls", 5, 5)],
+            &settings.api,
+        );
+        let under_way = [Outstanding {
+            unit: "paths",
+            amount: 2,
+            source: "a test",
+        }];
+        Self {
+            queue: Queue::new(&under_way, &settings.api),
+            levels: Levels::default(),
+            rates,
+            now: Moment::now(),
+        }
+    }
+
+    fn push(&mut self, name: &'static str, wish: Wish) -> Rc<Cell<bool>> {
+        let gone = Rc::new(Cell::new(false));
+        self.queue.push(wish, Guest(name, Rc::clone(&gone)));
+        gone
+    }
+
+    /// The next one with those that it serves, or in how many milliseconds to look again.
+    fn next(&mut self) -> Result<(Vec<&'static str>, Going<Guest>), Option<u128>> {
+        match self.queue.next(&mut self.levels, &self.rates, self.now) {
+            Next::Go(going) => {
+                let partners = going.partners.iter().map(|(guest, _)| guest.0);
+                let served = std::iter::once(going.lead.0).chain(partners);
+                Ok((served.collect(), going))
+            }
+            Next::Wait(at) => Err(at.map(|at| at.since(self.now).as_millis())),
+        }
+    }
+
+    fn names(&mut self) -> Vec<&'static str> {
+        self.next().unwrap().0
+    }
+
+    fn later(&mut self, millis: u64) {
+        self.now = self.now.plus(Duration::from_millis(millis));
+    }
+}
+
+fn draw(unit: &'static str, amount: u32) -> Draw {
+    Draw { unit, amount }
+}
+
+fn wish(flow: &str, same: &str) -> Wish {
+    Wish {
+        flow: flow.to_owned(),
+        draws: vec![draw("calls", 1)],
+        same: same.to_owned(),
+        bulk: None,
+        scope: "/".to_owned(),
+        shares: true,
+    }
+}
+
+/// A list of URLs, three in a call.
+fn list(flow: &str, kind: &str, items: &[&str]) -> Wish {
+    let items: Vec<_> = items.iter().map(|item| (*item).to_owned()).collect();
+    let urls = draw("urls", u32::try_from(items.len()).unwrap());
+    Wish {
+        draws: vec![draw("calls", 1), urls],
+        bulk: Some(Bulk {
+            kind: kind.to_owned(),
+            items: items.clone(),
+            most: 3,
+            bytes: 100,
+        }),
+        ..wish(flow, &format!("{kind} {items:?}"))
+    }
+}
+
+/// Ten waiting calls of one originator do not hold up the one of another.
+#[test]
+fn a_storm_of_one_originator_does_not_starve_another() {
+    let mut stage = Stage::new();
+    for number in 0..10 {
+        stage.push("storm", wish("storm", &number.to_string()));
+    }
+    let mut order = vec![stage.names()[0]];
+    stage.push("quiet", wish("quiet", "q1"));
+    stage.push("quiet", wish("quiet", "q2"));
+    for _ in 0..4 {
+        stage.later(1_000);
+        order.push(stage.names()[0]);
+    }
+    assert_eq!(order, ["storm", "quiet", "quiet", "storm", "storm"]);
+}
+
+/// What one waits for nobody behind him takes away; what he does not need, others may have.
+#[test]
+fn nobody_overtakes_for_what_is_scarce() {
+    let mut stage = Stage::new();
+    stage
+        .levels
+        .draw(&stage.rates, &[draw("urls", 3)], stage.now);
+    let urls = |amount, same| Wish {
+        draws: vec![draw("urls", amount)],
+        ..wish(same, same)
+    };
+    stage.push("many", urls(5, "a"));
+    stage.push("few", urls(1, "b"));
+    stage.push("call", wish("c", "c"));
+    assert_eq!(stage.names(), ["call"]);
+    assert_eq!(stage.next().unwrap_err(), Some(600));
+    stage.later(600);
+    assert_eq!(stage.names(), ["many"]);
+}
+
+/// Lists of the same kind become one call, as far as its limit allows; the same item is said and counted once.
+#[test]
+fn lists_are_said_together_up_to_the_limit() {
+    let mut stage = Stage::new();
+    stage.push("one", list("a", "files", &["u1"]));
+    stage.push("two", list("b", "files", &["u2", "u1"]));
+    stage.push("too-many", list("b", "files", &["u3", "u4"]));
+    stage.push("tags", list("a", "tags", &["t"]));
+    stage.push("three", list("c", "files", &["u3"]));
+    let (served, going) = stage.next().unwrap();
+    assert_eq!(served, ["one", "two", "three"]);
+    assert_eq!(going.items.unwrap(), ["u1", "u2", "u3"]);
+    // Three of five URLs are drawn, and the only call.
+    assert_eq!(
+        stage
+            .levels
+            .lacks(&stage.rates, &[draw("urls", 2)], stage.now),
+        None
+    );
+    assert_eq!(stage.next().unwrap_err(), Some(1_000));
+}
+
+/// What may not be repeated is neither said with others nor answered by another's call.
+#[test]
+fn what_may_not_be_repeated_goes_alone() {
+    let mut stage = Stage::new();
+    let once = || Wish {
+        shares: false,
+        ..wish("a", "same")
+    };
+    stage.push("first", once());
+    stage.push("second", once());
+    assert_eq!(stage.names(), ["first"]);
+    stage.later(1_000);
+    assert_eq!(stage.names(), ["second"]);
+}
+
+/// A purge that comes after an equal one was sent is sent again, because the content may have changed; those that wait for
+/// that share one call, and none waits longer than the window.
+#[test]
+fn equal_calls_that_wait_together_are_made_once() {
+    let mut stage = Stage::new();
+    stage.push("first", wish("a", "same"));
+    assert_eq!(stage.names(), ["first"]);
+    stage.later(300);
+    stage.push("second", wish("a", "same"));
+    stage.later(300);
+    stage.push("third", wish("b", "same"));
+    stage.push("other", wish("b", "other"));
+    stage.levels = Levels::default();
+    assert_eq!(stage.names(), ["other"]);
+    stage.levels = Levels::default();
+    assert_eq!(stage.next().unwrap_err(), Some(400));
+    stage.later(400);
+    assert_eq!(stage.names(), ["second", "third"]);
+}
+
+/// What would be too much under way waits until something has ended, and holds nobody else up.
+#[test]
+fn what_is_under_way_is_limited() {
+    let mut stage = Stage::new();
+    let path = |scope: &str, same: &str, amount| Wish {
+        draws: vec![draw("paths", amount)],
+        scope: scope.to_owned(),
+        ..wish("a", same)
+    };
+    stage.push("two", path("/d1", "1", 2));
+    stage.push("one", path("/d1", "2", 1));
+    stage.push("elsewhere", path("/d2", "3", 1));
+    let (served, going) = stage.next().unwrap();
+    assert_eq!(served, ["two"]);
+    stage.queue.under_way.begin("job".to_owned(), going.takes);
+    assert_eq!(stage.names(), ["elsewhere"]);
+    assert_eq!(stage.next().unwrap_err(), None);
+    assert!(stage.queue.under_way.end("job").is_some());
+    assert_eq!(stage.names(), ["one"]);
+}
+
+/// Whoever has left is passed over, and takes nothing.
+#[test]
+fn who_has_left_is_passed_over() {
+    let mut stage = Stage::new();
+    let gone = stage.push("gone", wish("a", "1"));
+    stage.push("here", wish("a", "2"));
+    gone.set(true);
+    assert_eq!(stage.names(), ["here"]);
+    assert_eq!(stage.next().unwrap_err(), None);
+}

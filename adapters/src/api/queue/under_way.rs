@@ -1,0 +1,71 @@
+//! What a provider works on, as far as it limits that.
+//!
+//! Invariant: what was begun counts until it has ended, over restarts too; what alone is more than the limit goes alone.
+
+use std::collections::{BTreeMap, HashMap};
+
+use dialects::Draw;
+use serde::{Deserialize, Serialize};
+
+/// What is under way with one call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Takes {
+    pub(in crate::api) scope: String,
+    pub(in crate::api) units: BTreeMap<String, u32>,
+}
+
+/// What is under way, by who holds it.
+#[derive(Debug, Default)]
+pub(in crate::api) struct UnderWay {
+    limits: BTreeMap<String, u32>,
+    held: HashMap<String, Takes>,
+}
+
+impl UnderWay {
+    pub(super) fn new(limits: BTreeMap<String, u32>) -> Self {
+        Self {
+            limits,
+            held: HashMap::new(),
+        }
+    }
+
+    /// Whether so much more may be under way, besides what is with `others`. What is more than all of it goes alone.
+    pub(super) fn has_room(&self, scope: &str, draws: &[Draw], others: &Takes) -> bool {
+        draws.iter().all(|draw| {
+            let Some(limit) = self.limits.get(draw.unit) else {
+                return true;
+            };
+            let held = self.held.values().filter(|takes| takes.scope == scope);
+            let held = held.filter_map(|takes| takes.units.get(draw.unit));
+            let held = held.fold(0_u32, |sum, held| sum.saturating_add(*held));
+            let others = others.units.get(draw.unit).copied().unwrap_or_default();
+            let held = held.saturating_add(others);
+            held == 0 || held.saturating_add(draw.amount) <= *limit
+        })
+    }
+
+    pub(super) fn add(&self, takes: &mut Takes, draws: &[Draw]) {
+        for draw in draws {
+            if self.limits.contains_key(draw.unit) {
+                let amount = takes.units.entry(draw.unit.to_owned()).or_default();
+                *amount = amount.saturating_add(draw.amount);
+            }
+        }
+    }
+
+    /// It is under way from now on.
+    pub(in crate::api) fn begin(&mut self, holder: String, takes: Takes) {
+        if !takes.units.is_empty() {
+            self.held.insert(holder, takes);
+        }
+    }
+
+    /// It has ended.
+    pub(in crate::api) fn end(&mut self, holder: &str) -> Option<Takes> {
+        self.held.remove(holder)
+    }
+
+    pub(in crate::api) fn of(&self, holder: &str) -> Option<Takes> {
+        self.held.get(holder).cloned()
+    }
+}

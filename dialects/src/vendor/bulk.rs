@@ -1,0 +1,108 @@
+//! Calls of several commands said as one.
+//!
+//! Invariant: calls are said together only where all but their items is the same, account and operation included; and the
+//! whole keeps to the limits of one call.
+//! Not here: who waits with whom, and who gets which answer (`adapters::api`).
+//!
+//! A call with a key of its own against repetitions (`CallerReference` of `CloudFront`, `requestId` of Google) is not said
+//! together with others: after a crash the same company cannot be found again, so the key would stand for other items.
+
+use domain::NativeCall;
+use serde_json::{Map, Value};
+
+use super::Limits;
+
+/// A call as a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bulk {
+    /// All but the items; calls with the same can be said together.
+    pub kind: String,
+    /// Each as the body has it.
+    pub items: Vec<String>,
+    /// So many in one call.
+    pub most: usize,
+    /// So many bytes for all of them, and one more for each.
+    pub bytes: usize,
+}
+
+/// Room for what stands around the items of a body.
+const AROUND: usize = 256;
+
+impl Bulk {
+    pub(crate) fn new(kind: String, items: Vec<String>, limits: Limits) -> Self {
+        Self {
+            kind,
+            items,
+            most: limits.items.unwrap_or(usize::MAX),
+            bytes: limits
+                .body_bytes
+                .map_or(usize::MAX, |bytes| bytes.saturating_sub(AROUND)),
+        }
+    }
+}
+
+/// A call whose body is a JSON object with one list in it.
+pub(crate) fn of_json(call: &NativeCall, limits: Limits) -> Option<Bulk> {
+    let (mut object, name) = object_with_list(call)?;
+    let Some(Value::Array(list)) = object.insert(name, Value::Null) else {
+        return None;
+    };
+    let items: Vec<_> = list.iter().map(Value::to_string).collect();
+    let kind = format!(
+        "{} {} {:?} {}",
+        call.method,
+        call.path,
+        call.headers,
+        Value::Object(object)
+    );
+    Some(Bulk::new(kind, items, limits))
+}
+
+/// The same call with other items.
+pub(crate) fn with_items(like: &NativeCall, items: &[String]) -> NativeCall {
+    let mut call = like.clone();
+    if let Some((mut object, name)) = object_with_list(like) {
+        let read = |item: &String| serde_json::from_str(item).unwrap_or_default();
+        object.insert(name, Value::Array(items.iter().map(read).collect()));
+        call.body = Some(Value::Object(object).to_string());
+    }
+    call
+}
+
+/// How many items the list in the body has.
+pub(crate) fn length(call: &NativeCall) -> usize {
+    let list = object_with_list(call).and_then(|(mut object, name)| object.remove(&name));
+    list.as_ref().and_then(Value::as_array).map_or(1, Vec::len)
+}
+
+/// The name of the list in the body, and so what its items are.
+pub(crate) fn name_of_list(call: &NativeCall) -> Option<String> {
+    object_with_list(call).map(|(_, name)| name)
+}
+
+fn object_with_list(call: &NativeCall) -> Option<(Map<String, Value>, String)> {
+    // A value of the account that is a number stands without quotes until it is filled in.
+    let body = call.body.as_deref()?;
+    let object: Map<String, Value> = serde_json::from_str(body)
+        .or_else(|_| serde_json::from_str(&with_numbers(body)))
+        .ok()?;
+    let mut lists = object.iter().filter(|(_, value)| value.is_array());
+    let name = match (lists.next(), lists.next()) {
+        (Some((name, _)), None) => name.clone(),
+        _ => return None,
+    };
+    Some((object, name))
+}
+
+/// The body with `0` for each value of the account: enough for counting.
+fn with_numbers(body: &str) -> String {
+    let mut text = String::with_capacity(body.len());
+    let mut rest = body;
+    while let Some((before, after)) = rest.split_once("{account:") {
+        text.push_str(before);
+        text.push('0');
+        rest = after.split_once('}').map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    text
+}
