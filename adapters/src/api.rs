@@ -14,6 +14,7 @@ mod clock;
 mod credential;
 mod fill;
 mod pace;
+mod probing;
 mod sign;
 mod speaker;
 
@@ -30,7 +31,6 @@ use domain::{
     fault::{Again, FaultCode},
     participant::ServerAddress,
 };
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use service::trace::TraceContext;
 use tokio::sync::OwnedSemaphorePermit;
@@ -40,10 +40,11 @@ use self::{
     call::sleep_as_ours,
     fill::Filling,
     pace::Paces,
+    probing::{AtEdges, Later},
     speaker::{Speaker, Speakers},
 };
 use crate::{
-    address::lookup::GuardedLookup,
+    address::{Addresses, lookup::GuardedLookup},
     attempt::{AttemptLimits, End},
     caches::Surroundings,
     circuit::Circuits,
@@ -71,6 +72,9 @@ pub(crate) struct Api {
     total_time: Duration,
     /// Whether what a provider may undo by a race is called a second time.
     second_calls: bool,
+    /// Where edges may be looked at.
+    addresses: Addresses,
+    probes: config::Probes,
     /// The first jobs of executions whose later ones run.
     ended: Mutex<HashMap<ExecutionId, Vec<Verdict>>>,
 }
@@ -88,6 +92,9 @@ pub(crate) struct ApiJob {
     jobs: Vec<Running>,
     /// What came of the other calls.
     part: Part,
+    /// What is to be looked at when they have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    later: Option<Later>,
 }
 
 /// One of its jobs.
@@ -111,13 +118,12 @@ struct Telling<'a> {
 }
 
 impl Api {
-    /// `settings` were checked: the URL is there.
+    /// The configuration was checked: the URL is there.
     pub(crate) fn new(
-        settings: &config::Api,
-        calls: &config::Calls,
-        private: &[IpNet],
+        configuration: &config::Configuration,
     ) -> Result<Self, crate::app::StartError> {
-        let lookup = GuardedLookup::new(private, calls.name_timeout);
+        let (settings, calls) = (&configuration.api, &configuration.calls);
+        let lookup = GuardedLookup::new(&configuration.private_networks, calls.name_timeout);
         let http = Http::new(calls.connect_timeout, calls.idle_connections, lookup);
         let base = settings.base_url.as_ref().map(url::Url::as_str);
         let address = settings.address();
@@ -142,6 +148,8 @@ impl Api {
             },
             total_time: settings.total_time,
             second_calls: settings.second_calls,
+            addresses: Addresses::new(configuration.reach(), calls.name_lifetime, calls.name_timeout),
+            probes: configuration.probes,
             ended: Mutex::default(),
         })
     }
@@ -165,17 +173,32 @@ impl Api {
             return Some(Submitted::Settled(Vec::new()));
         };
         let mut part = Part::new(first.clone());
+        let edges = AtEdges {
+            api: self,
+            telling: &telling,
+            order: Some(order),
+            around,
+        };
+        let probes = order.probes.as_ref();
+        let case = edges.case(first, probes, &mut part).await;
         let jobs = self.make_calls(&telling, order, around, &mut part).await?;
         if jobs.is_empty() {
+            if let Some(case) = case.filter(|_| part.is_done()) {
+                let proof = case.prove(&edges, &mut part).await?;
+                part.prove(proof);
+            }
             let results = all_alike(part, &servers, began.elapsed());
             return Some(Submitted::Settled(results));
         }
+        let later = case.as_ref().zip(probes);
+        let later = later.map(|(case, probes)| edges.later(case, first, probes));
         let job = ApiJob {
             configuration: order.configuration.clone(),
             dialect: native.dialect.clone(),
             mapping: work.mapping.clone(),
             jobs,
             part,
+            later,
         };
         Some(Submitted::Running(
             Box::new(job_of(order, job, servers, trace)),

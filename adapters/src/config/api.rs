@@ -16,6 +16,9 @@ use url::Url;
 use super::rules::{is_base, positive};
 use crate::jobs;
 
+/// Edges of one account that are looked at.
+const EDGES_LIMIT: usize = 8;
+
 /// The participant's provider.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Api {
@@ -30,6 +33,9 @@ pub struct Api {
     /// All calls of one execution, pauses and the wait for the pace included.
     #[serde(with = "humantime_serde")]
     pub total_time: Duration,
+    /// Edges where one can look afterwards, for accounts that name none of their own.
+    #[serde(default)]
+    pub probe: Vec<ServerAddress>,
     /// Whether what a provider may undo by a race inside of it is called a second time.
     pub second_calls: bool,
     /// How often it is asked for what is under way.
@@ -80,6 +86,9 @@ pub struct Account {
     /// What the dialect's calls name: `zone`, `service`, `distribution`, ….
     #[serde(default)]
     pub values: BTreeMap<String, String>,
+    /// Edges where one can look afterwards.
+    #[serde(default)]
+    pub probe: Vec<ServerAddress>,
 }
 
 impl Api {
@@ -98,6 +107,12 @@ impl Api {
             at_once: self.polls_at_once,
             give_up_after: self.give_up_after,
         }
+    }
+
+    /// Whether any edge is named.
+    pub(super) fn looks(&self) -> bool {
+        let mut all = self.accounts.values().chain([&self.account]);
+        !self.probe.is_empty() || all.any(|account| !account.probe.is_empty())
     }
 
     /// Every file of credentials, once.
@@ -131,6 +146,13 @@ impl Checked for Api {
             "token_header.prefix",
             reqwest::header::HeaderValue::try_from(&self.token_header.prefix).is_ok(),
             "must be what a header can hold",
+        );
+        let probed = self.accounts.values().chain([&self.account]);
+        let mut probed = probed.map(|account| &account.probe).chain([&self.probe]);
+        check.require(
+            "probe",
+            probed.all(|edges| edges.len() <= EDGES_LIMIT),
+            format_args!("must name at most {EDGES_LIMIT} edges"),
         );
         if let Some(pace) = &self.pace {
             check.within("pace", pace);

@@ -111,6 +111,7 @@ pub(crate) fn order() -> Order {
     Order {
         expires_at: None,
         tracestate: None,
+        probes: None,
         execution: EXECUTION.parse().unwrap(),
         sequence: 1,
         configuration: "shop".parse().unwrap(),

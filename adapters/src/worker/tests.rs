@@ -49,7 +49,13 @@ impl Stage {
             Journal::open(&configuration.journal, &participant, sender).unwrap();
         tokio::task::spawn_blocking(move || writer.run());
         let allowed = configuration.allowed_addresses.clone();
-        let caches = Caches::new(&configuration.calls, configuration.execution, allowed).unwrap();
+        let caches = Caches::new(
+            &configuration.calls,
+            configuration.execution,
+            configuration.probes,
+            allowed,
+        )
+        .unwrap();
         let worker = Worker {
             participant,
             journal,
@@ -79,6 +85,7 @@ impl Stage {
         Order {
             expires_at: None,
             tracestate: None,
+            probes: None,
             execution: ExecutionId {
                 command,
                 participant: "b".parse().unwrap(),

@@ -63,7 +63,12 @@ impl Driver {
             load_total_time: configuration.load_total_time,
         };
         Ok(Self {
-            caches: Caches::new(&configuration.calls, execution, configuration.reach())?,
+            caches: Caches::new(
+                &configuration.calls,
+                execution,
+                configuration.probes,
+                configuration.reach(),
+            )?,
             callbacks_to: configuration.callbacks.clone(),
             callbacks: reqwest::Client::builder()
                 .no_proxy()
@@ -221,6 +226,7 @@ fn order(submission: &Submission<'_>, own: &OwnServer) -> Result<Order, String> 
             servers,
             calls,
         }],
+        probes: submission.probes.clone(),
     })
 }
 
@@ -229,6 +235,7 @@ fn command(submission: &Submission<'_>) -> Command {
     Command {
         expires_at: None,
         not_before: None,
+        verification: None,
         tracestate: None,
         id: submission.execution.command,
         originator: submission.originator.clone().into_owned(),
