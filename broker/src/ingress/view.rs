@@ -1,5 +1,7 @@
 //! Domain to proto: what an originator sees.
 
+mod proof;
+
 use std::collections::HashMap;
 
 use domain::{
@@ -44,6 +46,7 @@ pub(super) fn plan(planned: &Planned) -> v1::Plan {
     v1::Plan {
         configuration_id: planned.command.configuration.to_string(),
         executions: planned.executions.iter().map(planned_execution).collect(),
+        ..proof::looked_at(&planned.command)
     }
 }
 
@@ -192,6 +195,7 @@ fn server_result(result: &ServerResult) -> v1::ServerResult {
         took_ms: result.took_ms,
         tries: result.tries.iter().map(failed_try).collect(),
         estimated_time: result.estimated_at.map(timestamp),
+        proof: result.proof.as_ref().map(proof::proof),
     }
 }
 
@@ -340,6 +344,8 @@ fn draft(command: &Command) -> v1::CommandDraft {
         expire_time: command.expires_at.map(timestamp),
         // Read as what it means when it came in.
         native: None,
+        verify: command.verification.is_some(),
+        probe_urls: proof::probe_urls(command),
     }
 }
 

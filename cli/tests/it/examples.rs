@@ -305,6 +305,7 @@ pub(crate) fn plan() -> Plan {
                 native: Vec::new(),
             },
         ],
+        ..Plan::default()
     }
 }
 
@@ -331,6 +332,7 @@ fn done<const N: usize>(
         fault: None,
         tries: Vec::new(),
         estimated_time: None,
+        proof: None,
     }
 }
 
