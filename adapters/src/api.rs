@@ -148,7 +148,11 @@ impl Api {
             },
             total_time: settings.total_time,
             second_calls: settings.second_calls,
-            addresses: Addresses::new(configuration.reach(), calls.name_lifetime, calls.name_timeout),
+            addresses: Addresses::new(
+                configuration.reach(),
+                calls.name_lifetime,
+                calls.name_timeout,
+            ),
             probes: configuration.probes,
             ended: Mutex::default(),
         })

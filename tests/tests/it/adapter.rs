@@ -285,6 +285,7 @@ fn order(
     Ok(Order {
         expires_at: None,
         tracestate: None,
+        probes: None,
         execution: ExecutionId {
             command,
             participant: "b".parse()?,
