@@ -17,6 +17,7 @@ mod desk;
 mod desks;
 mod fill;
 mod headers;
+mod probing;
 mod queue;
 mod sign;
 mod speaker;
@@ -35,7 +36,6 @@ use domain::{
     fault::{Again, FaultCode},
     participant::ServerAddress,
 };
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use service::trace::TraceContext;
 use tokio::sync::Semaphore;
@@ -46,11 +46,12 @@ use self::{
     desk::Desk,
     desks::Desks,
     fill::Filling,
+    probing::{AtEdges, Later},
     queue::Takes,
     speaker::{Speaker, Speakers},
 };
 use crate::{
-    address::lookup::GuardedLookup,
+    address::{Addresses, lookup::GuardedLookup},
     attempt::{AttemptLimits, End},
     caches::Surroundings,
     circuit::Circuits,
@@ -78,6 +79,9 @@ pub(crate) struct Api {
     total_time: Duration,
     /// Whether what a provider may undo by a race is called a second time.
     second_calls: bool,
+    /// Where edges may be looked at.
+    addresses: Addresses,
+    probes: config::Probes,
     /// The first jobs of executions whose later ones run.
     ended: Mutex<HashMap<ExecutionId, Vec<Verdict>>>,
 }
@@ -98,6 +102,9 @@ pub(crate) struct ApiJob {
     jobs: Vec<Running>,
     /// What came of the other calls.
     part: Part,
+    /// What is to be looked at when they have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    later: Option<Later>,
 }
 
 /// One of its jobs.
@@ -127,14 +134,13 @@ struct Telling<'a> {
 }
 
 impl Api {
-    /// `settings` were checked: the URL is there. What is left of budgets is kept in `folder`, unless they say where.
+    /// The configuration was checked: the URL is there. What is left of budgets is kept in the journal's folder, unless it
+    /// says where.
     pub(crate) fn new(
-        settings: &config::Api,
-        calls: &config::Calls,
-        private: &[IpNet],
-        folder: &Path,
+        configuration: &config::Configuration,
     ) -> Result<Self, crate::app::StartError> {
-        let lookup = GuardedLookup::new(private, calls.name_timeout);
+        let (settings, calls) = (&configuration.api, &configuration.calls);
+        let lookup = GuardedLookup::new(&configuration.private_networks, calls.name_timeout);
         let http = Http::new(calls.connect_timeout, calls.idle_connections, lookup);
         let base = settings.base_url.as_ref().map(url::Url::as_str);
         let address = settings.address();
@@ -144,7 +150,7 @@ impl Api {
             address: address.expect("the URL was checked with the configuration"),
             accounts: Accounts::new(settings),
             speakers: Speakers::new(settings.token_header.clone()),
-            desks: Desks::new(settings, folder),
+            desks: Desks::new(settings, &configuration.journal.folder),
             circuits: Circuits::new(calls.circuit),
             attempts: AttemptLimits {
                 attempts: calls.attempts,
@@ -159,6 +165,12 @@ impl Api {
             },
             total_time: settings.total_time,
             second_calls: settings.second_calls,
+            addresses: Addresses::new(
+                configuration.reach(),
+                calls.name_lifetime,
+                calls.name_timeout,
+            ),
+            probes: configuration.probes,
             ended: Mutex::default(),
         })
     }
@@ -187,11 +199,25 @@ impl Api {
             place = Some(place_of(places).await);
         }
         let mut part = Part::new(first.clone());
+        let edges = AtEdges {
+            api: self,
+            telling: &telling,
+            order: Some(order),
+            around,
+        };
+        let probes = order.probes.as_ref();
+        let case = edges.case(first, probes, &mut part).await;
         let jobs = self.make_calls(&telling, order, around, &mut part).await?;
         if jobs.is_empty() {
+            if let Some(case) = case.filter(|_| part.is_done()) {
+                let proof = case.prove(&edges, &mut part).await?;
+                part.prove(proof);
+            }
             let results = all_alike(part, &servers, began.elapsed());
             return Some(Submitted::Settled(results));
         }
+        let later = case.as_ref().zip(probes);
+        let later = later.map(|(case, probes)| edges.later(case, first, probes));
         let job = ApiJob {
             configuration: order.configuration.clone(),
             dialect: native.dialect.clone(),
@@ -199,6 +225,7 @@ impl Api {
             flow: telling.flow.clone(),
             jobs,
             part,
+            later,
         };
         let place = match place {
             Some(place) => place,

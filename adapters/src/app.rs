@@ -198,7 +198,12 @@ async fn start_carrier(
     let parts = (configuration, journal, shutdown);
     match configuration.kind {
         Kind::Caches => {
-            let caches = Caches::new(calls, configuration.execution, configuration.reach());
+            let caches = Caches::new(
+                calls,
+                configuration.execution,
+                configuration.probes,
+                configuration.reach(),
+            );
             let caches = caches.map_err(StartError::of)?;
             let caches = match stand_in {
                 Some(stand_in) => caches.answered_by(stand_in),
@@ -221,8 +226,7 @@ async fn start_carrier(
         }
         Kind::Api => {
             let settings = &configuration.api;
-            let folder = &configuration.journal.folder;
-            let api = Api::new(settings, calls, private, folder).map_err(StartError::of)?;
+            let api = Api::new(configuration).map_err(StartError::of)?;
             let teller = Teller::Api(Arc::new(api));
             let jobs = start_jobs(teller, settings.jobs_at_once, settings.polls(), parts).await;
             Ok(Carrier::Api(jobs))

@@ -3,25 +3,28 @@
 //! Invariant: a server is called only at an address that the adapter's own configuration allows; what each server made of
 //! it is told apart; what may not be repeated is not sent again once it may have been heard; and no call begins when the
 //! execution's time is over.
-//! Not here: what a call says and what an answer means (`dialects`), when to try again (`attempt`), which servers are left
+//! Not here: what a call says and what an answer means (`dialects`), looking afterwards (`verify`), when to try again (`attempt`), which servers are left
 //! alone (`circuit`).
 //!
 //! A call to a server that is left alone waits until it may be tried again, as long as there is time and nobody else waits
 //! for this execution to end; otherwise it fails at once. So a quiet adapter sits out a short restart of a server, and
 //! a busy one is not held up by a dead one.
 
+mod server;
+
 use std::time::{Duration, Instant};
 
 use amqp::envelope::{NativeOrder, Order, OrderedServer};
 use dialects::{Answer, Counterpart, Dialect};
 use domain::{
-    Fault, NativeCall, ServerResult,
+    Fault, NativeCall, Probes, ServerResult,
     fault::{Again, FaultCode, Side},
 };
 use futures::{StreamExt, stream};
 use service::trace::TraceContext;
 use tokio::time::sleep;
 
+use self::server::AtServer;
 use crate::{
     address::{Addresses, Reach, lookup::GuardedLookup},
     attempt::{Attempt, AttemptLimits, End, Next, Reply},
@@ -70,6 +73,7 @@ pub struct Caches {
     attempts: AttemptLimits,
     call: Limits,
     load: Limits,
+    probes: config::Probes,
 }
 
 /// The limits of one kind of operation.
@@ -86,6 +90,8 @@ struct Telling<'a> {
     /// No call begins after this.
     until: Instant,
     repeatable: bool,
+    /// What is to be looked at afterwards.
+    probes: Option<&'a Probes>,
     trace: &'a TraceContext,
     around: &'a dyn Surroundings,
 }
@@ -103,6 +109,7 @@ impl Caches {
     pub fn new(
         calls: &config::Calls,
         execution: config::Execution,
+        probes: config::Probes,
         reach: impl Into<Reach>,
     ) -> Result<Self, reqwest::Error> {
         let (time, read) = (calls.timeout, calls.answer_limit);
@@ -142,6 +149,7 @@ impl Caches {
                 call: load,
                 total_time: execution.load_total_time,
             },
+            probes,
         })
     }
 
@@ -172,6 +180,7 @@ impl Caches {
             limits,
             until: Instant::now() + limits.total_time,
             repeatable: order.repeatable,
+            probes: order.probes.as_ref(),
             trace,
             around,
         };
@@ -202,21 +211,14 @@ impl Caches {
         let mut part = Part::new(server.id.clone());
         match dialect_of(order) {
             Ok(dialect) => {
-                for (made, native) in order.calls.iter().enumerate() {
-                    if Instant::now() >= telling.until {
-                        part.not_tried(order.calls.len() - made, telling.limits.total_time);
-                        break;
-                    }
-                    let call = Call {
-                        dialect,
-                        native,
-                        server,
-                    };
-                    let end = self.call(telling, call, &mut part).await?;
-                    if !part.take(&native.selectors, end) {
-                        break;
-                    }
-                }
+                let at = AtServer {
+                    caches: self,
+                    telling,
+                    order,
+                    dialect,
+                    server,
+                };
+                at.carry_out(&mut part).await?;
             }
             Err(fault) => part.fail(fault),
         }

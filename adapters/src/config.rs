@@ -58,6 +58,8 @@ pub struct Configuration {
     pub execution: Execution,
     /// One call and its repetitions.
     pub calls: Calls,
+    /// Looking afterwards.
+    pub probes: Probes,
     /// What is remembered.
     pub journal: Journal,
     /// What goes into one message.
@@ -168,6 +170,25 @@ pub struct Circuit {
     pub failures: u32,
     /// Until one call tries it again.
     pub pause: BackoffSettings,
+}
+
+/// Looking afterwards, where a command asks for it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Probes {
+    /// The longest time for one look.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// Bytes of a body that are read and compared.
+    pub body_limit: u64,
+    /// URLs of one server that are looked at at a time.
+    pub at_once: usize,
+    /// How often a command is told again where it is not proven.
+    pub repeats: u32,
+    /// Before it is told again.
+    pub pause: BackoffSettings,
+    /// After it, until an age in whole seconds tells what is older.
+    #[serde(with = "humantime_serde")]
+    pub settle: Duration,
 }
 
 /// What is remembered.

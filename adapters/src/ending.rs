@@ -179,6 +179,7 @@ fn absorbed_report(absorber: &ExecutionReport, execution: &ExecutionId) -> Execu
     let results = absorber.results.iter().map(|result| ServerResult {
         findings: Vec::new(),
         tries: Vec::new(),
+        proof: None,
         ..result.clone()
     });
     ExecutionReport {

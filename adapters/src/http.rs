@@ -26,6 +26,7 @@ use reqwest::{
     },
     redirect::Policy,
 };
+use ring::digest;
 use service::{
     exit::Chain,
     trace::{TRACEPARENT, TRACESTATE, TraceContext},
@@ -48,6 +49,9 @@ const OUR_HEADERS: [HeaderName; 5] = [
     TRANSFER_ENCODING,
     CONNECTION,
 ];
+
+/// Bytes of a hash that are kept: enough to tell two versions of one object apart.
+const HASH_BYTES: usize = 8;
 
 /// Where a call goes, and what goes with it.
 #[derive(Debug)]
@@ -167,6 +171,58 @@ impl Http {
     }
 }
 
+/// What one look at a URL showed.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// Without its body.
+    pub(crate) answer: Answer,
+    /// When its head had come.
+    pub(crate) at: SystemTime,
+    /// The first digits of the SHA-256 of what was read of the body.
+    pub(crate) hash: String,
+}
+
+impl Http {
+    /// Asks for a path as a visitor of `to.host` would, and reads at most `limits.read` bytes of the body.
+    pub(crate) async fn look(
+        &self,
+        to: &Target<'_>,
+        path: &str,
+        limits: CallLimits,
+    ) -> Result<Look, CallError> {
+        let request = request(to, &NativeCall::new("GET", None, path, Vec::new()))?;
+        let exchange = async {
+            let response = self.0.execute(request).await.map_err(sort)?;
+            let at = SystemTime::now();
+            let answer = head(&response);
+            let hash = hash(response, limits.read).await?;
+            Ok(Look { answer, at, hash })
+        };
+        timeout(limits.time, exchange)
+            .await
+            .unwrap_or(Err(CallError::TimedOut(limits.time)))
+    }
+}
+
+/// Of the beginning of a body, the same bytes whatever the pieces that it comes in.
+async fn hash(mut response: Response, limit: u64) -> Result<String, CallError> {
+    let mut digest = digest::Context::new(&digest::SHA256);
+    let mut room = limit;
+    while room > 0
+        && let Some(chunk) = response.chunk().await.map_err(sort)?
+    {
+        let read = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
+        digest.update(&chunk[..read]);
+        room -= read as u64;
+    }
+    let digits = digest.finish();
+    let (first, _) = digits
+        .as_ref()
+        .split_first_chunk::<HASH_BYTES>()
+        .expect("a SHA-256 is longer");
+    Ok(format!("{:016x}", u64::from_be_bytes(*first)))
+}
+
 /// The headers that carry the trace on, with what vendors added to it.
 pub(crate) fn trace_headers(trace: &TraceContext) -> Vec<(HeaderName, HeaderValue)> {
     let (parent, state) = (trace.to_string(), trace.tracestate());
@@ -262,14 +318,22 @@ async fn read(mut response: Response, limits: CallLimits) -> Result<Answer, Call
             false => {}
         }
     }
+    Ok(Answer {
+        body: String::from_utf8_lossy(&kept).into_owned(),
+        ..head(&response)
+    })
+}
+
+/// Status and headers.
+fn head(response: &Response) -> Answer {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = response.headers().iter();
     let headers = headers.map(|(name, value)| (name.as_str().to_owned(), text(value)));
-    Ok(Answer {
+    Answer {
         status: response.status().as_u16(),
         headers: date::in_seconds(headers.collect(), SystemTime::now()),
-        body: String::from_utf8_lossy(&kept).into_owned(),
-    })
+        body: String::new(),
+    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ mod jobs;
 
 mod api;
 mod system;
+mod verify;
 
 mod attempt;
 mod circuit;

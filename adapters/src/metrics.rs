@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use amqp::envelope::ReportedOutcome;
-use domain::{fault::FaultCode, signing::SealError};
+use domain::{fault::FaultCode, proof::ProofVerdict, signing::SealError};
 use metrics::{Gauge, counter, gauge, histogram};
 use service::telemetry::{Description, Kind, Unit};
 
@@ -26,6 +26,8 @@ const PACED: &str = "adapter_pace_wait_seconds";
 const SHARED: &str = "adapter_shared_calls_total";
 const CIRCUITS: &str = "adapter_circuits_open";
 const FAULTS: &str = "adapter_faults_total";
+const PROBES: &str = "adapter_probes_total";
+const TOLD_AGAIN: &str = "adapter_probe_repeats_total";
 const REPORT_SIZE: &str = "adapter_report_executions";
 const REPORTS_REFUSED: &str = "adapter_reports_refused_total";
 
@@ -153,6 +155,20 @@ pub const TABLE: &[Description] = &[
         "Faults of servers after the last try.",
     ),
     row(
+        PROBES,
+        Kind::Counter,
+        Unit::Count,
+        &["verdict"],
+        "URLs that were looked at after a command, by what that showed.",
+    ),
+    row(
+        TOLD_AGAIN,
+        Kind::Counter,
+        Unit::Count,
+        &[],
+        "Commands told once more, because looking afterwards did not prove them.",
+    ),
+    row(
         REPORT_SIZE,
         Kind::Histogram,
         Unit::Count,
@@ -257,6 +273,14 @@ pub(crate) fn circuits_open(count: usize) {
 
 pub(crate) fn fault(code: FaultCode) {
     counter!(FAULTS, "code" => code.as_str()).increment(1);
+}
+
+pub(crate) fn probed(verdict: ProofVerdict) {
+    counter!(PROBES, "verdict" => verdict.as_str()).increment(1);
+}
+
+pub(crate) fn told_again() {
+    counter!(TOLD_AGAIN).increment(1);
 }
 
 pub(crate) fn report_published(executions: usize) {

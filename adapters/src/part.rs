@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dialects::Verdict;
 use domain::{
-    Evidence, Fault, Finding, Outcome, ServerId, ServerResult, Timestamp, Try,
+    Evidence, Fault, Finding, Outcome, Proof, ServerId, ServerResult, Timestamp, Try,
     fault::{Again, FaultCode, Side},
 };
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub(crate) struct Part {
     unknown: bool,
     /// Calls without a whole answer since the last one that had one.
     unanswered: u32,
+    /// What looking afterwards showed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof: Option<Proof>,
 }
 
 impl Part {
@@ -36,7 +39,23 @@ impl Part {
             fault: None,
             unknown: false,
             unanswered: 0,
+            proof: None,
         }
+    }
+
+    /// Whether all that was told so far is done, as far as the native system says.
+    pub(crate) fn is_done(&self) -> bool {
+        self.evidence.is_some() && self.fault.is_none() && !self.unknown
+    }
+
+    /// When the native system believes to be done, where it said so.
+    pub(crate) fn estimated_at(&self) -> Option<Timestamp> {
+        self.result.estimated_at
+    }
+
+    /// Looking afterwards showed this.
+    pub(crate) fn prove(&mut self, proof: Proof) {
+        self.proof = Some(proof);
     }
 
     /// One call more was made.
@@ -200,6 +219,10 @@ impl Part {
                 ))
             }
         };
+        if let Some(proof) = self.proof {
+            self.result.outcome = proof.outcome(self.result.outcome);
+            self.result.proof = Some(proof);
+        }
         // Where the weakest of its calls said nothing of a time, or it failed, the time of another means nothing.
         if self.result.outcome != Outcome::Done(Evidence::Estimated) {
             self.result.estimated_at = None;

@@ -7,7 +7,7 @@
 
 use domain::{
     CommandId, ConfigurationId, DialectName, Event, Evidence, ExecutionId, Fault, NativeCall,
-    ParticipantId, ServerId, ServerResult, Timestamp, participant::ServerAddress,
+    ParticipantId, Probes, ServerId, ServerResult, Timestamp, participant::ServerAddress,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -118,6 +118,10 @@ pub struct Order {
     pub tracestate: Option<String>,
     /// What is to be said, in each dialect that the participant's servers speak.
     pub native: Vec<NativeOrder>,
+    /// What is to be looked at afterwards. An adapter that does not know this looks at nothing, and so says `verified` of
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
 }
 
 /// The calls of one dialect and the servers that get them.

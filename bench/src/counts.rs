@@ -157,6 +157,7 @@ fn plan(directory: &Directory) -> Result<Planned> {
         scope: Scope::Everywhere,
         ceiling: Ceiling::default(),
         when_impossible: WhenImpossible::Skip,
+        verification: None,
         not_before: None,
         expires_at: None,
         request_id: None,
@@ -196,6 +197,7 @@ fn orders(planned: &Planned) -> Result<Vec<Entry>> {
             traceparent: None,
             tracestate: None,
             native: execution.native.clone(),
+            probes: None,
         };
         Ok(Entry {
             sequence,

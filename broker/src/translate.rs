@@ -100,6 +100,7 @@ fn command(
         scope: draft.scope,
         ceiling: draft.ceiling,
         when_impossible: draft.when_impossible,
+        verification: draft.verification,
         request_id: draft.request_id,
         accepted_at,
         not_before: draft.not_before,

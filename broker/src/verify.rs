@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
     Ceiling, Configuration, ConfigurationId, Operation, OperationName, ParticipantId, RequestId,
-    Scope, Selector, Timestamp, command::WhenImpossible, limits,
+    Scope, Selector, Timestamp, Verification,
+    command::WhenImpossible,
+    limits,
+    verification::{expectation, meaning},
 };
 
 use crate::{
@@ -34,6 +37,8 @@ pub struct Draft {
     pub ceiling: Ceiling,
     /// What happens when one cannot say it.
     pub when_impossible: WhenImpossible,
+    /// That somebody shall look afterwards.
+    pub verification: Option<Verification>,
     /// Nobody is told before.
     pub not_before: Option<Timestamp>,
     /// What has not begun by then is never begun.
@@ -71,6 +76,7 @@ pub fn verify(
     check_operation(&mut draft, registered)?;
     let configuration = find_configuration(&draft, directory)?;
     check_hosts(&draft, &configuration)?;
+    check_verification(&draft, &configuration)?;
     Ok(Verified {
         draft,
         configuration,
@@ -187,4 +193,30 @@ fn check_hosts(draft: &Draft, configuration: &Configuration) -> Result<(), Error
         )
     };
     Error::unless_empty(foreign.map(rule).collect())
+}
+
+/// What is looked at is the configuration's own, and says something of the command.
+fn check_verification(draft: &Draft, configuration: &Configuration) -> Result<(), Error> {
+    let Some(verification) = &draft.verification else {
+        return Ok(());
+    };
+    if expectation(&draft.operation).is_none() {
+        let rule = "must not be asked for with a custom operation: what that does to a cache cannot be seen";
+        return Err(Error::invalid("draft.verify", rule));
+    }
+    let numbered = verification.urls.iter().enumerate();
+    let problems = numbered.filter_map(|(index, url)| {
+        let rule = if !configuration.hosts.contains(url.host()) {
+            format!(
+                "must name one of the host names of configuration {}",
+                configuration.id
+            )
+        } else if meaning(&draft.selectors, url).is_empty() {
+            "must be content that one of the selectors means".to_owned()
+        } else {
+            return None;
+        };
+        Some(Violation::new(format!("draft.probe_urls[{index}]"), rule))
+    });
+    Error::unless_empty(problems.collect())
 }

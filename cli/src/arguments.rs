@@ -4,6 +4,7 @@
 
 pub(crate) mod capability;
 pub(crate) mod connection;
+pub(crate) mod looking;
 pub(crate) mod place;
 pub(crate) mod reach;
 pub(crate) mod selection;

@@ -11,6 +11,7 @@ use proto::v1::{
 
 use crate::{
     arguments::{
+        looking::Looking,
         reach::Reach,
         selection::{Selected, Selection, Urls},
         when::When,
@@ -28,6 +29,8 @@ pub(crate) struct PurgeRequest {
     mode: Mode,
     #[command(flatten)]
     terms: Terms,
+    #[command(flatten)]
+    looking: Looking,
 }
 
 /// What a load is asked to do.
@@ -37,6 +40,8 @@ pub(crate) struct LoadRequest {
     urls: Urls,
     #[command(flatten)]
     terms: Terms,
+    #[command(flatten)]
+    looking: Looking,
 }
 
 /// What a registered operation is asked to do.
@@ -90,7 +95,8 @@ impl Asked for PurgeRequest {
             Mode::Deferred => PurgeMode::Deferred,
         };
         let purge = Kind::Purge(Purge { mode: mode.into() });
-        self.terms.around(self.selection.selected()?, purge)
+        let draft = self.terms.around(self.selection.selected()?, purge)?;
+        Ok(self.looking.at(draft))
     }
 
     fn is_wide(&self, _: &CommandDraft) -> bool {
@@ -100,8 +106,10 @@ impl Asked for PurgeRequest {
 
 impl Asked for LoadRequest {
     fn draft(&self) -> Result<CommandDraft, Failure> {
-        self.terms
-            .around(self.urls.selected()?, Kind::Load(Load {}))
+        let draft = self
+            .terms
+            .around(self.urls.selected()?, Kind::Load(Load {}))?;
+        Ok(self.looking.at(draft))
     }
 
     fn is_wide(&self, _: &CommandDraft) -> bool {
@@ -221,6 +229,18 @@ mod tests {
             (Breadth::Host, true)
         );
         assert_eq!(draft.when_impossible, i32::from(WhenImpossible::Refuse));
+    }
+
+    /// Looking afterwards is asked for by name, and a URL to look at means nothing without it.
+    #[test]
+    fn looking_afterwards_is_asked_for() {
+        let bare = typed("").expect("is well formed");
+        assert!(!bare.verify && bare.probe_urls.is_empty());
+        let url = "https://www.shop.example/a";
+        let draft = typed(&format!("--verify --probe-url {url}")).expect("is well formed");
+        assert!(draft.verify);
+        assert_eq!(draft.probe_urls, [url]);
+        assert!(typed(&format!("--probe-url {url}")).is_err());
     }
 
     /// A command has one scope; two that could contradict each other are refused.

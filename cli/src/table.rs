@@ -6,6 +6,7 @@ mod cancel;
 mod command;
 mod history;
 mod plan;
+mod proof;
 mod registry;
 mod result;
 mod tone;

@@ -10,6 +10,7 @@ mod key;
 mod mapping;
 mod pki;
 mod plan;
+mod proof;
 mod registry;
 mod word;
 
@@ -25,6 +26,7 @@ pub(crate) use pki::{CertificateView, IssuedView};
 pub(crate) use plan::{
     FidelityView, NativeCallView, NativeCostView, NativeOrderView, PlanView, PlannedExecutionView,
 };
+pub(crate) use proof::{ProbeView, ProofView, SightingView};
 pub(crate) use registry::{
     ConfigurationView, DeploymentView, ParticipantView, ProgressView, ServerView,
 };

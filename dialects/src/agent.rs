@@ -67,6 +67,11 @@ impl Dialect for Agent {
         Counterpart::Server
     }
 
+    /// It may be a process beside the cache.
+    fn serves(&self) -> bool {
+        false
+    }
+
     fn answer_bytes(&self) -> usize {
         ANSWER_BYTES
     }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use domain::{
     Command, Configuration, Evidence, ExecutionId, Fault, Fidelity, Finding, HostName, NativeCall,
-    Operation, Outcome, ParticipantId, Selector, ServerId, ServerResult, Timestamp,
+    Operation, Outcome, ParticipantId, Probes, Proof, Selector, ServerId, ServerResult, Timestamp,
     fault::{Again, FaultCode, Side},
     fidelity::Ceiling,
     result::SelectorFinding,
@@ -50,6 +50,9 @@ pub struct Submission<'a> {
     pub configuration: Cow<'a, Configuration>,
     /// On which servers.
     pub servers: Vec<ServerId>,
+    /// What the originator wants to have looked at afterwards; a system that can do so says `verified` and gives its proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
 }
 
 /// How far an invocation system is with one execution.
@@ -98,6 +101,9 @@ pub struct ServerProgress {
     /// With `done` and the evidence `estimated`: when it should be done, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_at: Option<Timestamp>,
+    /// What looking afterwards showed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 /// Where one server stands.
@@ -152,6 +158,7 @@ impl Dialect for Canonical {
                 .iter()
                 .map(|server| server.id.clone())
                 .collect(),
+            probes: Probes::of(command),
         };
         let path = format!("{EXECUTIONS_PATH}/{}", site.execution);
         let selectors = (0..).take(command.selectors.len()).collect();
@@ -236,6 +243,7 @@ impl ServerProgress {
             attempts: 0,
             took_ms: 0,
             estimated_at: None,
+            proof: None,
         }
     }
 
@@ -263,6 +271,7 @@ impl ServerProgress {
             took_ms: self.took_ms,
             tries: Vec::new(),
             estimated_at: self.estimated_at,
+            proof: self.proof.clone(),
         }
     }
 
@@ -308,6 +317,7 @@ impl From<ServerResult> for ServerProgress {
             attempts: result.attempts,
             took_ms: result.took_ms,
             estimated_at: result.estimated_at,
+            proof: result.proof,
         }
     }
 }
@@ -332,6 +342,7 @@ const fn side_of(code: FaultCode) -> Side {
         | FaultCode::CircuitOpen
         | FaultCode::NotConfigured
         | FaultCode::ClockOff
+        | FaultCode::NotVerified
         | FaultCode::Several => Side::Participant,
     }
 }

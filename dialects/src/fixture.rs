@@ -26,6 +26,7 @@ pub(crate) fn command(operation: Operation, selectors: Vec<Selector>) -> Command
         request_id: None,
         accepted_at: Timestamp::from_millis(1_700_000_000_000),
         not_before: None,
+        verification: None,
         tracestate: None,
         expires_at: None,
         traceparent: None,

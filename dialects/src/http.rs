@@ -13,7 +13,7 @@ use serde::Serialize;
 pub(crate) use answers::{
     LoadSignal, acknowledged, done, judge_load, may_be_stored, refused, store_signal,
 };
-pub(crate) use freshness::explicit_freshness;
+pub(crate) use freshness::{explicit_freshness, moment};
 
 use crate::{Answer, CannotSay, Dialect, Site, fidelity_of};
 

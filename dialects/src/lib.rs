@@ -30,6 +30,7 @@ pub mod matrix;
 pub mod media_cdn;
 pub mod native;
 pub mod nginx;
+pub mod probe;
 pub mod squid;
 pub mod traffic_server;
 pub mod varnish;
@@ -43,6 +44,8 @@ mod http;
 mod problem;
 mod registry;
 mod site;
+#[cfg(test)]
+mod widest;
 
 pub use answer::{Answer, Verdict};
 pub use registry::{all, by_name};
@@ -110,6 +113,11 @@ pub trait Dialect: Send + Sync {
     /// What the answer to a call of [`Self::poll`] means, for the same `job`: running again, done, or failed.
     fn judge_poll(&self, _job: &str, answer: &Answer) -> Verdict {
         Verdict::failed(problem::refusal(self.name(), answer))
+    }
+
+    /// Whether what it speaks to serves content to visitors, so that looking there shows what they get.
+    fn serves(&self) -> bool {
+        self.counterpart() == Counterpart::Server
     }
 
     /// How long after a call that went well the same call is to go out once more, where the adapter's configuration asks

@@ -37,6 +37,8 @@ pub struct Subject {
     pub whole: bool,
     /// What has not begun by then is never begun.
     pub expires_at: Option<Timestamp>,
+    /// Whether somebody shall look afterwards: then it is carried out by itself, because a proof is of one command.
+    pub is_verified: bool,
 }
 
 impl Subject {
@@ -57,6 +59,7 @@ impl Subject {
                 Fidelity::Narrowed { .. } | Fidelity::Impossible { .. } => false,
             },
             expires_at: command.expires_at,
+            is_verified: command.verification.is_some(),
         }
     }
 
@@ -76,6 +79,7 @@ pub fn covers(later: &Subject, reach: &Reach<'_>, earlier: &Subject) -> bool {
         .is_some_and(|(later, earlier)| at_least(later, earlier));
     strong
         && later.whole
+        && !(later.is_verified || earlier.is_verified)
         && later.configuration == earlier.configuration
         && later.originator == earlier.originator
         && lasts(later.expires_at, earlier.expires_at)

@@ -11,6 +11,7 @@ use crate::{
     scope::Scope,
     selector::Selector,
     time::Timestamp,
+    verification::Verification,
 };
 
 /// Operation and target, in the federation's format.
@@ -35,6 +36,9 @@ pub struct Command {
     /// What happens when a participant cannot say it.
     #[serde(default)]
     pub when_impossible: WhenImpossible,
+    /// That somebody shall look afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
     /// The originator's name for this attempt, where it gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,

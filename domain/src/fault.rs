@@ -65,6 +65,8 @@ pub enum FaultCode {
     NotConfigured,
     /// The adapter's clock is off, so that what it signs is refused.
     ClockOff,
+    /// The native system took it, and what the cache serves afterwards is nevertheless older than the command.
+    NotVerified,
     /// Servers of one execution failed for several reasons; each has its own fault.
     Several,
 }
@@ -167,6 +169,7 @@ impl FaultCode {
             Self::CircuitOpen => "circuit_open",
             Self::NotConfigured => "not_configured",
             Self::ClockOff => "clock_off",
+            Self::NotVerified => "not_verified",
             Self::Several => "several",
         }
     }

@@ -27,6 +27,7 @@ pub mod limits;
 pub mod operation;
 pub mod participant;
 pub mod place;
+pub mod proof;
 pub mod result;
 pub mod rule;
 pub mod scope;
@@ -34,6 +35,7 @@ pub mod selector;
 pub mod signing;
 pub mod standing;
 pub mod time;
+pub mod verification;
 
 pub use call::NativeCall;
 pub use capability::{Capability, SelectorKind};
@@ -51,9 +53,11 @@ pub use id::{
 pub use operation::{Operation, PurgeMode};
 pub use participant::{Participant, Server};
 pub use place::Place;
+pub use proof::Proof;
 pub use result::{Finding, Outcome, ServerResult, Try};
 pub use rule::BrokenRule;
 pub use scope::Scope;
 pub use selector::Selector;
 pub use standing::Standing;
 pub use time::Timestamp;
+pub use verification::{Probes, Verification};

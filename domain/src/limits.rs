@@ -40,5 +40,7 @@ pub const ORDER_BYTES: usize = 4 * 1024 * 1024;
 pub const TRIES_PER_RESULT: usize = 10;
 /// States of one execution that its history tells of; the oldest are forgotten first, but for the very first.
 pub const HISTORY_ENTRIES: usize = 32;
+/// URLs of one command that are looked at afterwards, on each of its servers.
+pub const PROBES_PER_COMMAND: usize = 20;
 /// How far ahead a command may be scheduled, in seconds: 30 days.
 pub const NOT_BEFORE_SECONDS: u64 = 30 * 24 * 60 * 60;

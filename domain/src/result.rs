@@ -4,7 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{evidence::Evidence, fault::Fault, id::ServerId, limits, time::Timestamp};
+use crate::{
+    evidence::Evidence, fault::Fault, id::ServerId, limits, proof::Proof, time::Timestamp,
+};
 
 /// One server's part of an execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct ServerResult {
     /// With [`Evidence::Estimated`]: when the native system believes to be done, by the adapter's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_at: Option<Timestamp>,
+    /// What looking afterwards showed, where the command asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 /// A try that was followed by another one.
@@ -115,6 +120,7 @@ impl ServerResult {
             took_ms: 0,
             tries: Vec::new(),
             estimated_at: None,
+            proof: None,
         }
     }
 

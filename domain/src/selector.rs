@@ -228,6 +228,11 @@ impl HostRegex {
         })
     }
 
+    /// Whether path and query match. It is compiled for that, so this is for few questions.
+    pub fn matches(&self, target: &str) -> bool {
+        regex::Regex::new(&self.pattern).is_ok_and(|regex| regex.is_match(target))
+    }
+
     /// The expression.
     pub fn pattern(&self) -> &str {
         &self.pattern

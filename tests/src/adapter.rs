@@ -136,6 +136,7 @@ impl ScriptedAdapter {
                     took_ms: 1,
                     tries: Vec::new(),
                     estimated_at: None,
+                    proof: None,
                 })
             });
         let results = results.collect();

@@ -12,6 +12,7 @@ use dialects::{AccountField, Presence};
 use domain::{
     ConfigurationId, Fault,
     fault::{Again, FaultCode},
+    participant::ServerAddress,
 };
 
 use super::credential::Credential;
@@ -21,6 +22,8 @@ use crate::config;
 #[derive(Debug)]
 pub(super) struct Accounts {
     credentials: Option<PathBuf>,
+    /// Edges of those that name none.
+    edges: Vec<ServerAddress>,
     common: config::Account,
     own: BTreeMap<ConfigurationId, config::Account>,
 }
@@ -31,12 +34,14 @@ pub(super) struct Account<'a> {
     configuration: &'a ConfigurationId,
     file: Option<&'a Path>,
     values: BTreeMap<&'a str, &'a str>,
+    edges: &'a [ServerAddress],
 }
 
 impl Accounts {
     pub(super) fn new(settings: &config::Api) -> Self {
         Self {
             credentials: settings.credentials.clone(),
+            edges: settings.probe.clone(),
             common: settings.account.clone(),
             own: settings.accounts.clone(),
         }
@@ -47,6 +52,7 @@ impl Accounts {
     pub(super) fn of_test(common: config::Account) -> Self {
         Self {
             credentials: None,
+            edges: Vec::new(),
             common,
             own: BTreeMap::new(),
         }
@@ -64,10 +70,17 @@ impl Accounts {
             self.common.credentials.as_ref(),
             self.credentials.as_ref(),
         ];
+        let edges = [
+            own.map(|own| own.probe.as_slice()),
+            Some(self.common.probe.as_slice()),
+            Some(self.edges.as_slice()),
+        ];
+        let mut edges = edges.into_iter().flatten();
         let mut account = Account {
             configuration,
             file: files.into_iter().flatten().next().map(PathBuf::as_path),
             values: BTreeMap::new(),
+            edges: edges.find(|edges| !edges.is_empty()).unwrap_or_default(),
         };
         let Some(fields) = fields else {
             let of = |account: &'a config::Account| account.values.iter();
@@ -125,6 +138,11 @@ impl<'a> Account<'a> {
         self.file
     }
 
+    /// Where one can look at what its visitors get.
+    pub(super) fn edges(&self) -> &'a [ServerAddress] {
+        self.edges
+    }
+
     /// Its credentials as they are now.
     pub(super) async fn credential(&self) -> Result<Option<Credential>, Fault> {
         match self.file {
@@ -177,12 +195,14 @@ mod tests {
         config::Account {
             credentials: None,
             values: values.collect(),
+            probe: Vec::new(),
         }
     }
 
     fn accounts(own: &[(&str, config::Account)]) -> Accounts {
         Accounts {
             credentials: Some("/run/secrets/all".into()),
+            edges: Vec::new(),
             common: account(&[("zone", "everybody"), ("network", "staging")]),
             own: own
                 .iter()

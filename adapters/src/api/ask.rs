@@ -15,7 +15,9 @@ use domain::{
 };
 use service::trace::TraceContext;
 
-use super::{Api, ApiJob, Running, Telling, all_alike, desk::Desk, unreadable_order};
+use super::{
+    Api, ApiJob, Running, Telling, all_alike, desk::Desk, probing::AtEdges, unreadable_order,
+};
 use crate::{
     attempt::End,
     jobs::{Asked, all_failed},
@@ -49,6 +51,18 @@ impl Api {
         let mut part = api.part.clone();
         for (running, verdict) in api.jobs.iter().zip(ended) {
             part.take(&running.selectors, End::Judged(verdict));
+        }
+        if let Some(later) = api.later.as_ref().filter(|_| part.is_done()) {
+            let edges = AtEdges {
+                api: self,
+                telling: &telling,
+                order: None,
+                around: &|| true,
+            };
+            let proof = later.case(self).prove(&edges, &mut part).await;
+            if let Some(proof) = proof {
+                part.prove(proof);
+            }
         }
         let took = now().since(job.submitted_at);
         Asked::Settled(all_alike(part, &job.servers, took))

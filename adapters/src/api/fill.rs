@@ -146,6 +146,7 @@ mod tests {
         let accounts = Accounts::of_test(Values {
             credentials: None,
             values: BTreeMap::from(values),
+            probe: Vec::new(),
         });
         let (shop, execution) = ("shop".parse().unwrap(), EXECUTION.parse().unwrap());
         let account = accounts.of(&shop, None).unwrap();

@@ -109,13 +109,7 @@ impl Stage {
         let participant = configuration.participant.clone();
         let (journal, writer) =
             Journal::open(&configuration.journal, &participant, sender).unwrap();
-        let api = Api::new(
-            &configuration.api,
-            &configuration.calls,
-            &[],
-            &configuration.journal.folder,
-        )
-        .unwrap();
+        let api = Api::new(&configuration).unwrap();
         let teller = Teller::Api(Arc::new(api));
         let (jobs, heard) = Jobs::new(teller.clone(), 10);
         let stopped = CancellationToken::new();
@@ -206,6 +200,7 @@ fn order(dialect: &str, calls: Vec<NativeCall>) -> Order {
         expires_at: None,
         tracestate: None,
         originator: None,
+        probes: None,
         execution: ExecutionId {
             command: CommandId::from_uuid(Uuid::now_v7()),
             participant: "b".parse().unwrap(),

@@ -2,6 +2,7 @@
 
 mod circuit;
 mod long_answers;
+mod looking;
 mod rest;
 mod server;
 
@@ -62,7 +63,22 @@ fn execution() -> config::Execution {
 
 fn caches(settings: &config::Calls) -> Caches {
     let allowed = vec!["127.0.0.0/8".parse().unwrap()];
-    Caches::new(settings, execution(), allowed).unwrap()
+    Caches::new(settings, execution(), probes(), allowed).unwrap()
+}
+
+fn probes() -> config::Probes {
+    config::Probes {
+        timeout: Duration::from_secs(5),
+        body_limit: 65_536,
+        at_once: 4,
+        repeats: 1,
+        pause: BackoffSettings {
+            first: Duration::from_millis(10),
+            max: Duration::from_millis(10),
+            factor: 1.0,
+        },
+        settle: Duration::from_millis(50),
+    }
 }
 
 fn order(
@@ -79,6 +95,7 @@ fn order(
         expires_at: None,
         tracestate: None,
         originator: None,
+        probes: None,
         execution: "01890a5d-ac96-774b-bcce-b302099a8057_b".parse().unwrap(),
         sequence: 1,
         configuration: "shop".parse().unwrap(),
@@ -318,7 +335,7 @@ async fn a_redirect_to_a_metadata_address_is_no_way() {
 async fn an_address_that_is_not_allowed_is_not_called() {
     let server = answering(200).await;
     let elsewhere = vec!["10.0.0.0/8".parse().unwrap()];
-    let caches = Caches::new(&calls_settings(), execution(), elsewhere).unwrap();
+    let caches = Caches::new(&calls_settings(), execution(), probes(), elsewhere).unwrap();
     let order = order("purge", true, &[server.address], vec![purge()]);
     let results = caches
         .carry_out(&order, &TraceContext::new(), &|| true)

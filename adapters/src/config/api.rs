@@ -16,6 +16,9 @@ use url::Url;
 use super::rules::{is_base, positive};
 use crate::jobs;
 
+/// Edges of one account that are looked at.
+const EDGES_LIMIT: usize = 8;
+
 /// The participant's provider.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Api {
@@ -41,6 +44,9 @@ pub struct Api {
     /// All calls of one execution, pauses and the wait for the pace included.
     #[serde(with = "humantime_serde")]
     pub total_time: Duration,
+    /// Edges where one can look afterwards, for accounts that name none of their own.
+    #[serde(default)]
+    pub probe: Vec<ServerAddress>,
     /// Whether what a provider may undo by a race inside of it is called a second time.
     pub second_calls: bool,
     /// How often it is asked for what is under way.
@@ -91,6 +97,9 @@ pub struct Account {
     /// What the dialect's calls name: `zone`, `service`, `distribution`, ….
     #[serde(default)]
     pub values: BTreeMap<String, String>,
+    /// Edges where one can look afterwards.
+    #[serde(default)]
+    pub probe: Vec<ServerAddress>,
 }
 
 impl Api {
@@ -135,6 +144,12 @@ impl Api {
         );
     }
 
+    /// Whether any edge is named.
+    pub(super) fn looks(&self) -> bool {
+        let mut all = self.accounts.values().chain([&self.account]);
+        !self.probe.is_empty() || all.any(|account| !account.probe.is_empty())
+    }
+
     /// Every file of credentials, once.
     fn files(&self) -> BTreeSet<&Path> {
         let own = self.accounts.values().chain([&self.account]);
@@ -168,6 +183,13 @@ impl Checked for Api {
             "must be what a header can hold",
         );
         self.check_budgets(check);
+        let probed = self.accounts.values().chain([&self.account]);
+        let mut probed = probed.map(|account| &account.probe).chain([&self.probe]);
+        check.require(
+            "probe",
+            probed.all(|edges| edges.len() <= EDGES_LIMIT),
+            format_args!("must name at most {EDGES_LIMIT} edges"),
+        );
         positive(check, "total_time", self.total_time);
         positive(check, "poll_every", self.poll_every);
         positive(check, "give_up_after", self.give_up_after);

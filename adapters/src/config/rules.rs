@@ -3,15 +3,21 @@
 use std::time::Duration;
 
 use amqp::{Credentials, QueueLimits, Topology};
+use domain::limits::PROBES_PER_COMMAND;
 use service::configuration::{Check, Checked, Secret};
 use url::Url;
 
 use super::{
-    Amqp, Calls, Circuit, Configuration, Execution, InvocationSystem, Journal, Kind, Report,
+    Amqp, Calls, Circuit, Configuration, Execution, InvocationSystem, Journal, Kind, Probes, Report,
 };
 
 /// RabbitMQ 3.10 keeps what is unsettled in order up to here; of more, what is given back after a cut comes again shuffled.
 const PREFETCH_LIMIT: u16 = 32;
+
+/// A purge that did not work so many times will not work.
+const REPEATS_LIMIT: u32 = 10;
+/// Below that an age cannot tell before from after (`dialects::probe`).
+const SETTLE_AT_LEAST: Duration = Duration::from_secs(3);
 
 impl Checked for Configuration {
     fn check(&self, check: &mut Check<'_>) {
@@ -27,12 +33,20 @@ impl Checked for Configuration {
                 "must name at least one network or host: an adapter connects nowhere else",
             ),
             Kind::InvocationSystem => check.within("invocation_system", &self.invocation_system),
-            Kind::Api => check.within("api", &self.api),
+            Kind::Api => {
+                check.within("api", &self.api);
+                check.require(
+                    "allowed_addresses",
+                    !(self.api.looks() && self.allowed_addresses.is_empty()),
+                    "must allow the edges of `api.probe`",
+                );
+            }
         }
         positive(check, "drain_time", self.drain_time);
         check.within("amqp", &self.amqp);
         check.within("execution", &self.execution);
         check.within("calls", &self.calls);
+        check.within("probes", &self.probes);
         check.within("journal", &self.journal);
         check.within("report", &self.report);
         check.within("signing", &self.signing);
@@ -116,6 +130,29 @@ impl Checked for Calls {
         check.require("load_limit", self.load_limit > 0, "must be more than 0");
         check.within("pause", &self.pause);
         check.within("circuit", &self.circuit);
+    }
+}
+
+impl Checked for Probes {
+    fn check(&self, check: &mut Check<'_>) {
+        positive(check, "timeout", self.timeout);
+        check.require("body_limit", self.body_limit > 0, "must be more than 0");
+        check.require(
+            "at_once",
+            (1..=PROBES_PER_COMMAND).contains(&self.at_once),
+            format_args!("must be 1 to {PROBES_PER_COMMAND}"),
+        );
+        check.require(
+            "repeats",
+            self.repeats <= REPEATS_LIMIT,
+            format_args!("must be at most {REPEATS_LIMIT}"),
+        );
+        check.within("pause", &self.pause);
+        check.require(
+            "settle",
+            self.settle >= SETTLE_AT_LEAST,
+            "must be at least 3s: ages are whole seconds, and rounded",
+        );
     }
 }
 

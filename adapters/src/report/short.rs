@@ -1,19 +1,31 @@
 //! Keeping one execution's report to a size that RabbitMQ takes.
 //!
-//! Invariant: the outcome of the execution and of each server stays; findings of what went well go first, then the tries
-//! that were not the last, the other findings, and the words of the servers' faults.
+//! Invariant: the outcome of the execution and of each server stays, and what looking afterwards showed in one word; what was
+//! seen of proven servers goes first, then findings of what went well, what was seen of the others, the tries that were not
+//! the last, the other findings, and the words of the servers' faults.
 //! Not here: how many reports share a message (`fitting`).
 
 use amqp::envelope::ExecutionReport;
-use domain::{Outcome, ServerResult};
+use domain::{Outcome, Proof, ServerResult, proof::ProofVerdict};
 use serde_json::value::{RawValue, to_raw_value};
 
 /// Bytes of one execution's report. RabbitMQ takes 16 MiB in one message.
 pub(super) const EXECUTION_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// What to leave out, the least first.
-const STEPS: [fn(&mut ServerResult); 4] = [
+const STEPS: [fn(&mut ServerResult); 6] = [
+    |result| {
+        let proven = |proof: &&mut Proof| proof.verdict == ProofVerdict::Verified;
+        if let Some(proof) = result.proof.as_mut().filter(proven) {
+            proof.forget_sightings();
+        }
+    },
     |result| result.findings.retain(|found| !found.finding.is_success()),
+    |result| {
+        if let Some(proof) = &mut result.proof {
+            proof.probes.clear();
+        }
+    },
     |result| result.tries.clear(),
     |result| result.findings.clear(),
     |result| {

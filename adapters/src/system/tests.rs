@@ -112,6 +112,7 @@ pub(crate) fn order() -> Order {
         expires_at: None,
         tracestate: None,
         originator: None,
+        probes: None,
         execution: EXECUTION.parse().unwrap(),
         sequence: 1,
         configuration: "shop".parse().unwrap(),

@@ -49,7 +49,13 @@ impl Stage {
             Journal::open(&configuration.journal, &participant, sender).unwrap();
         tokio::task::spawn_blocking(move || writer.run());
         let allowed = configuration.allowed_addresses.clone();
-        let caches = Caches::new(&configuration.calls, configuration.execution, allowed).unwrap();
+        let caches = Caches::new(
+            &configuration.calls,
+            configuration.execution,
+            configuration.probes,
+            allowed,
+        )
+        .unwrap();
         let worker = Worker {
             participant,
             journal,
@@ -80,6 +86,7 @@ impl Stage {
             expires_at: None,
             tracestate: None,
             originator: None,
+            probes: None,
             execution: ExecutionId {
                 command,
                 participant: "b".parse().unwrap(),

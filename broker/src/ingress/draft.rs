@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    Ceiling, Operation, ParticipantId, Place, PurgeMode, Scope, Selector, Timestamp,
+    Ceiling, Operation, ParticipantId, Place, PurgeMode, Scope, Selector, Timestamp, Verification,
     command::WhenImpossible, fidelity::Breadth, limits, operation::CustomOperation,
     selector::HostRegex,
 };
@@ -47,6 +47,7 @@ pub(super) fn read(
     let scope = scope(&mut problems, draft.scope);
     let ceiling = ceiling(&mut problems, draft.ceiling);
     let when_impossible = when_impossible(&mut problems, draft.when_impossible);
+    let verification = verification(&mut problems, draft.verify, &draft.probe_urls);
     let not_before = moment(&mut problems, "draft.not_before", draft.not_before.as_ref());
     let expires_at = moment(
         &mut problems,
@@ -64,6 +65,7 @@ pub(super) fn read(
         scope,
         ceiling,
         when_impossible,
+        verification,
         not_before,
         expires_at,
         request_id,
@@ -105,6 +107,30 @@ fn what(
             (None, Vec::new())
         }
     }
+}
+
+fn verification(problems: &mut Problems, verify: bool, urls: &[String]) -> Option<Verification> {
+    let field = "draft.probe_urls";
+    if !verify {
+        if !urls.is_empty() {
+            problems.push(Violation::new(field, "must not be given without `verify`"));
+        }
+        return None;
+    }
+    if urls.len() > limits::PROBES_PER_COMMAND {
+        let rule = format!(
+            "must have at most {} (PROBES_PER_COMMAND)",
+            limits::PROBES_PER_COMMAND
+        );
+        problems.push(Violation::new(field, rule));
+        return None;
+    }
+    let numbered = urls.iter().enumerate();
+    let read =
+        numbered.filter_map(|(index, text)| parse(problems, &format!("{field}[{index}]"), text));
+    Some(Verification {
+        urls: read.collect(),
+    })
 }
 
 /// Whether it is a good one for now is asked later (`verify`): a request that is repeated was good when it came first.

@@ -1,5 +1,7 @@
 //! Domain to proto: what an originator sees.
 
+mod proof;
+
 use std::collections::HashMap;
 
 use amqp::envelope::NativeOrder;
@@ -46,6 +48,7 @@ pub(super) fn plan(planned: &Planned) -> v1::Plan {
     v1::Plan {
         configuration_id: planned.command.configuration.to_string(),
         executions: planned.executions.iter().map(planned_execution).collect(),
+        ..proof::looked_at(&planned.command)
     }
 }
 
@@ -213,6 +216,7 @@ fn server_result(result: &ServerResult) -> v1::ServerResult {
         took_ms: result.took_ms,
         tries: result.tries.iter().map(failed_try).collect(),
         estimated_time: result.estimated_at.map(timestamp),
+        proof: result.proof.as_ref().map(proof::proof),
     }
 }
 
@@ -361,6 +365,8 @@ fn draft(command: &Command) -> v1::CommandDraft {
         expire_time: command.expires_at.map(timestamp),
         // Read as what it means when it came in.
         native: None,
+        verify: command.verification.is_some(),
+        probe_urls: proof::probe_urls(command),
     }
 }
 

@@ -5,8 +5,8 @@
 
 use amqp::envelope::{NativeOrder, Order};
 use domain::{
-    Command, CommandId, ConfigurationId, ExecutionId, Fidelity, ParticipantId, ServerId, Timestamp,
-    limits,
+    Command, CommandId, ConfigurationId, ExecutionId, Fidelity, ParticipantId, Probes, ServerId,
+    Timestamp, limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +139,8 @@ struct OrderTail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tracestate: Option<&'a str>,
     native: &'a [NativeOrder],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probes: Option<&'a Probes>,
 }
 
 impl Store {
@@ -178,9 +180,9 @@ impl Store {
         call.arg(command.originator.as_str())
             .arg(bounds.open)
             .arg(audit_record(command).text()?);
-        let mut sent = Vec::new();
+        let (mut sent, probes) = (Vec::new(), Probes::of(command));
         for execution in &planned.executions {
-            let tail = match order_tail(command, execution)? {
+            let tail = match order_tail(command, probes.as_ref(), execution)? {
                 Tail::TooLarge => return Ok(Accepted::TooLarge(execution.participant.clone())),
                 Tail::NotSent => String::new(),
                 Tail::Sent(tail) => {
@@ -255,7 +257,11 @@ enum Tail {
 }
 
 /// The order, if it is sent.
-fn order_tail(command: &Command, execution: &PlannedExecution) -> Result<Tail, StoreError> {
+fn order_tail(
+    command: &Command,
+    probes: Option<&Probes>,
+    execution: &PlannedExecution,
+) -> Result<Tail, StoreError> {
     if execution.native.is_empty() {
         return Ok(Tail::NotSent);
     }
@@ -273,6 +279,7 @@ fn order_tail(command: &Command, execution: &PlannedExecution) -> Result<Tail, S
         traceparent: command.traceparent.as_deref(),
         tracestate: command.tracestate.as_deref(),
         native: &execution.native,
+        probes,
     };
     let text =
         serde_json::to_string(&tail).map_err(|error| StoreError::unreadable("an order", error))?;

@@ -9,7 +9,7 @@
 
 use domain::{
     Ceiling, Command, CommandId, ConfigurationId, Operation, ParticipantId, RequestId, Scope,
-    Selector, Timestamp, command::WhenImpossible,
+    Selector, Timestamp, Verification, command::WhenImpossible,
 };
 use serde::Serialize;
 
@@ -35,6 +35,9 @@ struct Asked<'a> {
     when_impossible: WhenImpossible,
     not_before: Option<Timestamp>,
     expires_at: Option<Timestamp>,
+    /// Left out where there is none, so that what was kept before it existed compares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<&'a Verification>,
 }
 
 /// The digest of an accepted command.
@@ -47,6 +50,7 @@ pub(super) fn digest(command: &Command) -> Result<String, StoreError> {
         when_impossible: command.when_impossible,
         not_before: command.not_before,
         expires_at: command.expires_at,
+        verification: command.verification.as_ref(),
     }
     .digest()
 }
@@ -113,6 +117,7 @@ impl Store {
             when_impossible: draft.when_impossible,
             not_before: draft.not_before,
             expires_at: draft.expires_at,
+            verification: draft.verification.as_ref(),
         };
         compare(&kept, &asked.digest()?, draft.configuration.as_ref()).map(Some)
     }
@@ -152,6 +157,7 @@ mod tests {
             when_impossible: WhenImpossible::Skip,
             not_before: None,
             expires_at: None,
+            verification: None,
         }
     }
 
@@ -175,6 +181,11 @@ mod tests {
             ..asked(&purge, &selectors)
         };
         assert_ne!(later.digest().unwrap(), digest(&purge));
+        let verified = Asked {
+            verification: Some(&Verification::default()),
+            ..asked(&purge, &selectors)
+        };
+        assert_ne!(verified.digest().unwrap(), digest(&purge));
     }
 
     /// A configuration that was left to be found the first or the second time is the same; another one is not.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::Cell;
 
-use super::{Tone, history, paint, plain, result, tone_of, toned};
+use super::{Tone, history, paint, plain, proof, result, tone_of, toned};
 use crate::{
     view::{
         CommandView, DraftView, ExecutionView, OperationView, ScopeView, ServerResultView,
@@ -69,6 +69,7 @@ pub(crate) fn details(command: &CommandView) -> String {
         text.push_str(&executions(&command.executions));
     }
     text.push_str(&unsuccessful(command));
+    text.push_str(&proof::proofs(command));
     text.push_str(&history::tries(command));
     text
 }

@@ -32,8 +32,31 @@ pub(crate) fn plan(plan: &PlanView, asked: &str) -> String {
             text.push_str(&native(&execution.participant_id, order));
         }
     }
+    text.push_str(&looked_at(plan));
     text.push('\n');
     text.push_str(&summary(plan));
+    text
+}
+
+/// What would be looked at afterwards, and what nothing stands for.
+fn looked_at(plan: &PlanView) -> String {
+    let mut text = String::new();
+    if plan.probes.is_empty() && plan.unprobed_selectors.is_empty() {
+        return text;
+    }
+    text.push_str("\nEach server would be looked at afterwards, by these URLs:\n");
+    for probe in &plan.probes {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {}", shortened(&probe.url));
+    }
+    let missing = plan.unprobed_selectors.len();
+    if missing > 0 {
+        let missing = words::count(missing, "selector");
+        let _ = writeln!(
+            text,
+            "None of them stands for {missing}, so the whole would not be verified; --probe-url names more."
+        );
+    }
     text
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::proof;
 use crate::{
     view::{ExecutionView, FaultView, FidelityView, FindingView, ServerResultView},
     words,
@@ -18,6 +19,9 @@ pub(crate) fn server_result(server: &ServerResultView) -> String {
     }
     if let Some(time) = &server.estimated_time {
         words.push(format!("should be done by {} UTC", words::readable(time)));
+    }
+    if let Some(proof) = &server.proof {
+        words.push(proof::proof_words(proof));
     }
     if server.attempts > 1 {
         words.push(format!("{} calls", server.attempts));

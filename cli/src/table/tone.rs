@@ -44,10 +44,10 @@ impl Tone {
 /// The tone of a state, an overall or a fidelity.
 pub(crate) fn tone_of(word: &str) -> Tone {
     match word {
-        "done" | "complete" | "processed" | "exact" => Tone::Good,
-        "failed" | "impossible" => Tone::Bad,
+        "done" | "complete" | "processed" | "exact" | "verified" => Tone::Good,
+        "failed" | "impossible" | "not_verified" => Tone::Bad,
         "partial" | "unsupported" | "expired" | "unanswered" | "unknown" | "cancelled"
-        | "widened" | "narrowed" => Tone::Doubtful,
+        | "widened" | "narrowed" | "unproven" | "unprobed" => Tone::Doubtful,
         "active" | "dispatched" | "running" => Tone::Busy,
         _ => Tone::Plain,
     }

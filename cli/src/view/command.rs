@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{
     draft::DraftView,
     plan::FidelityView,
+    proof::ProofView,
     word::{said, text, word},
 };
 use crate::words;
@@ -81,6 +82,8 @@ pub(crate) struct ServerResultView {
     pub(crate) tries: Vec<FailedTryView>,
     /// With the evidence `estimated`: when it should be done.
     pub(crate) estimated_time: Option<String>,
+    /// What looking afterwards showed.
+    pub(crate) proof: Option<ProofView>,
 }
 
 /// A try that was followed by another one.
@@ -202,6 +205,7 @@ impl From<ServerResult> for ServerResultView {
             took_ms: result.took_ms,
             tries: result.tries.into_iter().map(FailedTryView::from).collect(),
             estimated_time: result.estimated_time.as_ref().and_then(words::rfc3339),
+            proof: result.proof.map(ProofView::from),
         }
     }
 }

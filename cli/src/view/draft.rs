@@ -24,6 +24,9 @@ pub(crate) struct DraftView {
     pub(crate) when_impossible: String,
     pub(crate) not_before: Option<String>,
     pub(crate) expire_time: Option<String>,
+    /// Whether somebody looks afterwards, and at which URLs besides those of the selectors.
+    pub(crate) verify: bool,
+    pub(crate) probe_urls: Vec<String>,
 }
 
 /// What is to be done.
@@ -101,6 +104,8 @@ impl From<CommandDraft> for DraftView {
             when_impossible: word::<WhenImpossible>(draft.when_impossible),
             not_before: draft.not_before.as_ref().and_then(words::rfc3339),
             expire_time: draft.expire_time.as_ref().and_then(words::rfc3339),
+            verify: draft.verify,
+            probe_urls: draft.probe_urls,
         }
     }
 }

@@ -14,6 +14,17 @@ use super::word::{said, text, word};
 pub(crate) struct PlanView {
     pub(crate) configuration_id: String,
     pub(crate) executions: Vec<PlannedExecutionView>,
+    /// What would be looked at afterwards.
+    pub(crate) probes: Vec<PlannedProbeView>,
+    /// Selectors that none of these stands for, counted from 0.
+    pub(crate) unprobed_selectors: Vec<u32>,
+}
+
+/// A URL that would be looked at.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlannedProbeView {
+    pub(crate) url: String,
+    pub(crate) selectors: Vec<u32>,
 }
 
 /// What one participant would be told.
@@ -79,6 +90,15 @@ impl From<Plan> for PlanView {
                 .into_iter()
                 .map(PlannedExecutionView::from)
                 .collect(),
+            probes: plan
+                .probes
+                .into_iter()
+                .map(|probe| PlannedProbeView {
+                    url: probe.url,
+                    selectors: probe.selectors,
+                })
+                .collect(),
+            unprobed_selectors: plan.unprobed_selectors,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The words of the contract's enums, in lower case and without their prefix.
 
-use proto::v1::{Breadth, Evidence, ExecutionState, Fidelity, Overall, PurgeMode, WhenImpossible};
+use proto::v1::{
+    Breadth, Evidence, ExecutionState, Fidelity, Overall, ProofVerdict, PurgeMode, WhenImpossible,
+};
 
 /// Whose names are words.
 pub(super) trait Word: TryFrom<i32> {
@@ -29,6 +31,7 @@ words! {
     ExecutionState: "EXECUTION_STATE_",
     Fidelity: "FIDELITY_",
     Overall: "OVERALL_",
+    ProofVerdict: "PROOF_VERDICT_",
     PurgeMode: "PURGE_MODE_",
     WhenImpossible: "WHEN_IMPOSSIBLE_",
 }

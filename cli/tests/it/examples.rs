@@ -312,6 +312,7 @@ pub(crate) fn plan() -> Plan {
                 native: Vec::new(),
             },
         ],
+        ..Plan::default()
     }
 }
 
@@ -338,6 +339,7 @@ fn done<const N: usize>(
         fault: None,
         tries: Vec::new(),
         estimated_time: None,
+        proof: None,
     }
 }
 

@@ -3,6 +3,8 @@
 //! Invariant: only what the answer says counts; there is no clock here, so a date is compared with the answer's own.
 //! Not here: what a cache makes of an answer that says nothing; each dialect knows its own.
 
+use domain::Timestamp;
+
 use super::answers::directives;
 use crate::Answer;
 
@@ -10,6 +12,9 @@ use crate::Answer;
 const MONTHS: [&str; 12] = [
     "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb",
 ];
+
+/// The beginning of 1970 in seconds since the first of March of the year 0.
+const EPOCH: u64 = 719_468 * 86_400;
 
 /// The seconds for which a shared cache may serve an answer (RFC 9111, 4.2.1); `None` where the origin does not say.
 /// What cannot be read is none at all.
@@ -26,6 +31,12 @@ pub(crate) fn explicit_freshness(answer: &Answer) -> Option<u64> {
     // Every cache sends a date; without one nothing says that the answer is old.
     let date = answer.header("date").and_then(seconds).unwrap_or(0);
     Some(expires.saturating_sub(date))
+}
+
+/// The same as a moment.
+pub(crate) fn moment(date: &str) -> Option<Timestamp> {
+    let since_1970 = seconds(date)?.checked_sub(EPOCH)?;
+    Some(Timestamp::from_millis(since_1970.checked_mul(1_000)?))
 }
 
 /// A date in HTTP's form, `Sun, 06 Nov 1994 08:49:37 GMT`, as seconds since the first of March of the year 0.

@@ -56,6 +56,7 @@ fn one(operation: &Operation, selectors: Vec<Selector>, with_item: bool) -> Valu
         request_id: None,
         accepted_at: Timestamp::from_millis(0),
         not_before: None,
+        verification: None,
         expires_at: None,
         traceparent: None,
         tracestate: None,

@@ -156,6 +156,7 @@ fn purge(selectors: Vec<Selector>) -> Subject {
         servers: SERVERS.map(|server| server.parse().unwrap()).into(),
         whole: true,
         expires_at: None,
+        is_verified: false,
     }
 }
 
@@ -309,4 +310,17 @@ fn strength_and_place_decide_too() {
         assert!(!covered(&other, &purge(all())), "{other:?}");
     }
     assert!(covered(&purge(all()), &fewer));
+}
+
+/// A proof is of one command: what is to be looked at afterwards does no other's work, and no other does its.
+#[test]
+fn what_is_to_be_verified_is_carried_out_by_itself() {
+    let plain = purge(vec![Selector::Everything]);
+    let verified = Subject {
+        is_verified: true,
+        ..plain.clone()
+    };
+    assert!(covers(&plain, &plain.reach(), &plain));
+    assert!(!covers(&verified, &verified.reach(), &plain));
+    assert!(!covers(&plain, &plain.reach(), &verified));
 }

@@ -197,6 +197,7 @@ fn command(operation: Operation, selectors: Vec<Selector>) -> Command {
         when_impossible: WhenImpossible::default(),
         request_id: None,
         accepted_at: Timestamp::from_millis(1_700_000_000_000),
+        verification: None,
         not_before: None,
         expires_at: None,
         traceparent: None,

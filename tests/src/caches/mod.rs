@@ -89,6 +89,25 @@ struct Place<'a> {
 impl Cache {
     /// Starts a cache of this kind before the origin, empty, for any host name, and waits until it answers.
     pub async fn start(kind: Kind, origin: SocketAddr) -> Result<Self> {
+        let start = match kind {
+            Kind::Varnish => varnish::start,
+            Kind::Nginx => nginx::start,
+            Kind::Squid => squid::start,
+            Kind::TrafficServer => trafficserver::start,
+        };
+        Self::start_with(kind, origin, start).await
+    }
+
+    /// Starts a Varnish whose operator made a mistake: it answers a purge of a URL as if it had done it, and keeps the object.
+    pub async fn start_deaf(origin: SocketAddr) -> Result<Self> {
+        Self::start_with(Kind::Varnish, origin, varnish::start_deaf).await
+    }
+
+    async fn start_with(
+        kind: Kind,
+        origin: SocketAddr,
+        start: fn(&Place<'_>) -> Result<Process>,
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("federation-cache-")
             .tempdir()?;
@@ -100,12 +119,7 @@ impl Cache {
             listen,
             origin,
         };
-        let process = match kind {
-            Kind::Varnish => varnish::start(&place)?,
-            Kind::Nginx => nginx::start(&place)?,
-            Kind::Squid => squid::start(&place)?,
-            Kind::TrafficServer => trafficserver::start(&place)?,
-        };
+        let process = start(&place)?;
         let client = shared::http();
         let mut cache = Self {
             kind,

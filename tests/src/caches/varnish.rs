@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{Place, fill};
 use crate::process::Process;
@@ -12,10 +12,27 @@ const VCL: &str = include_str!("../../../config/caches/varnish.vcl");
 /// Memory for objects: enough for tests, little enough for many caches side by side.
 const STORAGE: &str = "malloc,64m";
 
+/// What removes a URL in the shipped file, and what a deaf one does instead.
+const PURGES: (&str, &str) = ("purge.hard();", "\"1\";");
+
 pub(super) fn start(place: &Place<'_>) -> Result<Process> {
+    start_with(place, VCL)
+}
+
+/// The same, but a purge of a URL says `1` and removes nothing.
+pub(super) fn start_deaf(place: &Place<'_>) -> Result<Process> {
+    let (purges, says) = PURGES;
+    ensure!(
+        VCL.contains(purges),
+        "the shipped file purges otherwise now"
+    );
+    start_with(place, &VCL.replace(purges, says))
+}
+
+fn start_with(place: &Place<'_>, vcl: &str) -> Result<Process> {
     let file = place.folder.join("varnish.vcl");
     let vcl = fill(
-        VCL,
+        vcl,
         &[
             ("ORIGIN_HOST", &place.origin.ip().to_string()),
             ("ORIGIN_PORT", &place.origin.port().to_string()),

@@ -169,6 +169,11 @@ impl Peer {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Answers the next calls as too many, with `Retry-After`.
     pub fn be_busy(&self, calls: u32) {
         self.busy_for.store(calls, Ordering::Relaxed);

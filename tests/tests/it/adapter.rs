@@ -286,6 +286,7 @@ fn order(
         expires_at: None,
         tracestate: None,
         originator: None,
+        probes: None,
         execution: ExecutionId {
             command,
             participant: "b".parse()?,

@@ -36,6 +36,7 @@ fn command(operation: Operation, selectors: Vec<Selector>) -> Result<Command> {
         request_id: None,
         accepted_at: Timestamp::from_millis(1_700_000_000_000),
         not_before: None,
+        verification: None,
         tracestate: None,
         expires_at: None,
         traceparent: None,

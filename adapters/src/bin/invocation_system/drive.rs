@@ -63,7 +63,12 @@ impl Driver {
             load_total_time: configuration.load_total_time,
         };
         Ok(Self {
-            caches: Caches::new(&configuration.calls, execution, configuration.reach())?,
+            caches: Caches::new(
+                &configuration.calls,
+                execution,
+                configuration.probes,
+                configuration.reach(),
+            )?,
             callbacks_to: configuration.callbacks.clone(),
             callbacks: reqwest::Client::builder()
                 .no_proxy()
@@ -222,6 +227,7 @@ fn order(submission: &Submission<'_>, own: &OwnServer) -> Result<Order, String> 
             servers,
             calls,
         }],
+        probes: submission.probes.clone(),
     })
 }
 
@@ -230,6 +236,7 @@ fn command(submission: &Submission<'_>) -> Command {
     Command {
         expires_at: None,
         not_before: None,
+        verification: None,
         tracestate: None,
         id: submission.execution.command,
         originator: submission.originator.clone().into_owned(),

@@ -12,7 +12,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 
 use adapters::{
     address::{AllowedAddress, Ports, Reach},
-    config::Calls,
+    config::{Calls, Probes},
 };
 use clap::Parser;
 use domain::{DialectName, ServerId, participant::ServerAddress};
@@ -62,6 +62,7 @@ struct Configuration {
     #[serde(with = "humantime_serde")]
     load_total_time: Duration,
     calls: Calls,
+    probes: Probes,
     logs: LogSettings,
 }
 
@@ -105,6 +106,7 @@ impl Checked for Configuration {
             "must be more than 0",
         );
         check.within("calls", &self.calls);
+        check.within("probes", &self.probes);
         check.within("logs", &self.logs);
     }
 }

@@ -154,7 +154,7 @@ async fn calls_that_do_not_begin_in_time_are_not_tried() {
         ..execution()
     };
     let allowed = vec!["127.0.0.0/8".parse().unwrap()];
-    let caches = Caches::new(&calls_settings(), execution, allowed).unwrap();
+    let caches = Caches::new(&calls_settings(), execution, probes(), allowed).unwrap();
     let order = order("purge", true, &[server.address], vec![purge(); 100]);
     let began = Instant::now();
     let result = carry_out(&caches, &order, &|| true).await;
@@ -177,7 +177,7 @@ async fn the_next_address_of_a_name_is_tried() {
         private: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         ..Reach::from(vec!["localhost".parse().unwrap()])
     };
-    let caches = Caches::new(&calls_settings(), execution(), reach).unwrap();
+    let caches = Caches::new(&calls_settings(), execution(), probes(), reach).unwrap();
     let result = carry_out(&caches, &order, &|| true).await;
     assert!(is_done(&result), "{result:?}");
     assert_eq!((result.attempts, server.calls()), (1, 1));

@@ -27,6 +27,7 @@ fn subject(configuration: &str, mode: Option<PurgeMode>, selectors: Vec<Selector
         servers: ["s1".parse().unwrap()].into(),
         whole: true,
         expires_at: None,
+        is_verified: false,
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) fn plan(mapping: &Mapping, draft: &CommandDraft) -> Result<PlanView, 
     Ok(PlanView::from(v1::Plan {
         configuration_id: configuration.id.to_string(),
         executions: vec![execution],
+        ..v1::Plan::default()
     }))
 }
 
@@ -94,6 +95,7 @@ fn command(draft: &CommandDraft) -> Result<Command, Failure> {
         request_id: None,
         accepted_at: Timestamp::from_millis(0),
         not_before: None,
+        verification: None,
         expires_at: None,
         traceparent: None,
         tracestate: None,

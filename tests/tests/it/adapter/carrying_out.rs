@@ -20,6 +20,7 @@ fn purge_of(cache: &Cache, url: &str) -> Result<Order> {
     let command = Command {
         expires_at: None,
         not_before: None,
+        verification: None,
         tracestate: None,
         id: order.execution.command,
         originator: "a".parse()?,

@@ -78,6 +78,7 @@ fn submission(order: &Order, servers: &[&str]) -> Result<Submission<'static>> {
             .iter()
             .map(|id| id.parse::<ServerId>())
             .collect::<Result<_, _>>()?,
+        probes: None,
     })
 }
 

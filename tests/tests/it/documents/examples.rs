@@ -6,9 +6,11 @@ use ::amqp::envelope::{
 };
 use anyhow::Result;
 use domain::{
-    Evidence, Fault, Finding, NativeCall, Outcome, ServerResult, Timestamp, Try,
+    Evidence, Fault, Finding, NativeCall, Outcome, Probes, Proof, ServerResult, Timestamp, Try,
     fault::{Again, FaultCode, Side},
+    proof::{Probed, ProofVerdict, Sighting},
     result::SelectorFinding,
+    verification::{Expect, Probe},
 };
 use serde_json::{Value, value::RawValue};
 
@@ -42,6 +44,7 @@ pub(super) fn orders() -> Result<[Order; 2]> {
             servers: vec![server("cache-1.example:80")?, server("[2001:db8::1]:8080")?],
             calls: vec![call, NativeCall::new("BAN", None, "/", vec![])],
         }],
+        probes: Some(probes(Expect::Gone)?),
     };
     let bare = Order {
         expires_at: None,
@@ -49,9 +52,21 @@ pub(super) fn orders() -> Result<[Order; 2]> {
         tracestate: None,
         originator: None,
         native: Vec::new(),
+        probes: None,
         ..full.clone()
     };
     Ok([full, bare])
+}
+
+pub(super) fn probes(expect: Expect) -> Result<Probes> {
+    Ok(Probes {
+        expect,
+        probes: vec![Probe {
+            url: "https://www.example.com/a?b=c".parse()?,
+            selectors: vec![0, 1],
+        }],
+        uncovered: vec![2],
+    })
 }
 
 const EXECUTION: &str = "0198c5a2-7a1e-7c3e-9d54-3b1f0c7d2e11_b";
@@ -101,7 +116,7 @@ pub(super) fn reports() -> Result<Vec<Report>> {
         .collect()
 }
 
-pub(super) const FAULT_CODES: [FaultCode; 14] = [
+pub(super) const FAULT_CODES: [FaultCode; 15] = [
     FaultCode::Unreachable,
     FaultCode::TimedOut,
     FaultCode::Refused,
@@ -115,6 +130,7 @@ pub(super) const FAULT_CODES: [FaultCode; 14] = [
     FaultCode::CircuitOpen,
     FaultCode::NotConfigured,
     FaultCode::ClockOff,
+    FaultCode::NotVerified,
     FaultCode::Several,
 ];
 
@@ -184,7 +200,45 @@ pub(super) fn results() -> Result<Vec<ServerResult>> {
                     pause_ms: 100,
                 }],
                 estimated_at: Some(Timestamp::from_millis(1_700_000_005_000)),
+                proof: Some(proof()?),
             })
         })
         .collect()
+}
+
+/// Every verdict, and a sighting with all that it may hold and one with no more than it must.
+pub(super) fn proof() -> Result<Proof> {
+    let bare = Sighting {
+        at: Timestamp::from_millis(1_700_000_000_000),
+        before: false,
+        status: 200,
+        etag: None,
+        last_modified: None,
+        age: None,
+        date: None,
+        hit: None,
+        vary: None,
+        hash: "e3b0c44298fc1c14".to_owned(),
+    };
+    let full = Sighting {
+        before: true,
+        etag: Some("W/\"1\"".to_owned()),
+        last_modified: Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),
+        age: Some(7),
+        date: Some(Timestamp::from_millis(784_111_777_000)),
+        hit: Some(true),
+        vary: Some("Accept-Encoding".to_owned()),
+        ..bare.clone()
+    };
+    let probes = ProofVerdict::ALL.into_iter().map(|verdict| {
+        let is_verified = verdict == ProofVerdict::Verified;
+        Ok(Probed {
+            url: "https://www.example.com/a".parse()?,
+            at: is_verified.then(|| "192.0.2.80:80".parse()).transpose()?,
+            verdict,
+            why: (!is_verified).then(|| "an answer 60 s old was served".to_owned()),
+            seen: vec![full.clone(), bare.clone()],
+        })
+    });
+    Ok(Proof::of(probes.collect::<Result<_>>()?, 2, &[]))
 }

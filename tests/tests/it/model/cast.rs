@@ -68,6 +68,7 @@ impl Cast {
             when_impossible: WhenImpossible::Skip,
             request_id: Some(RequestId::from_uuid(draw_uuid(rng, now))),
             accepted_at: now,
+            verification: None,
             not_before: draw_moment(rng, now, 0.15),
             expires_at: draw_moment(rng, now, 0.15),
             traceparent: None,

@@ -1,0 +1,100 @@
+//! One server of an order: its calls, and looking afterwards at what it serves.
+//!
+//! Invariant: one looks where one tells, at the address that was checked, and asks for the host names of the command.
+
+use std::time::Instant;
+
+use amqp::envelope::{NativeOrder, OrderedServer};
+use dialects::Dialect;
+use domain::{Fault, Proof, proof::Sighting};
+
+use super::{Caches, Call, Telling};
+use crate::{
+    part::Part,
+    verify::{Case, Ground, Spot, look_at},
+};
+
+/// One server, and what it is told.
+pub(super) struct AtServer<'a> {
+    pub(super) caches: &'a Caches,
+    pub(super) telling: &'a Telling<'a>,
+    pub(super) order: &'a NativeOrder,
+    pub(super) dialect: &'a dyn Dialect,
+    pub(super) server: &'a OrderedServer,
+}
+
+impl AtServer<'_> {
+    /// Tells the server, and looks where that was asked for. `None` where the order was left.
+    pub(super) async fn carry_out(&self, part: &mut Part) -> Option<()> {
+        let Some(probes) = self.telling.probes else {
+            return self.tell(None, part).await;
+        };
+        if self.caches.stand_in.is_some() || !self.dialect.serves() {
+            let name = self.dialect.name();
+            let why = format!("what speaks {name} serves nothing itself, so nobody can look there");
+            part.prove(Proof::unprobed(why));
+            return self.tell(None, part).await;
+        }
+        let mut case = Case::new(&self.server.id, probes, &[], self.caches.probes);
+        case.look_before(self).await;
+        self.tell(None, part).await?;
+        if part.is_done() {
+            let proof = case.prove(self, part).await?;
+            part.prove(proof);
+        }
+        Some(())
+    }
+
+    /// Makes the calls in order: all of them, or those for some selectors.
+    async fn tell(&self, selectors: Option<&[u32]>, part: &mut Part) -> Option<()> {
+        let meant = |own: &[u32]| {
+            selectors.is_none_or(|selectors| own.iter().any(|number| selectors.contains(number)))
+        };
+        let calls = self.order.calls.iter();
+        let calls: Vec<_> = calls.filter(|call| meant(&call.selectors)).collect();
+        for (made, native) in calls.iter().enumerate() {
+            if Instant::now() >= self.telling.until {
+                part.not_tried(calls.len() - made, self.telling.limits.total_time);
+                break;
+            }
+            let call = Call {
+                dialect: self.dialect,
+                native,
+                server: self.server,
+            };
+            let end = self.caches.call(self.telling, call, part).await?;
+            if !part.take(&native.selectors, end) {
+                break;
+            }
+        }
+        Some(())
+    }
+}
+
+impl Ground for AtServer<'_> {
+    async fn look(&self, spot: &Spot) -> Result<Sighting, Fault> {
+        let caches = self.caches;
+        let place = &self.server.address;
+        look_at(
+            &caches.http,
+            &caches.addresses,
+            place,
+            &spot.url,
+            caches.probes,
+        )
+        .await
+    }
+
+    async fn tell_again(&self, selectors: &[u32], part: &mut Part) -> Option<bool> {
+        self.tell(Some(selectors), part).await?;
+        Some(true)
+    }
+
+    fn is_current(&self) -> bool {
+        self.telling.around.is_current()
+    }
+
+    fn until(&self) -> Instant {
+        self.telling.until
+    }
+}
