@@ -174,7 +174,8 @@ async fn a_participant_gets_nowhere_with_anothers_queues_exchanges_and_name() ->
         }
         // What is its own still works, or all of the above proves nothing.
         amqp::report_and_consume(&connection, &stage.topology, enemy, &credentials.user).await?;
-        connection.close(200, "OK".into()).await?;
+        // Some of its channels are still closing, over which the library stumbles; dropped, the connection ends all the same.
+        let _ = connection.close(200, "OK".into()).await;
     }
 
     let channel = stage.admin.create_channel().await?;

@@ -92,7 +92,6 @@ async fn a_broker_works_as_the_user_that_it_prints_and_can_do_no_more() -> Resul
         "ACL LIST",
         "ACL WHOAMI",
         "SHUTDOWN",
-        "DEBUG SLEEP 0",
         "MODULE LIST",
         "REPLICAOF no one",
         "CLIENT LIST",
