@@ -98,7 +98,7 @@ fn selector(object: &str, is_directory: bool) -> Result<Selector, Mistake> {
         }
         return bunny::beginning("body", place, object);
     }
-    let url = if object.contains("://") {
+    let url = if object.starts_with("http://") || object.starts_with("https://") {
         object.to_owned()
     } else {
         format!("https://{object}")

@@ -572,7 +572,10 @@ fn meant(dialect: &str, selectors: &[Selector]) -> Vec<String> {
         Selector::Prefix(part) if part.path() == "/" => vec![Selector::Host(part.host.clone())],
         Selector::Wildcard(part) => match part.path().split_once('*') {
             Some(("/", "")) => vec![Selector::Host(part.host.clone())],
-            Some((start, "")) => vec![prefix(&format!("{}{start}", part.host))],
+            Some((start, "")) => {
+                let prefix = format!("{}{start}", part.host).parse();
+                vec![prefix.map_or_else(|_| selector.clone(), Selector::Prefix)]
+            }
             _ => vec![selector.clone()],
         },
         other => vec![other.clone()],
