@@ -51,9 +51,8 @@ async fn a_broker_works_as_the_user_that_it_prints_and_can_do_no_more() -> Resul
     anyhow::ensure!(printed.status.success(), "{printed:?}");
     let users = String::from_utf8(printed.stdout)?;
     let users: String = users
-        .lines()
+        .split_inclusive('\n')
         .filter(|line| line.starts_with("user "))
-        .map(|line| format!("{line}\n"))
         .collect();
     assert!(
         !users.contains("p@ssword") && users.starts_with("user default off\n"),
