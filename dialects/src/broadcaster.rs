@@ -20,7 +20,7 @@ use crate::{
     Verdict, http,
     native::{Asked, Mistake},
     varnish::Varnish,
-    vendor::{self, read},
+    vendor::{self, read, say},
 };
 
 const WHO: &str = "the Varnish broadcaster";
@@ -47,7 +47,7 @@ impl Dialect for Broadcaster {
     }
 
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
-        Varnish.fidelity(operation, selector)
+        say::verbatim(WHO, selector).unwrap_or_else(|| Varnish.fidelity(operation, selector))
     }
 
     fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {

@@ -9,10 +9,7 @@
 
 use std::time::Duration;
 
-use domain::{
-    Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector,
-    selector::ContentUrl,
-};
+use domain::{Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
@@ -217,10 +214,10 @@ const BUDGETS: &[Budget] = &[
 
 fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
     match selector {
-        Selector::Url(url) if is_like_a_name_of_ours(url) => http::impossible(format!(
-            "{WHO} takes a URL only as it is, and this one holds words that have a meaning here"
-        )),
-        Selector::Url(_) | Selector::Tag(_) => say::mode(WHO, mode, true),
+        Selector::Url(_) => {
+            say::verbatim(WHO, selector).unwrap_or_else(|| say::mode(WHO, mode, true))
+        }
+        Selector::Tag(_) => say::mode(WHO, mode, true),
         Selector::Host(_) => say::mode(WHO, mode, false).and(say::more_of_the_configuration(
             format!("{WHO} knows no host names, only whole services"),
         )),
@@ -229,12 +226,6 @@ fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
             say::unknown(WHO, selector)
         }
     }
-}
-
-/// A URL stands in a path as it is, where a brace cannot be written in another way without meaning another URL.
-fn is_like_a_name_of_ours(url: &ContentUrl) -> bool {
-    let text = url.path_and_query();
-    text.contains("{account:") || text.contains("{execution")
 }
 
 fn purge_keys(batch: write::Batch) -> NativeCall {

@@ -241,7 +241,7 @@ fn caches_are_read() {
     Purge(Delete) www.example.com ~ ^/img/\d+$
     headers x-ban-regex: must be a regular expression of bounded size, without look-around
     headers x-ban-regex: must be a regular expression of bounded size, without look-around
-    dialect must be one of varnish, nginx, squid, traffic-server, agent, canonical, fastly, cloudflare, akamai, cloudfront, google-cloud-cdn, bunny, edgecast, alibaba-cloud-cdn
+    dialect must be one of varnish, nginx, squid, traffic-server, agent, canonical, fastly, cloudflare, akamai, cloudfront, cloudfront-tenant, google-cloud-cdn, google-media-cdn, bunny, edgecast, alibaba-cloud-cdn, varnish-broadcaster
     "##);
 }
 

@@ -26,6 +26,18 @@ pub(crate) fn unknown(who: &str, selector: &Selector) -> Fidelity {
     impossible(format!("{who} knows no {}", plural(selector)))
 }
 
+/// A selector that stands in a call as it is, where a brace cannot be written in another way without meaning another one:
+/// impossible where it holds what the adapter would fill.
+pub(crate) fn verbatim(who: &str, selector: &Selector) -> Option<Fidelity> {
+    let text = selector.to_string();
+    let is_filled = text.contains("{account:") || text.contains("{execution");
+    is_filled.then(|| {
+        impossible(format!(
+            "{who} takes it only as it is, and it holds words that have a meaning here"
+        ))
+    })
+}
+
 /// The API cannot load.
 pub(crate) fn no_load(who: &str) -> Fidelity {
     impossible(format!(

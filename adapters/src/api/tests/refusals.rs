@@ -109,7 +109,8 @@ async fn an_answer_that_breaks_off_is_a_fault() {
 async fn a_success_that_cannot_be_read_is_a_fault_with_its_words() {
     let folder = TempDir::new().unwrap();
     let (provider, url) = Provider::start().await;
-    let more = "[api.account]\nvalues = { customer = \"1\", project = \"p\", urlmap = \"m\" }\n";
+    let more = "budgets = { calls = { amount = 1000, per = \"1s\", burst = 1000 } }\n\
+                [api.account]\nvalues = { customer = \"1\", project = \"p\", urlmap = \"m\" }\n";
     let long = format!("<html>{}", "sorry ".repeat(2_000_000));
     let key = NativeCall::new("POST", None, "/a", vec![0]);
     let dialects = ["fastly", "cloudflare", "edgecast", "google-cloud-cdn"];
