@@ -31,8 +31,8 @@ test: install lint ## Every check and test, on real servers that are started for
 	fi
 	tests/fuzz/run
 	@echo "speed of unoptimised programs, to look at; make bench measures the others"
-	-@$(TARGET)/debug/bench --quick
-	-@$(TARGET)/debug/bench counts
+	-@timeout 240 $(TARGET)/debug/bench --quick
+	-@timeout 240 $(TARGET)/debug/bench counts
 
 demo: install ## The main road on real caches; KEEP=1 leaves it running
 	cargo build $(LOCKED) --workspace --exclude bench --bins

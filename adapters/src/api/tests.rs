@@ -362,7 +362,8 @@ async fn retry_after_is_obeyed_by_everybody_with_that_account() {
 async fn calls_keep_the_budget_of_the_account() {
     let folder = TempDir::new().unwrap();
     let (provider, url) = Provider::start().await;
-    let more = "budgets = { urls = { amount = 4, per = \"1s\", burst = 1 } }\ntotal_time = \"900ms\"";
+    let more =
+        "budgets = { urls = { amount = 4, per = \"1s\", burst = 1 } }\ntotal_time = \"900ms\"";
     let mut stage = Stage::start(&folder, &url, more).await;
     let report = stage
         .carry_out(&order("fastly", (0..8).map(url_purge).collect()))

@@ -72,6 +72,7 @@ fn tags(names: &[&str]) -> v1::CommandDraft {
         .iter()
         .map(|name| selector(Kind::Tag((*name).to_owned())));
     v1::CommandDraft {
+        configuration_id: "shop".to_owned(),
         selectors: tags.collect(),
         ..purge(&[])
     }

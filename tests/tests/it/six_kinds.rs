@@ -17,7 +17,7 @@ use tests::{
 };
 
 /// How long a command on this machine may take.
-const SETTLES: Duration = Duration::from_secs(60);
+const SETTLES: Duration = Duration::from_mins(1);
 const HOST: &str = "www.shop.example";
 const MAPPING: &str = include_str!("../../../dialects/src/mapped/example.yaml");
 

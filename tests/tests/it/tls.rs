@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use broker::store::{Keys, Store, StoreTls};
 use proto::v1;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
 use service::{configuration::SecretUrl, exit::Chain};
 use tempfile::TempDir;
@@ -36,6 +36,8 @@ impl Certificates {
         let folder = tempfile::tempdir()?;
         let (key, mut params) = (KeyPair::generate()?, CertificateParams::new(Vec::new())?);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // No two authorities have one name, and none has that of what it signs: that would be a certificate of its own making.
+        params.distinguished_name = named(&folder.path().to_string_lossy());
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let authority = params.self_signed(&key)?;
         fs::write(folder.path().join("ca.pem"), authority.pem())?;
@@ -52,6 +54,7 @@ impl Certificates {
                 KeyPair::generate()?,
                 CertificateParams::new(vec![host.to_owned()])?,
             );
+            params.distinguished_name = named(name);
             params.extended_key_usages = vec![usage];
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
             let signed = params.signed_by(&key, &issuer)?;
@@ -120,6 +123,12 @@ impl Certificates {
         let redis = Redis::start_with(&options).await?;
         Ok((redis, format!("rediss://localhost:{port}")))
     }
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut named = DistinguishedName::new();
+    named.push(DnType::CommonName, name);
+    named
 }
 
 /// The whole road, where nothing is readable on the wire: a load and a purge of a real cache.
