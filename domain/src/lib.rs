@@ -28,6 +28,7 @@ pub mod operation;
 pub mod participant;
 pub mod place;
 pub mod proof;
+pub mod receipt;
 pub mod result;
 pub mod rule;
 pub mod scope;

@@ -68,12 +68,7 @@ impl Receipt {
     /// The bytes that must be signed for this receipt to be true; none where its path is impossible.
     pub fn signed(&self) -> Option<Vec<u8>> {
         let batch = &self.batch;
-        let root = root_of(
-            self.statement.leaf(),
-            batch.index,
-            batch.size,
-            &batch.path,
-        )?;
+        let root = root_of(self.statement.leaf(), batch.index, batch.size, &batch.path)?;
         let participant = &self.statement.execution.participant;
         Some(root_bytes(participant, batch.size, &root))
     }

@@ -59,7 +59,7 @@ impl FromStr for Digest {
         let (pairs, rest) = text.as_bytes().as_chunks::<2>();
         let bytes: Option<Vec<u8>> = pairs
             .iter()
-            .map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?))
+            .map(|&[high, low]| Some((digit(high)? << 4) | digit(low)?))
             .collect();
         let bytes = bytes.filter(|_| rest.is_empty());
         let bytes = bytes.and_then(|bytes| bytes.try_into().ok());

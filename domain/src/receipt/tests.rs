@@ -94,10 +94,22 @@ fn the_tree_is_that_of_rfc_6962() {
     ];
     let leaves = inputs.map(Digest::of_leaf);
     for (count, root) in [
-        (1, "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"),
-        (2, "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"),
-        (3, "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77"),
-        (8, "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"),
+        (
+            1,
+            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+        ),
+        (
+            2,
+            "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+        ),
+        (
+            3,
+            "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+        ),
+        (
+            8,
+            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+        ),
     ] {
         let tree = Tree::new(&leaves[..count]).unwrap();
         assert_eq!(tree.root.to_string(), root, "{count}");
@@ -114,7 +126,10 @@ fn the_number_of_an_order_is_not_part_of_its_digest() {
         let sent = format!("{{\"sequence\":{number},{tail}");
         assert_eq!(order_digest(&sent), accepted);
     }
-    assert_ne!(order_digest(&format!("{{\"sequence\":\"a\",{tail}")), accepted);
+    assert_ne!(
+        order_digest(&format!("{{\"sequence\":\"a\",{tail}")),
+        accepted
+    );
     assert_ne!(order_digest("{}"), accepted);
 }
 
@@ -126,7 +141,10 @@ fn a_whole_bundle_has_no_flaw() {
     let lines = bundle(&adapter, &broker, &[1, 3, 1, 6]);
     let whole = check(&lines).unwrap();
     assert_eq!((whole.records, whole.range), (11, Some((1, 11))));
-    assert_eq!((whole.anchor, whole.broker), (Digest::default(), Some(broker.public())));
+    assert_eq!(
+        (whole.anchor, whole.broker),
+        (Digest::default(), Some(broker.public()))
+    );
     assert_eq!(whole.keys.len(), 1);
     let trusting = |keys: &[&SigningKey]| {
         let keys = keys.iter().map(|key| TimedKey::always(key.public()));
@@ -160,13 +178,19 @@ fn who_mends_the_hashes_still_lacks_the_keys() {
         previous = Digest::of_record(line);
     }
     let flaw = check(&changed).unwrap_err();
-    assert_eq!((flaw.line, flaw.what.as_str()), (3, "its participant did not sign this"));
+    assert_eq!(
+        (flaw.line, flaw.what.as_str()),
+        (3, "its participant did not sign this")
+    );
     let mut cut = lines.clone();
     cut.remove(4);
     let mut head: Head = serde_json::from_str(&cut[4]).unwrap();
     (head.sequence, head.hash) = (3, Digest::of_record(&cut[3]));
     cut[4] = serde_json::to_string(&head).unwrap();
-    assert_eq!(check(&cut).unwrap_err().what, "the broker did not sign this end");
+    assert_eq!(
+        check(&cut).unwrap_err().what,
+        "the broker did not sign this end"
+    );
 }
 
 proptest! {

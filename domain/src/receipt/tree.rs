@@ -35,8 +35,12 @@ fn grow(leaves: &[Digest], paths: &mut [Vec<Digest>]) -> Digest {
     let (left_paths, right_paths) = paths.split_at_mut(middle);
     let left = grow(&leaves[..middle], left_paths);
     let right = grow(&leaves[middle..], right_paths);
-    left_paths.iter_mut().for_each(|path| path.push(right));
-    right_paths.iter_mut().for_each(|path| path.push(left));
+    for path in left_paths.iter_mut() {
+        path.push(right);
+    }
+    for path in right_paths.iter_mut() {
+        path.push(left);
+    }
     Digest::of_node(&left, &right)
 }
 

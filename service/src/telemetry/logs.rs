@@ -14,6 +14,9 @@ use super::flat_json::FlatJson;
 use crate::configuration::{Check, Checked};
 use crate::shutdown::text_of;
 
+/// What is silent whatever an operator asks for: libraries that write handshakes, and so passwords, or whole messages.
+const SILENT: &str = "lapin=off";
+
 /// How a process logs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct LogSettings {
@@ -67,6 +70,11 @@ pub enum LogError {
     Started(#[from] TryInitError),
 }
 
+/// The filter, with what is never logged. The last of two directives for one library counts.
+fn filter(settings: &LogSettings) -> String {
+    format!("{},{SILENT}", settings.filter.trim_end_matches(','))
+}
+
 /// Starts the log of this process.
 ///
 /// # Errors
@@ -74,7 +82,7 @@ pub enum LogError {
 pub fn init_logs(settings: &LogSettings) -> Result<(), LogError> {
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&settings.filter)?)
+        .with_env_filter(EnvFilter::try_new(filter(settings))?)
         .with_writer(std::io::stderr);
     if wants_json(settings.format, terminal) {
         builder

@@ -33,6 +33,7 @@ mod quotas;
 mod recovery;
 mod redis_user;
 mod registry;
+mod secrets;
 mod signing;
 mod six_kinds;
 mod tls;
