@@ -104,6 +104,18 @@ pub(crate) fn parse<T: FromStr<Err = BrokenRule>>(
     read.map_err(|rule: BrokenRule| Mistake::new(field, format!("{what}: {rule}")))
 }
 
+/// Everything whose path begins so. What breaks off at a dot begins no directory's name but any name, which only a wildcard says.
+pub(crate) fn begins_with(
+    field: &'static str,
+    what: &str,
+    text: &str,
+) -> Result<Selector, Mistake> {
+    if text.ends_with("/.") || text.ends_with("/..") {
+        return parse(field, what, &format!("{text}*")).map(Selector::Wildcard);
+    }
+    parse(field, what, text).map(Selector::Prefix)
+}
+
 /// A header's value; its name in lower case.
 pub(crate) fn header<'a>(request: &'a NativeCall, name: &str) -> Option<&'a str> {
     let mut headers = request.headers.iter();

@@ -2,11 +2,11 @@
 //!
 //! A URL that ends in `/` or `*` means all that begins so, unless `exactPath` says that it does not.
 
-use domain::{NativeCall, PurgeMode, Selector, selector::HostPath};
+use domain::{NativeCall, PurgeMode, Selector};
 use url::form_urlencoded;
 
 use super::{
-    Asked, Mistake, check_method,
+    Asked, Mistake, begins_with, check_method,
     json::{Body, wrong},
     parse, segments,
 };
@@ -72,9 +72,8 @@ pub(super) fn beginning(field: &'static str, place: &str, url: &str) -> Result<S
     if start.contains('*') {
         return parse(field, place, url).map(Selector::Wildcard);
     }
-    let part: HostPath = parse(field, place, start)?;
-    match part.path() {
-        "/" => Ok(Selector::Host(part.host)),
-        _ => Ok(Selector::Prefix(part)),
+    match begins_with(field, place, start)? {
+        Selector::Prefix(part) if part.path() == "/" => Ok(Selector::Host(part.host)),
+        selector => Ok(selector),
     }
 }

@@ -162,6 +162,9 @@ fn text(mut rest: &str) -> Option<String> {
 
 /// The first character that a text of an expression means, and what is behind it.
 fn literal(text: &str) -> Option<(char, &str)> {
+    if let Some(digit) = either_case(text) {
+        return Some((digit, &text[4..]));
+    }
     let mut letters = text.chars();
     let first = letters.next()?;
     if first != '\\' {
@@ -174,4 +177,13 @@ fn literal(text: &str) -> Option<(char, &str)> {
     let digits = letters.as_str();
     let octet = u8::from_str_radix(digits.get(..2)?, 16).ok()?;
     Some((char::from(octet), &digits[2..]))
+}
+
+/// A digit of a percent-encoded octet, which an expression has in both spellings: `[Ef]` is none, `[Ee]` is `E`.
+fn either_case(text: &str) -> Option<char> {
+    let &[b'[', upper, lower, b']', ..] = text.as_bytes() else {
+        return None;
+    };
+    let is_one = upper.is_ascii_uppercase() && upper.to_ascii_lowercase() == lower;
+    is_one.then(|| char::from(upper))
 }

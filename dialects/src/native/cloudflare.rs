@@ -6,7 +6,7 @@ use domain::{NativeCall, PurgeMode, Selector, selector::ContentUrl};
 use serde_json::{Map, Value};
 
 use super::{
-    Asked, Mistake, check_method,
+    Asked, Mistake, begins_with, check_method,
     json::{Body, wrong},
     parse, segments,
 };
@@ -28,7 +28,12 @@ pub(crate) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
         selectors.push(Selector::Host(parse("body", &place, text)?));
     }
     for (place, text) in body.texts("prefixes")? {
-        selectors.push(beginning(&place, text)?);
+        // A prefix may be a host name alone.
+        selectors.push(if text.contains('/') {
+            begins_with("body", &place, text)?
+        } else {
+            Selector::Host(parse("body", &place, text)?)
+        });
     }
     match body.get("purge_everything") {
         None => {}
@@ -36,18 +41,6 @@ pub(crate) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
         Some(_) => return Err(wrong("purge_everything: must be true, and alone")),
     }
     Ok(Asked::purge(PurgeMode::Delete, selectors, "body"))
-}
-
-/// A prefix may be a host name alone. One that breaks off at a dot is not the beginning of a directory's name but of any
-/// name, which only a wildcard says.
-fn beginning(place: &str, text: &str) -> Result<Selector, Mistake> {
-    Ok(if !text.contains('/') {
-        Selector::Host(parse("body", place, text)?)
-    } else if text.ends_with("/.") || text.ends_with("/..") {
-        Selector::Wildcard(parse("body", place, &format!("{text}*"))?)
-    } else {
-        Selector::Prefix(parse("body", place, text)?)
-    })
 }
 
 fn files(body: &Body) -> Result<Vec<Selector>, Mistake> {

@@ -5,7 +5,7 @@
 
 use domain::{HostName, NativeCall, PurgeMode, Selector};
 
-use super::{Asked, Mistake, check_method, parse, segments, xml};
+use super::{Asked, Mistake, begins_with, check_method, parse, segments, xml};
 
 pub(crate) fn read(request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
     check_method(request, &["POST"])?;
@@ -46,7 +46,7 @@ fn selector(
     };
     let slash = if path.starts_with('/') { "" } else { "/" };
     match path.strip_suffix('*') {
-        Some(start) => parse("body", place, &format!("{host}{slash}{start}")).map(Selector::Prefix),
+        Some(start) => begins_with("body", place, &format!("{host}{slash}{start}")),
         None => parse("body", place, &format!("https://{host}{slash}{path}")).map(Selector::Url),
     }
 }

@@ -7,7 +7,7 @@ use domain::{HostName, NativeCall, PurgeMode, Selector};
 use serde_json::Value;
 
 use super::{
-    Asked, Mistake, check_method,
+    Asked, Mistake, begins_with, check_method,
     json::{Body, wrong},
     parse, segments,
 };
@@ -71,7 +71,7 @@ fn of_path(path: &str, host: &HostName) -> Result<Selector, Mistake> {
     let text = format!("{host}{start}");
     match (start.len() < path.len(), start) {
         (true, "/") => Ok(Selector::Host(host.clone())),
-        (true, _) => parse("body", "path", &text).map(Selector::Prefix),
+        (true, _) => begins_with("body", "path", &text),
         (false, _) => parse("body", "path", &text).map(Selector::Wildcard),
     }
 }
