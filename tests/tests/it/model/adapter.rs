@@ -354,6 +354,7 @@ impl Host {
 
     /// It may not be repeated, and may have been begun.
     fn give_up(&mut self, world: &mut World, mut work: Work) {
+        world.given_up.insert(work.order.execution.clone());
         let servers = work.order.native[0].servers.iter();
         work.results = servers
             .map(|server| ServerResult::unknown(server.id.clone()))

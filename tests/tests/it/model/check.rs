@@ -169,8 +169,9 @@ fn begun_in_time(world: &World, commands: &[StoredCommand]) -> Result<()> {
 
 /// Executions of one configuration at one participant. With one journal, the last tellings have the order of the sequences:
 /// what a crash repeats, it repeats from some place on, in order. An adapter that stands by has not the journal of the other, so
-/// there only the first tellings keep it, but for what a later one has done too, and for what the first adapter took for cancelled
-/// and this one does not; and not even these where a dispatch arrives that was given up, for it is new to that journal.
+/// there only the first tellings keep it, but for what a later one has done too, for what the first adapter took for cancelled
+/// and this one does not, and for what one gave up as unknown while the other had begun it; and not even these where a dispatch
+/// arrives that was given up, for it is new to that journal.
 fn in_order(world: &World) -> Result<()> {
     let one_journal = world.hosts == 1;
     if !one_journal && world.late {
@@ -189,6 +190,7 @@ fn in_order(world: &World) -> Result<()> {
         if one_journal {
             *place = index;
         } else if world.absorbed.contains_key(&execution)
+            || world.given_up.contains(&execution)
             || world.cancelled.contains(&telling.command)
         {
             lane.remove(&telling.sequence);

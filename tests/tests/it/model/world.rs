@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) absorbed: BTreeMap<ExecutionId, BTreeSet<CommandId>>,
     /// Commands that somebody wanted to take back, whatever came of it.
     pub(super) cancelled: BTreeSet<CommandId>,
+    /// Executions that an adapter could say nothing of and went on: not to be repeated, or their time was over.
+    pub(super) given_up: BTreeSet<ExecutionId>,
     /// Executions that a cancel was said to have taken back.
     pub(super) taken_back: BTreeSet<ExecutionId>,
     /// Grows whenever there may be something to do in an outbox that was not there.
@@ -75,6 +77,7 @@ impl World {
             tellings: Vec::new(),
             absorbed: BTreeMap::new(),
             cancelled: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             taken_back: BTreeSet::new(),
             news: BTreeMap::new(),
             released: 0,
