@@ -11,11 +11,12 @@
 //! one that was interrupted is gone on with after its time, and not called expired. One that another adapter may have begun
 //! is not begun after its time either, but nobody knows then how far that one came.
 
+mod neighbours;
+
 use std::{sync::Arc, time::Instant};
 
 use amqp::envelope::{ExecutionReport, MappingDocument, Order, ReportedOutcome};
-use domain::{DialectName, ExecutionId, ParticipantId, ServerResult};
-use futures::{StreamExt, stream::FuturesUnordered};
+use domain::{ExecutionId, ParticipantId, ServerResult};
 use serde_json::value::RawValue;
 use service::trace::TraceContext;
 use tracing::{debug, info};
@@ -25,15 +26,11 @@ use crate::{
     ending::{self, fold, report},
     jobs::{Jobs, Submitted},
     journal::{Entry, Job, Journal, JournalError, now},
-    lanes::Turn,
     ledger::Ledger,
     metrics,
     receipt::Receipt,
     report::Reportable,
 };
-
-/// Orders of one configuration that are taken in one turn.
-const NEIGHBOURS: usize = 256;
 
 /// One order of one dispatch.
 #[derive(Debug)]
@@ -94,29 +91,6 @@ impl Carrier {
     }
 }
 
-/// What neighbours have in common that may be carried out side by side.
-#[derive(Debug, PartialEq, Eq)]
-struct Neighbourly {
-    operation: String,
-    dialects: Vec<DialectName>,
-}
-
-impl Neighbourly {
-    fn of(work: &Work) -> Option<Self> {
-        let order = &work.order;
-        let fits = order.repeatable && matches!(order.operation.as_str(), "purge" | "load");
-        let dialects = order.native.iter().map(|native| native.dialect.clone());
-        fits.then(|| Self {
-            operation: order.operation.clone(),
-            dialects: dialects.collect(),
-        })
-    }
-
-    fn fits(&self, work: &Work) -> bool {
-        Self::of(work).as_ref() == Some(self)
-    }
-}
-
 impl Surroundings for Around<'_> {
     fn is_current(&self) -> bool {
         self.receipt.is_current()
@@ -140,34 +114,6 @@ impl Work {
 }
 
 impl Worker {
-    /// An order and those behind it that may be carried out beside it. Where a provider is told, they wait for its account
-    /// together, so that one call can serve several. Purges leave the same in whatever order they are told, and so do loads.
-    pub(crate) async fn carry_out_with_neighbours(
-        &self,
-        work: Work,
-        turn: &Turn<'_, Work>,
-    ) -> Result<(), JournalError> {
-        let is_awaited = || turn.is_awaited();
-        let Some(kind) = Neighbourly::of(&work).filter(|_| self.carrier.shares_calls()) else {
-            return self.carry_out(work, &is_awaited).await;
-        };
-        let mut taken = 1;
-        let mut under_way = FuturesUnordered::new();
-        under_way.push(self.carry_out(work, &is_awaited));
-        loop {
-            tokio::select! {
-                ended = under_way.next() => match ended {
-                    Some(ended) => ended?,
-                    None => return Ok(()),
-                },
-                work = turn.neighbour(|work| kind.fits(work)), if taken < NEIGHBOURS => {
-                    taken += 1;
-                    under_way.push(self.carry_out(work, &is_awaited));
-                }
-            }
-        }
-    }
-
     /// From the lane to the journal. Only a broken journal is an error; everything else is a report. `is_awaited` says
     /// whether somebody waits for it to end.
     pub(crate) async fn carry_out(
