@@ -129,6 +129,8 @@ certificates() {
     authority
     revoked
     certificate broker serverAuth "$(alternative_names)"
+    certificate redis serverAuth DNS:redis,DNS:localhost
+    certificate rabbitmq serverAuth DNS:rabbitmq,DNS:localhost
     certificate operator clientAuth "URI:spiffe://$federation/operator/operator"
     for participant in "${participants[@]}"; do
         certificate "participant-$participant" clientAuth "URI:spiffe://$federation/participant/$participant"
@@ -151,7 +153,7 @@ rabbitmq_user() {
       \"hashing_algorithm\": \"rabbit_password_hashing_sha256\", \"tags\": \"$2\"}")
     permissions+=("{\"user\": \"$1\", \"vhost\": \"/\",
       \"configure\": \"$3\", \"write\": \"$4\", \"read\": \"$5\"}")
-    printf 'amqp://%s:%s@rabbitmq:5672/%%2f\n' "$1" "$(password "amqp-$1")" | write "amqp-$1-url"
+    printf 'amqps://%s:%s@rabbitmq:5671/%%2f\n' "$1" "$(password "amqp-$1")" | write "amqp-$1-url"
 }
 
 joined() {
@@ -189,7 +191,7 @@ redis() {
     secret=$(password redis-broker)
     hash=$(printf '%s' "$secret" | openssl dgst -sha256 -r | cut -d ' ' -f 1)
     printf 'user default off\nuser broker on #%s %s\n' "$hash" "$redis_rules" | write redis-users.acl
-    printf 'redis://broker:%s@redis:6379/\n' "$secret" | write redis-url
+    printf 'rediss://broker:%s@redis:6379/\n' "$secret" | write redis-url
 }
 
 certificates

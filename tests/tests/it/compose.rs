@@ -2,6 +2,7 @@
 
 mod file;
 mod generated;
+mod servers;
 
 use std::{collections::BTreeSet, fs, process::Command, time::Duration};
 
@@ -12,11 +13,12 @@ use broker::config::Config;
 use domain::ParticipantId;
 use regex::Regex;
 use service::configuration;
-use tests::{binaries, ports, process::Process, rabbitmq::Management, shared};
+use tests::{binaries, ports, process::Process};
 
 use self::{
     file::{Compose, Service, root},
     generated::Generated,
+    servers::Servers,
 };
 
 /// How long one of our programs may take to start here.
@@ -298,25 +300,25 @@ fn what_the_script_made_stays() -> Result<()> {
     Ok(())
 }
 
-/// The road of an operator's first minute, with the files that are mounted and the certificates that the script made:
-/// RabbitMQ is provisioned, a broker becomes healthy, an operator registers a participant, and a participant may not.
+/// The road of an operator's first minute, with the files that are mounted into RabbitMQ, Redis and a broker, and the users and
+/// certificates that the script made: RabbitMQ is provisioned, a broker becomes healthy, an operator registers a participant,
+/// and a participant may not. Nothing goes over the network that is not encrypted.
 #[tokio::test]
 async fn a_broker_knows_its_callers_by_the_certificates_of_the_script() -> Result<()> {
-    let shared = shared()?;
     let compose = Compose::read()?;
     let generated = Generated::make(&PARTICIPANTS)?;
+    let servers = Servers::start(&compose, &generated).await?;
     let (port, signals) = (ports::free()?, ports::free()?);
-    let prefix = format!("{}.", tests::prefix());
-    let amqp = [
-        ("amqp-url", &*shared.amqp),
-        ("amqp-provision-url", &shared.amqp),
-    ];
-    let secrets = [amqp[0], amqp[1], ("redis-url", &shared.redis)];
+    let url = |file: &str| servers.url(&generated, file);
     let file = generated.mounted(
         &compose,
         "broker-1",
         "/etc/federation/broker.toml",
-        &secrets,
+        &[
+            ("amqp-url", &url("amqp-broker-url")?),
+            ("amqp-provision-url", &url("amqp-provision-url")?),
+            ("redis-url", &url("redis-url")?),
+        ],
     )?;
     let program = |task: &str| -> Result<Command> {
         let mut command = Command::new(binaries::broker()?);
@@ -324,8 +326,6 @@ async fn a_broker_knows_its_callers_by_the_certificates_of_the_script() -> Resul
             .arg("--config")
             .arg(&file)
             .arg(task)
-            .env("BROKER__AMQP__PREFIX", &prefix)
-            .env("BROKER__STORE__PREFIX", &prefix)
             .env("BROKER__LISTEN__ADDRESS", format!("127.0.0.1:{port}"))
             .env("BROKER__SIGNALS__LISTEN", format!("127.0.0.1:{signals}"));
         Ok(command)
@@ -346,8 +346,13 @@ async fn a_broker_knows_its_callers_by_the_certificates_of_the_script() -> Resul
     assert_eq!(generated.fedctl(port, "operator", &create).await?, 0);
     let get = ["participants", "get", "north"];
     assert_eq!(generated.fedctl(port, "participant-north", &get).await?, 0);
-    let queue = format!("{prefix}commands.north");
-    Management::new(&shared.management)?.queue(&queue).await?;
+    let management = servers.rabbitmq.management()?;
+    management.queue("commands.north").await?;
+
+    let redis = format!("redis://127.0.0.1:{}", servers.redis_port);
+    let plain = redis::Client::open(redis)?;
+    let plain = plain.get_multiplexed_async_connection().await;
+    assert!(plain.is_err(), "Redis speaks without TLS");
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use super::file::{Compose, root};
 /// Where Compose would put what is made.
 const SECRETS: &str = "./config/compose/secrets/";
 /// Where a container finds its secrets.
-const IN_CONTAINER: &str = "/run/secrets/";
+pub(super) const IN_CONTAINER: &str = "/run/secrets/";
 /// How long one call of `fedctl` may take.
 const CALL: Duration = Duration::from_secs(30);
 
