@@ -7,11 +7,15 @@
 //! whole cache is lost, other customers' content included. It was tried: `^/(a|aa)+[0-9]$` and 60 letters are enough.
 
 mod octets;
+mod reading;
 
 use regex_syntax::hir::{Hir, HirKind, Look, Repetition};
 use thiserror::Error;
 
+use crate::http::is_encoding;
 use octets::{Octets, write_number};
+
+pub(crate) use reading::read;
 
 /// Ways in which an unbounded run can match: one for each octet of the longest URL that the shipped VCL stores.
 const RUN: u64 = domain::limits::URL_LENGTH as u64;
@@ -75,6 +79,7 @@ pub(crate) fn wildcard(pattern: &str) -> Result<String, CannotMatch> {
 /// apart and written anew.
 pub(crate) fn regex(pattern: &str) -> Result<String, CannotMatch> {
     let hir = regex_syntax::parse(pattern).map_err(|_| CannotMatch::Unknown)?;
+    let hir = without_captures(hir);
     let mut text = String::new();
     // Nothing stands after the end, so nothing can fail there and send a run back.
     let ways = write_hir(&hir, Some(Octets::NONE), &mut text)?;
@@ -87,6 +92,24 @@ pub(crate) fn regex(pattern: &str) -> Result<String, CannotMatch> {
     bounded(text)
 }
 
+/// Nobody asks what a group matched, and without groups the same is always written in the same way.
+fn without_captures(hir: Hir) -> Hir {
+    let all = |items: Vec<Hir>| items.into_iter().map(without_captures).collect();
+    match hir.into_kind() {
+        HirKind::Empty => Hir::empty(),
+        HirKind::Literal(literal) => Hir::literal(literal.0),
+        HirKind::Class(class) => Hir::class(class),
+        HirKind::Look(look) => Hir::look(look),
+        HirKind::Repetition(repetition) => Hir::repetition(Repetition {
+            sub: Box::new(without_captures(*repetition.sub)),
+            ..repetition
+        }),
+        HirKind::Capture(capture) => without_captures(*capture.sub),
+        HirKind::Concat(items) => Hir::concat(all(items)),
+        HirKind::Alternation(branches) => Hir::alternation(all(branches)),
+    }
+}
+
 fn bounded(text: String) -> Result<String, CannotMatch> {
     if text.len() > MOST_OCTETS {
         return Err(CannotMatch::TooLong);
@@ -97,19 +120,13 @@ fn bounded(text: String) -> Result<String, CannotMatch> {
 /// A text that means itself; percent-encoded octets match in both spellings (RFC 3986, 6.2.2.1).
 fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut digits_left = 0_u8;
-    for octet in text.bytes() {
-        if digits_left > 0 && matches!(octet, b'a'..=b'f' | b'A'..=b'F') {
+    for (at, octet) in text.bytes().enumerate() {
+        if octet.is_ascii_alphabetic() && is_encoding(text.as_bytes(), at) {
             let (upper, lower) = (octet.to_ascii_uppercase(), octet.to_ascii_lowercase());
             out.extend(['[', char::from(upper), char::from(lower), ']']);
         } else {
             write_octet(octet, &mut out);
         }
-        digits_left = if octet == b'%' {
-            2
-        } else {
-            digits_left.saturating_sub(1)
-        };
     }
     out
 }

@@ -108,21 +108,23 @@ fn spellings(target: &str) -> Vec<String> {
 
 /// The target, with `letter` said of each hexadecimal digit of its percent-encoding.
 fn with_digits(target: &str, letter: impl Fn(&char) -> char) -> String {
-    let mut digits_left = 0_u8;
-    let say = |character: char| {
-        let is_digit = digits_left > 0 && character.is_ascii_hexdigit();
-        digits_left = if character == '%' {
-            2
-        } else {
-            digits_left.saturating_sub(1)
-        };
-        if is_digit {
+    let say = |(at, character): (usize, char)| {
+        if is_encoding(target.as_bytes(), at) {
             letter(&character)
         } else {
             character
         }
     };
-    target.chars().map(say).collect()
+    target.char_indices().map(say).collect()
+}
+
+/// Whether the octet at `at` is a digit of a percent-encoded one: what follows a `%` and is no two digits stands for itself.
+pub(crate) fn is_encoding(text: &[u8], at: usize) -> bool {
+    let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_hexdigit);
+    let begins = |at: Option<usize>| at.and_then(|at| text.get(at)) == Some(&b'%');
+    is_digit(at)
+        && (begins(at.checked_sub(1)) && is_digit(at + 1)
+            || begins(at.checked_sub(2)) && is_digit(at - 1))
 }
 
 /// Every cache loads a URL, and none knows which URLs another selector would mean.
@@ -153,5 +155,6 @@ mod tests {
         assert_eq!(spellings("/%20"), ["/%20"]);
         assert_eq!(spellings("/100%"), ["/100%"]);
         assert_eq!(spellings("/%%ab"), ["/%%ab", "/%%AB"]);
+        assert_eq!(spellings("/%ag%a"), ["/%ag%a"]);
     }
 }

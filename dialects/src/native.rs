@@ -4,8 +4,9 @@
 //! so is whatever is not understood: nothing is left out in silence.
 //! The ids of an account in a path or body (service, zone, distribution, CP code) are nobody's here: such a request means
 //! the configuration, and the command names which one. A tag means all of the configuration's host names.
-//! Where the fidelity is exact, reading what [`crate::Dialect::translate`] says gives the same operation and selectors; what
-//! a mapping says is read by the mapping itself ([`crate::mapped::Mapping::ask`]).
+//! Where the fidelity is exact, reading what [`crate::Dialect::translate`] says gives the same operation and selectors, but
+//! for a regular expression that is longer than a command takes once it is written out for Varnish: that is refused. What a
+//! mapping says is read by the mapping itself ([`crate::mapped::Mapping::ask`]).
 //! Not here: whose the host names are, and whether the caller may ask for this (`broker`).
 
 pub(crate) mod akamai;

@@ -66,9 +66,12 @@ impl Octets {
         let ascii = (0_u8..128)
             .filter(within)
             .fold(0, |ascii, octet| ascii | 1 << octet);
-        // A class that goes up to the last character is one that leaves something out: `.` or `[^/]`.
+        // A class that goes up to the last character is one that leaves something out: `.` or `[^/]`. One that leaves out
+        // every octet is how nothing is written.
         let last = ranges.last().map(|(_, end)| *end);
-        let beyond = last == Some(char::MAX.into()) || last == Some(u8::MAX.into());
+        let is_open = last == Some(char::MAX.into()) || last == Some(u8::MAX.into());
+        let has_octets = |(start, end): &(u32, u32)| *start <= 0xff && *end > 0x7f;
+        let beyond = is_open && ranges.iter().any(has_octets);
         Self { ascii, beyond }
     }
 

@@ -30,6 +30,7 @@ fn expressions_are_readable() {
     assert_eq!(prefix("/img/a.b-c").unwrap(), r"^/img/a\.b-c");
     assert_eq!(exactly("/a?x=1").unwrap(), r"^/a\x3fx=1$");
     assert_eq!(prefix("/%C3%a9").unwrap(), "^/%[Cc]3%[Aa]9");
+    assert_eq!(prefix("/%cg%a").unwrap(), "^/%cg%a");
     assert_eq!(wildcard("/a*").unwrap(), "^/a");
     assert_eq!(wildcard("/a").unwrap(), r"^/a(?:\?|$)");
     assert_eq!(wildcard("/*.png").unwrap(), r"^/[^?]*\.png(?:\?|$)");
@@ -93,6 +94,66 @@ fn what_only_one_syntax_knows_is_said_in_words_of_both() {
     assert_eq!(regex("(?x) a b # no").unwrap(), "ab");
     assert_eq!(regex(r"\bstart\b{end}").unwrap(), r"\bstart\b(?!\w)");
     assert_eq!(regex(r"\p{Greek}").unwrap(), r"[^\x00-\xff]");
+}
+
+/// What groups are for is no matter, so an expression with them is written as the one without.
+#[test]
+fn groups_are_written_where_they_hold_something_together() {
+    assert_eq!(regex("a(b)c").unwrap(), "abc");
+    assert_eq!(regex("(a|b)").unwrap(), "[a-b]");
+    assert_eq!(regex("(ab|c)+").unwrap(), "(?:ab|c)+");
+}
+
+/// What we write for PCRE2 alone is read as what it was written for.
+#[test]
+fn what_only_varnish_knows_is_read_as_it_was_meant() {
+    for (pattern, expression) in [
+        (r"^/img/[0-9]+\.png", r"^/img/[0-9]++\.png"),
+        (r"[a]{2,}[b]*c", r"[a]{2,}+[b]*+c"),
+        (
+            r"\b{start}a\b{end}\b{start-half}b\b{end-half}",
+            r"\b(?=\w)a\b(?!\w)(?<!\w)b(?!\w)",
+        ),
+    ] {
+        assert_eq!(regex(pattern).unwrap(), expression);
+        assert_eq!(read(expression).as_deref(), Some(pattern));
+    }
+    // Nothing of a URL, and so it stays.
+    let nothing = regex(r"\p{Greek}").unwrap();
+    assert_eq!(regex(&read(&nothing).unwrap()), Ok(nothing));
+}
+
+/// What PCRE2 reads in one way and we in another is refused: `a++a` finds nothing there, and would find `aa` here.
+#[test]
+fn what_only_looks_the_same_is_not_read() {
+    for other in [
+        "a++a",
+        "a*+a",
+        "a{2}+",
+        "[a-c&&b]",
+        "[a[b]]",
+        "[a--b]",
+        r"\<a",
+        r"a\>",
+        r"\b{start}a",
+        "a{,3}",
+        "(?x)a",
+        "(?u:a)",
+        "(?R)a",
+        "(?>a)",
+    ] {
+        assert_eq!(read(other), None, "{other}");
+    }
+    for same in [
+        r"^/img/\d+$",
+        "[]a]",
+        "[[:alpha:]-]",
+        "(?i)a|(?-i:b)",
+        r"a+?\+\*+",
+        "(?:a+)+",
+    ] {
+        assert_eq!(read(same).as_deref(), Some(same));
+    }
 }
 
 proptest! {

@@ -101,8 +101,13 @@ fn of_expression(host: HostName, regex: &str) -> Result<Selector, Mistake> {
     if let Some(read) = read.or(wildcard.map(Selector::Wildcard)) {
         return Ok(read);
     }
-    let wrong = |rule| Mistake::new("headers", format!("{REGEX}: {rule}"));
-    let regex = HostRegex::new(host, regex).map_err(wrong)?;
+    let wrong = |rule: &str| Mistake::new("headers", format!("{REGEX}: {rule}"));
+    let Some(pattern) = expression::read(regex) else {
+        return Err(wrong(
+            "must be a regular expression that means the same to Varnish as here",
+        ));
+    };
+    let regex = HostRegex::new(host, &pattern).map_err(|rule| wrong(&rule.to_string()))?;
     Ok(Selector::Regex(regex))
 }
 
