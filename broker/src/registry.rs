@@ -110,12 +110,24 @@ impl Registrar {
         let _alone = self.changing.lock().await;
         for _ in 0..ATTEMPTS {
             self.follower.catch_up().await?;
-            let (written, seen) = {
+            let (written, seen, known) = {
                 let tables = self.directory.read();
-                (next(&tables)?, tables.version)
+                let written = next(&tables)?;
+                let record: Record = written.clone().into();
+                let known = match &record {
+                    Record::Participant(participant) => {
+                        tables.participants.contains_key(&participant.id)
+                    }
+                    _ => true,
+                };
+                (written, tables.version, known)
             };
             let record: Record = written.clone().into();
             if let Record::Participant(participant) = &record {
+                if !known {
+                    // What an earlier one of that name was to be told is not for this one.
+                    self.check_idle(participant.id.as_str()).await?;
+                }
                 self.provisioner
                     .declare_participant(&participant.id)
                     .await?;
@@ -142,13 +154,23 @@ impl Registrar {
         let _alone = self.changing.lock().await;
         for _ in 0..ATTEMPTS {
             self.follower.catch_up().await?;
-            let seen = {
+            let checked = {
                 let tables = self.directory.read();
-                check_delete::<R>(&tables, identity, &key, id)?;
-                tables.version
+                check_delete::<R>(&tables, identity, &key, id).map(|()| tables.version)
+            };
+            let seen = match checked {
+                Err(Error::NotFound { .. })
+                    if R::KIND == RecordKind::Participant
+                        && matches!(identity, Identity::Operator(_)) =>
+                {
+                    // Deleted before, perhaps without its queues: repeating the call removes them.
+                    self.remove_queues(id).await?;
+                    return checked.map(drop);
+                }
+                checked => checked?,
             };
             if R::KIND == RecordKind::Participant {
-                self.remove_queues(id).await?;
+                self.check_idle(id).await?;
             }
             if let Put::Written(_) = self.store.delete_record(R::KIND, id, seen).await? {
                 self.follower.catch_up().await?;
@@ -156,14 +178,17 @@ impl Registrar {
                     resource = R::RESOURCE,
                     id, "deleted a record of the registry"
                 );
+                if R::KIND == RecordKind::Participant {
+                    self.remove_queues(id).await?;
+                }
                 return Ok(());
             }
         }
         Err(Error::Contended)
     }
 
-    /// A participant that goes leaves no queues; one that still has executions on their way does not go.
-    async fn remove_queues(&self, id: &str) -> Result<(), Error> {
+    /// A participant that still has executions on their way, or waiting for their time, does not go.
+    async fn check_idle(&self, id: &str) -> Result<(), Error> {
         let participant: ParticipantId = id.parse().map_err(Error::broken("participant_id"))?;
         for shard in self.store.keys().shards() {
             let lane = Lane {
@@ -171,7 +196,7 @@ impl Registrar {
                 participant: participant.clone(),
             };
             let state = self.store.outbox_state(&lane).await?;
-            if state.waiting + state.unreported > 0 {
+            if state.waiting + state.unreported + state.scheduled > 0 {
                 let by = "executions that have not ended".to_owned();
                 return Err(Error::InUse {
                     resource: "participant",
@@ -180,6 +205,12 @@ impl Registrar {
                 });
             }
         }
+        Ok(())
+    }
+
+    /// A participant that has gone leaves no queues. It went first: nothing is sent any more, so nothing is lost with them.
+    async fn remove_queues(&self, id: &str) -> Result<(), Error> {
+        let participant: ParticipantId = id.parse().map_err(Error::broken("participant_id"))?;
         // First nobody can log in any more.
         self.access.remove(&participant).await?;
         Ok(self.provisioner.remove_participant(&participant).await?)

@@ -4,7 +4,7 @@
 //! it: it overtakes the executions that the window holds back, and sequences have no gaps.
 //! Not here: how entries become `dispatched` (`mark`).
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use domain::{CommandId, ParticipantId, Timestamp};
 use redis::streams::StreamRangeReply;
@@ -142,6 +142,8 @@ pub struct OutboxState {
     pub waiting: u64,
     /// Executions that are out and have not been reported.
     pub unreported: u64,
+    /// Executions that wait for their time.
+    pub scheduled: u64,
     /// When the first entry was accepted.
     pub oldest: Option<Timestamp>,
 }
@@ -203,6 +205,20 @@ impl Store {
         self.next_entries(lane, gone, nothing).await.map(|_| ())
     }
 
+    /// Everybody who was ever told something in this shard, or is to be.
+    pub async fn told_in(&self, shard: Shard) -> Result<BTreeSet<ParticipantId>, StoreError> {
+        let mut pipeline = redis::pipe();
+        pipeline
+            .hkeys(self.keys.sequences(shard))
+            .hkeys(self.keys.scheduled_counts(shard));
+        let names: [Vec<String>; 2] = self.redis.pipeline(&pipeline).await?;
+        let ids = names.iter().flatten().map(|name| {
+            name.parse()
+                .map_err(|_| StoreError::lacking("a participant's id"))
+        });
+        ids.collect()
+    }
+
     /// How full a lane is.
     pub async fn outbox_state(&self, lane: &Lane) -> Result<OutboxState, StoreError> {
         let outbox = self.keys.outbox(lane.shard, &lane.participant);
@@ -210,14 +226,19 @@ impl Store {
         pipeline
             .xlen(&outbox)
             .zcard(self.keys.unreported(lane.shard, &lane.participant))
-            .xrange_count(&outbox, "-", "+", 1);
-        let (waiting, unreported, first): (u64, u64, StreamRangeReply) =
+            .xrange_count(&outbox, "-", "+", 1)
+            .hget(
+                self.keys.scheduled_counts(lane.shard),
+                lane.participant.as_str(),
+            );
+        let (waiting, unreported, first, scheduled): (u64, u64, StreamRangeReply, Option<u64>) =
             self.redis.pipeline(&pipeline).await?;
         let command = first.ids.first().and_then(|entry| entry.get::<String>("c"));
         let command = command.and_then(|text| text.parse().ok());
         Ok(OutboxState {
             waiting,
             unreported,
+            scheduled: scheduled.unwrap_or_default(),
             oldest: command.map(accepted_at),
         })
     }

@@ -88,6 +88,13 @@ impl Store {
         Ok(u64::try_from(version).map_or(Put::Behind, Put::Written))
     }
 
+    /// Whether there is such a record, whatever a replica remembers.
+    pub async fn is_registered(&self, kind: RecordKind, id: &str) -> Result<bool, StoreError> {
+        let get = redis::Cmd::hget(self.keys.registry(kind.plural()), id);
+        let record: Option<String> = self.redis.command(&get).await?;
+        Ok(record.is_some())
+    }
+
     /// The registry's version.
     pub async fn registry_version(&self) -> Result<u64, StoreError> {
         let version: Option<u64> = self

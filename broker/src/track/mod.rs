@@ -6,6 +6,7 @@
 mod due;
 mod heard;
 mod hearing;
+mod leftovers;
 mod reports;
 mod sweep;
 mod watchers;

@@ -3,7 +3,7 @@
 //! Invariant: every replica may sweep at any time: an execution is declared `unanswered` by the same state machine that
 //! takes reports, so a report that came first wins, and one that comes late replaces the silence.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use domain::{Event, ParticipantId};
 use metrics::counter;
@@ -12,7 +12,7 @@ use service::exit::Chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Tracker, due};
+use super::{Tracker, due, leftovers};
 use crate::{
     directory::Directory,
     metrics as names,
@@ -68,10 +68,17 @@ impl Sweeper {
             .participants
             .keys()
             .cloned()
-            .collect::<Vec<_>>();
+            .collect::<BTreeSet<_>>();
         for shard in self.tracker.store.keys().shards() {
             for participant in &participants {
                 self.end_silence(shard, participant).await?;
+            }
+            for participant in self.tracker.store.told_in(shard).await? {
+                if !participants.contains(&participant)
+                    && leftovers::end(&self.tracker, shard, &participant).await?
+                {
+                    self.end_silence(shard, &participant).await?;
+                }
             }
             self.retire(shard).await?;
         }

@@ -8,6 +8,8 @@ use tests::{binaries, federation::Federation, shared, wait};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+mod gone;
+
 const SOON: Duration = Duration::from_secs(20);
 
 /// Nothing may refer to what is not there, a host belongs to one configuration, and what is referred to stays.
