@@ -320,7 +320,7 @@ impl Replica {
             Arc::new(gate),
             watchers,
             self.start_dead_letters(shutdown),
-            retention,
+            (retention, self.config.limits.answer_bytes.0),
             shutdown.token(),
         )
     }

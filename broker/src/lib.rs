@@ -29,6 +29,7 @@ pub mod registry;
 pub mod resolve;
 
 pub mod translate;
+pub mod weigh;
 
 pub mod store;
 

@@ -18,6 +18,7 @@ use crate::{
     store::{Accepted, Bounds, Keys, Requested, Store},
     translate::{Planned, translate},
     verify::{Draft, Registered, verify},
+    weigh::weigh,
 };
 
 /// Accepts commands on one replica.
@@ -54,7 +55,9 @@ impl Pipeline {
         let verified = verify(draft, &self.directory, &self.registered, moment)?;
         let resolved = resolve(verified, &self.directory)?;
         let id = Keys::new_command_id(self.store.keys().shard_of(&resolved.configuration.id));
-        translate(resolved, id, moment)
+        let mut planned = translate(resolved, id, moment)?;
+        weigh(&mut planned.executions)?;
+        Ok(planned)
     }
 
     /// Plans and writes it down; the id of the command, which is an earlier one for a repeated request.

@@ -36,6 +36,8 @@ pub const SIGNING_KEYS: usize = 16;
 pub const FINDINGS_PER_RESULT: usize = SELECTORS_PER_COMMAND;
 /// Bytes of what one participant is told for one command, as JSON. RabbitMQ 4 takes messages of up to 16 MiB.
 pub const ORDER_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of what all participants of one command are told, as JSON.
+pub const COMMAND_BYTES: usize = 32 * 1024 * 1024;
 /// Tries of one server's part that its result tells of.
 pub const TRIES_PER_RESULT: usize = 10;
 /// States of one execution that its history tells of; the oldest are forgotten first, but for the very first.

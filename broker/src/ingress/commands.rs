@@ -35,6 +35,8 @@ pub(super) struct Commands {
     pub(super) gate: Arc<Gate>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) retention: std::time::Duration,
+    /// What an answer may have.
+    pub(super) answer_bytes: usize,
     pub(super) stop: CancellationToken,
 }
 
@@ -194,7 +196,7 @@ impl Commands {
             cancelled_participant_ids: cancelled,
             sent_participant_ids: sent,
             settled_participant_ids: of(&[Withdrawn::Settled]),
-            command: Some(view::command(&after, true)),
+            command: Some(view::command_within(&after, self.answer_bytes)),
         })
     }
 
@@ -289,7 +291,7 @@ impl CommandService for Commands {
             let id = &request.command_id;
             let stored = self.admitted(&caller, Rpc::GetCommand, id).await?;
             Ok(v1::GetCommandResponse {
-                command: Some(view::command(&stored, true)),
+                command: Some(view::command_within(&stored, self.answer_bytes)),
             })
         };
         let about = |request: &v1::GetCommandRequest| of_command(&request.command_id);

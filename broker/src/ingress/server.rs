@@ -47,7 +47,7 @@ impl Services {
         gate: Arc<Gate>,
         watchers: Arc<Watchers>,
         dead_letters: DeadLetters,
-        retention: Duration,
+        (retention, answer_bytes): (Duration, usize),
         stop: CancellationToken,
     ) -> Self {
         let dead_letters = DeadLetterBoxes {
@@ -69,6 +69,7 @@ impl Services {
                 gate,
                 watchers,
                 retention,
+                answer_bytes,
                 stop,
             },
             registry,

@@ -11,12 +11,16 @@ use domain::{
     Scope, Selector, ServerId, ServerResult, Standing, State, Timestamp, Try,
     command::WhenImpossible, execution::Change, fault::Again, fidelity::Breadth, standing::Overall,
 };
+use prost::Message as _;
 use proto::v1;
 
 use crate::{
     store::StoredCommand,
     translate::{Planned, PlannedExecution},
 };
+
+/// What stands around a command in an answer, at most.
+const AROUND: usize = 256 * 1024;
 
 /// A command with its executions; `full` includes what each server made of it.
 pub(super) fn command(stored: &StoredCommand, full: bool) -> v1::Command {
@@ -36,10 +40,24 @@ pub(super) fn command(stored: &StoredCommand, full: bool) -> v1::Command {
         standing: Some(standing(&stored.standing())),
         executions: stored.executions.iter().map(one).collect(),
         revision: stored.revision,
+        servers_omitted: false,
         request_id: command
             .request_id
             .map(|id| id.to_string())
             .unwrap_or_default(),
+    }
+}
+
+/// The same with everything, or without what each server made of it where that would be more than an answer may have.
+pub(super) fn command_within(stored: &StoredCommand, answer_bytes: usize) -> v1::Command {
+    let whole = command(stored, true);
+    // The answer has a few bytes around the command.
+    if whole.encoded_len().saturating_add(AROUND) <= answer_bytes {
+        return whole;
+    }
+    v1::Command {
+        servers_omitted: true,
+        ..command(stored, false)
     }
 }
 

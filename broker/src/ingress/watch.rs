@@ -3,10 +3,11 @@
 //! Invariant: the token is the command's revision, and an execution is told when its own revision is newer: whichever
 //! replica answers, from whichever token, nothing is told twice and nothing is left out.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use domain::CommandId;
 use futures::Stream;
+use prost::Message as _;
 use proto::v1;
 use tonic::Status;
 
@@ -16,6 +17,9 @@ use crate::{authorise::Rpc, error::Error, store::StoredCommand, track::Subscript
 /// How often a watcher looks even when it heard nothing: hearing is only a hint.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// What one answer holds, but for an execution that has more by itself: what clients take unless told otherwise is 4 MiB.
+const ANSWER_BYTES: usize = 2 * 1024 * 1024;
+
 /// One open call.
 pub(super) struct Watch {
     service: Commands,
@@ -23,6 +27,8 @@ pub(super) struct Watch {
     id: CommandId,
     seen: Option<u64>,
     subscription: Subscription,
+    /// What is to be told next.
+    waiting: VecDeque<v1::WatchCommandResponse>,
     done: bool,
 }
 
@@ -51,6 +57,7 @@ impl Watch {
             id,
             seen,
             subscription,
+            waiting: VecDeque::new(),
             done: false,
         })
     }
@@ -67,7 +74,13 @@ impl Watch {
     }
 
     async fn next(&mut self) -> Option<Result<v1::WatchCommandResponse, Error>> {
-        while !self.done {
+        loop {
+            if let Some(answer) = self.waiting.pop_front() {
+                return Some(Ok(answer));
+            }
+            if self.done {
+                return None;
+            }
             match self
                 .service
                 .admitted(&self.identity, Rpc::WatchCommand, &self.id.to_string())
@@ -76,16 +89,14 @@ impl Watch {
                 Err(error) => return Some(Err(error)),
                 Ok(stored) => {
                     self.done = stored.standing().open() == 0;
-                    if let Some(answer) = self.news(&stored) {
-                        return Some(Ok(answer));
-                    }
+                    self.news(&stored);
                 }
             }
-            if !self.done && !self.wait().await {
+            let is_idle = self.waiting.is_empty() && !self.done;
+            if is_idle && !self.wait().await {
                 return Some(Err(Error::ShuttingDown));
             }
         }
-        None
     }
 
     /// Waits for a change, for the next regular look, or for the end; `false` for the end.
@@ -97,20 +108,47 @@ impl Watch {
         }
     }
 
-    fn news(&mut self, stored: &StoredCommand) -> Option<v1::WatchCommandResponse> {
+    fn news(&mut self, stored: &StoredCommand) {
         let seen = self.seen.replace(stored.revision);
         // The first answer is given even when nothing changed: the caller learns that it is up to date.
         if seen == Some(stored.revision) && !self.done {
-            return None;
+            return;
         }
         let newer = stored
             .executions
             .iter()
             .filter(|execution| seen.is_none_or(|seen| execution.revision > seen));
-        Some(v1::WatchCommandResponse {
-            standing: Some(view::standing(&stored.standing())),
-            executions: newer.map(view::execution).collect(),
-            resume_token: stored.revision.to_string(),
-        })
+        let parts = in_parts(newer.map(view::execution));
+        let last = parts.len() - 1;
+        for (number, executions) in parts.into_iter().enumerate() {
+            // Whoever resumes in the midst hears all of it again.
+            let token = if number == last {
+                Some(stored.revision)
+            } else {
+                seen
+            };
+            self.waiting.push_back(v1::WatchCommandResponse {
+                standing: Some(view::standing(&stored.standing())),
+                executions,
+                resume_token: token.map(|token| token.to_string()).unwrap_or_default(),
+            });
+        }
     }
+}
+
+/// One part or more, each within what an answer holds.
+fn in_parts(executions: impl Iterator<Item = v1::Execution>) -> Vec<Vec<v1::Execution>> {
+    let (mut parts, mut bytes) = (vec![Vec::new()], 0);
+    for execution in executions {
+        let length = execution.encoded_len();
+        if bytes > 0 && bytes + length > ANSWER_BYTES {
+            parts.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += length;
+        if let Some(part) = parts.last_mut() {
+            part.push(execution);
+        }
+    }
+    parts
 }

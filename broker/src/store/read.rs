@@ -73,6 +73,11 @@ impl StoredCommand {
     }
 }
 
+/// Commands that are read together for a page.
+const READ_TOGETHER: usize = 10;
+/// What is read for one page; it ends with the command that goes past this, however few there are.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
 /// A page of commands, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CommandPage {
@@ -109,16 +114,28 @@ impl Store {
             ids.extend(self.ids_before(shard, originator, before, count).await?);
         }
         ids.sort_unstable_by(|one, other| other.cmp(one));
-        let more = ids.len() > count;
+        let (found, mut page) = (ids.len(), CommandPage::default());
         ids.truncate(count);
-        let next = if more { ids.last().copied() } else { None };
-        let mut commands = Vec::with_capacity(ids.len());
-        for fields in self.all_fields(&ids).await?.into_iter().zip(&ids) {
-            // A command may have passed its retention between the two reads.
-            commands.extend(read_command(*fields.1, &fields.0)?);
+        let (mut looked_at, mut bytes) = (0, 0);
+        for some in ids.chunks(READ_TOGETHER) {
+            if bytes > PAGE_BYTES {
+                break;
+            }
+            for (id, fields) in some.iter().zip(self.shown_fields(some).await?) {
+                if bytes > PAGE_BYTES {
+                    break;
+                }
+                bytes += fields.values().map(String::len).sum::<usize>();
+                looked_at += 1;
+                // A command may have passed its retention between the two reads.
+                page.commands.extend(read_command(*id, &fields)?);
+            }
         }
-        self.add_deadlines(&mut commands).await?;
-        Ok(CommandPage { commands, next })
+        if found > looked_at {
+            page.next = looked_at.checked_sub(1).map(|last| ids[last]);
+        }
+        self.add_deadlines(&mut page.commands).await?;
+        Ok(page)
     }
 
     /// Reads until when those that are out may be silent. What has not been sent or has settled costs nothing.
@@ -172,22 +189,43 @@ impl Store {
             .collect()
     }
 
-    async fn all_fields(
+    /// All that is shown of commands: the orders of those that wait for their time are not.
+    async fn shown_fields(
         &self,
         ids: &[CommandId],
     ) -> Result<Vec<HashMap<String, String>>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut pipeline = redis::pipe();
+        let (mut keys, mut names) = (Vec::with_capacity(ids.len()), redis::pipe());
         for id in ids {
             let shard = self
                 .keys
                 .shard_of_command(*id)
                 .ok_or_else(|| StoreError::lacking("a command's shard"))?;
-            pipeline.hgetall(self.keys.command(shard, *id));
+            let key = self.keys.command(shard, *id);
+            names.hkeys(&key);
+            keys.push(key);
         }
-        self.redis.pipeline(&pipeline).await
+        let mut names: Vec<Vec<String>> = self.redis.pipeline(&names).await?;
+        let mut values = redis::pipe();
+        for (key, names) in keys.iter().zip(&mut names) {
+            names.retain(|name| !name.starts_with("o:"));
+            // One that is gone has no field, and is asked for one that is never there.
+            if names.is_empty() {
+                names.push("body".to_owned());
+            }
+            values.hmget(key, &*names);
+        }
+        let values: Vec<Vec<Option<String>>> = self.redis.pipeline(&values).await?;
+        let together = names.into_iter().zip(values);
+        let fields = together.map(|(names, values)| {
+            let present = names.into_iter().zip(values);
+            present
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect()
+        });
+        Ok(fields.collect())
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn accepted() -> Command {
         standing: Some(standing(Overall::Pending, false, &[("accepted", 3)])),
         executions: ["north", "south", "west"].map(waiting).to_vec(),
         revision: 1,
+        servers_omitted: false,
         request_id: "0198c5a2-0000-7000-8000-000000000001".to_owned(),
     }
 }
