@@ -75,8 +75,8 @@ impl StoredCommand {
 
 /// Commands that are read together for a page.
 const READ_TOGETHER: usize = 10;
-/// What is read for one page; it ends with the command that goes past this, however few there are.
-const PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// What one page says, but for a command that has more to say by itself: what clients take unless told otherwise is 4 MiB.
+const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// A page of commands, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -117,15 +117,12 @@ impl Store {
         let (found, mut page) = (ids.len(), CommandPage::default());
         ids.truncate(count);
         let (mut looked_at, mut bytes) = (0, 0);
-        for some in ids.chunks(READ_TOGETHER) {
-            if bytes > PAGE_BYTES {
-                break;
-            }
+        'page: for some in ids.chunks(READ_TOGETHER) {
             for (id, fields) in some.iter().zip(self.shown_fields(some).await?) {
-                if bytes > PAGE_BYTES {
-                    break;
-                }
                 bytes += fields.values().map(String::len).sum::<usize>();
+                if bytes > PAGE_BYTES && looked_at > 0 {
+                    break 'page;
+                }
                 looked_at += 1;
                 // A command may have passed its retention between the two reads.
                 page.commands.extend(read_command(*id, &fields)?);

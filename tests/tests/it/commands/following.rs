@@ -166,3 +166,35 @@ async fn a_list_goes_page_by_page() -> Result<()> {
     }
     Ok(())
 }
+
+/// Commands with much to say make a page shorter, and never an answer that nobody can read.
+#[tokio::test]
+async fn a_list_of_large_commands_is_told_in_many_pages() -> Result<()> {
+    let mut stage = stage("").await?;
+    let (mut ids, long) = (Vec::new(), "a".repeat(3_000));
+    for number in 0..4 {
+        let urls = (0..300).map(|url| format!("{URL}/{number}/{url}/{long}"));
+        let urls = urls.collect::<Vec<_>>();
+        let urls = urls.iter().map(String::as_str).collect::<Vec<_>>();
+        ids.push(stage.owner.submit(purge(&urls)).await?.id);
+    }
+    ids.reverse();
+    let (mut found, mut token, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let request = v1::ListCommandsRequest {
+            page_token: token,
+            ..v1::ListCommandsRequest::default()
+        };
+        let page = stage.owner.commands.list_commands(request).await?;
+        let page = page.into_inner();
+        found.extend(page.commands.into_iter().map(|command| command.id));
+        pages += 1;
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found, ids);
+    assert!(pages > 1, "{pages}");
+    Ok(())
+}
