@@ -14,7 +14,7 @@ export RUST_LIB_BACKTRACE ?= 0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test demo bench chaos soak backlog storm fuzz fmt lint advisories install
+.PHONY: help test demo bench chaos soak backlog storm fuzz fmt lint advisories install packages
 
 help: ## This list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,7 +35,7 @@ test: install lint ## Every check and test, on real servers that are started for
 	-@timeout 240 $(TARGET)/debug/bench --quick
 	-@timeout 240 $(TARGET)/debug/bench counts
 
-demo: install ## The main road on real caches; KEEP=1 leaves it running
+demo: packages ## The main road on real caches; KEEP=1 leaves it running
 	cargo build $(LOCKED) --workspace --exclude bench --bins
 	@exec $(TARGET)/debug/demo $(if $(KEEP),--keep)
 
@@ -84,3 +84,6 @@ advisories: ## Known vulnerabilities of the dependencies; fetches their database
 
 install: ## Debian packages that are missing, as root or by sudo after saying so
 	@tests/install
+
+packages:
+	@tests/install demo
