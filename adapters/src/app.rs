@@ -8,6 +8,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use amqp::{Consumer, ConsumerSettings, LinkState, Publisher};
 use service::{
     Shutdown,
+    configuration::Problems,
     exit::{Chain, Exit},
     telemetry::{BindError, Condition, InstallError, Readiness, Signals, install_metrics},
     watched::WatchedError,
@@ -101,7 +102,11 @@ impl From<WatchedError> for StartError {
 
 impl From<JournalError> for StartError {
     fn from(error: JournalError) -> Self {
-        Self::of(error)
+        match &error {
+            // Where it is, the configuration said.
+            JournalError::Folder { .. } => Self::of(Problems::one("journal.folder", Chain(&error))),
+            _ => Self::of(error),
+        }
     }
 }
 

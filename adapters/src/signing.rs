@@ -44,6 +44,28 @@ impl Checked for Settings {
             self.lifetime >= SHORTEST_LIFETIME,
             "must be at least 5m",
         );
+        check.works("key", &self.open_key());
+        check.works("broker_keys", &self.open_broker_keys());
+    }
+}
+
+impl Settings {
+    fn open_key(&self) -> Result<Option<Watched<SigningKey>>, WatchedError> {
+        let open = |file| {
+            Watched::open(file, Access::Private, |text| {
+                SigningKey::from_pem(text).map_err(|rule| rule.0)
+            })
+        };
+        self.key.as_deref().map(open).transpose()
+    }
+
+    fn open_broker_keys(&self) -> Result<Option<Watched<KeyRing>>, WatchedError> {
+        let open = |file| {
+            Watched::open(file, Access::Public, |text| {
+                KeyRing::read(text).map_err(|rule| rule.0)
+            })
+        };
+        self.broker_keys.as_deref().map(open).transpose()
     }
 }
 
@@ -71,20 +93,10 @@ impl Signing {
                 "dispatches are carried out whoever wrote them: no signing.broker_keys are given"
             );
         }
-        let key = settings.key.as_ref().map(|file| {
-            Watched::open(file, Access::Private, |text| {
-                SigningKey::from_pem(text).map_err(|rule| rule.0)
-            })
-        });
-        let broker = settings.broker_keys.as_ref().map(|file| {
-            Watched::open(file, Access::Public, |text| {
-                KeyRing::read(text).map_err(|rule| rule.0)
-            })
-        });
         Ok(Self {
             participant: participant.clone(),
-            key: key.transpose()?,
-            broker: broker.transpose()?,
+            key: settings.open_key()?,
+            broker: settings.open_broker_keys()?,
             required: settings.required,
             lifetime: settings.lifetime,
             remembered,

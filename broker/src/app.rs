@@ -12,7 +12,7 @@ use domain::ParticipantId;
 use service::{
     Shutdown,
     backoff::BackoffSettings,
-    configuration::{Secret, SecretUrl},
+    configuration::{Problems, Secret, SecretUrl},
     exit::Chain,
     telemetry::{Condition, Readiness, Signals, install_metrics},
 };
@@ -33,7 +33,7 @@ use crate::{
     quotas::Quotas,
     registry::{Access, Registrar},
     signing::Signing,
-    store::{self, Keys, Store, StoreTls},
+    store::{self, Keys, Store, StoreError, StoreTls},
     track::{self, Reports, Sweeper, Tracker, Watchers},
     verify::Registered,
 };
@@ -80,7 +80,7 @@ pub async fn provision(config: Config, _: Shutdown) -> Result<(), Failure> {
 pub fn redis_acl(config: &Config) -> Result<String, Failure> {
     let keys = Keys::new(&config.store.prefix, config.store.shards);
     let acl = store::acl(&keys, &config.redis.url)?;
-    acl.ok_or_else(|| "`redis.url` names no user and password".into())
+    acl.ok_or_else(|| Problems::one("redis.url", "must name a user and a password").into())
 }
 
 /// Where somebody else declares, the user that brokers serve with configures nothing.
@@ -329,10 +329,18 @@ impl Replica {
 async fn open_store(config: &Config) -> Result<(Store, Follower, Arc<Directory>), Failure> {
     let keys = Keys::new(&config.store.prefix, config.store.shards);
     let store = Store::connect_with(&config.redis.url, &store_tls(config), keys).await?;
-    store.check_shards().await?;
+    store.check_shards().await.map_err(of_configuration)?;
     let directory = Arc::<Directory>::default();
     let follower = Follower::new(store.clone(), Arc::clone(&directory));
     Ok((store, follower, directory))
+}
+
+/// What only Redis could tell is wrong with the configuration.
+fn of_configuration(error: StoreError) -> Failure {
+    match error {
+        StoreError::OtherShards { .. } => Problems::one("store.shards", Chain(&error)).into(),
+        error => error.into(),
+    }
 }
 
 fn topology(config: &Config) -> Result<Topology, Failure> {

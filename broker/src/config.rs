@@ -1,14 +1,15 @@
 //! The broker's configuration: one checked struct; `default.toml` is its documentation.
 
 mod listen;
+mod rules;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use amqp::{QueueLimits, Topology};
+use amqp::QueueLimits;
 use domain::{OperationName, ParticipantId};
 use serde::Deserialize;
 use service::{
-    configuration::{Check, Checked, Secret, SecretUrl},
+    configuration::{Secret, SecretUrl},
     exit::Settings,
     telemetry::LogSettings,
 };
@@ -20,12 +21,6 @@ use crate::signing::SigningSettings;
 pub const DEFAULT: &str = include_str!("../default.toml");
 /// In front of every variable of the environment.
 pub const ENVIRONMENT_PREFIX: &str = "BROKER";
-/// Shards fit into the last 16 bits of a command id; a few hundred are more than any cluster needs.
-const MOST_SHARDS: u16 = 512;
-/// Each that is absorbed stands in the message by its id.
-const MOST_LOOKAHEAD: usize = 20_000;
-/// More copies than that nobody reads in a console.
-const MOST_COPIES: u32 = 10_000;
 
 /// All of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -298,214 +293,5 @@ impl AmqpSettings {
 impl Settings for Config {
     fn logs(&self) -> &LogSettings {
         &self.logs
-    }
-}
-
-impl Checked for Config {
-    fn check(&self, check: &mut Check<'_>) {
-        check.within("listen", &self.listen);
-        check.within("redis", &self.redis);
-        check.within("connections", &self.connections);
-        check.within("store", &self.store);
-        check.within("amqp", &self.amqp);
-        check.within("outbox", &self.outbox);
-        check.within("signing", &self.signing);
-        check.within("quotas", &self.quotas);
-        check.require(
-            "audit.records",
-            self.audit.records > 0,
-            "must be more than 0",
-        );
-        check.require(
-            "deadlines.report",
-            !self.deadlines.report.is_zero(),
-            "must be more than 0",
-        );
-        check.require(
-            "deadlines.running",
-            !self.deadlines.running.is_zero(),
-            "must be more than 0",
-        );
-        for name in self.operations.keys() {
-            let free = !matches!(name.as_str(), "purge" | "load");
-            check.require(
-                &format!("operations.{name}"),
-                free,
-                "must not be called like an operation of our own",
-            );
-        }
-        check.require(
-            "deadlines.sweep_every",
-            !self.deadlines.sweep_every.is_zero(),
-            "must be more than 0",
-        );
-        check.require(
-            "limits.request_bytes",
-            self.limits.request_bytes.0 >= 1024,
-            "must be at least 1KiB",
-        );
-        check.require(
-            "limits.answer_bytes",
-            self.limits.answer_bytes.0 >= 1024,
-            "must be at least 1KiB",
-        );
-        check.require(
-            "limits.concurrent_calls",
-            self.limits.concurrent_calls > 0,
-            "must be more than 0",
-        );
-        let permits = 1..=tokio::sync::Semaphore::MAX_PERMITS;
-        check.require(
-            "limits.open_calls",
-            permits.contains(&self.limits.open_calls),
-            "must be more than 0",
-        );
-        check.require(
-            "limits.call_time",
-            !self.limits.call_time.is_zero(),
-            "must be more than 0",
-        );
-        check.require(
-            "shutdown.drain",
-            !self.shutdown.drain.is_zero(),
-            "must be more than 0",
-        );
-    }
-}
-
-impl Checked for RedisAt {
-    fn check(&self, check: &mut Check<'_>) {
-        let is_tls = self.url.redacted().scheme() == "rediss";
-        let given = self.certificate_authority.is_some() || self.client_certificate.is_some();
-        check.require(
-            "url",
-            is_tls || !given,
-            "must begin with rediss:// where certificates are given",
-        );
-        check_pair(
-            check,
-            self.client_certificate.as_ref(),
-            self.client_key.as_ref(),
-        );
-    }
-}
-
-fn check_pair(check: &mut Check<'_>, certificate: Option<&Secret>, key: Option<&Secret>) {
-    check.require(
-        "client_key",
-        certificate.is_some() == key.is_some(),
-        "belongs together with `client_certificate`: give both or neither",
-    );
-}
-
-impl Checked for Management {
-    fn check(&self, check: &mut Check<'_>) {
-        let is_web = |url: &SecretUrl| matches!(url.redacted().scheme(), "http" | "https");
-        check.require(
-            "url",
-            self.url.as_ref().is_none_or(is_web),
-            "must begin with http:// or https://",
-        );
-        let is_bare = |url: &SecretUrl| {
-            let url = url.redacted();
-            matches!(url.scheme(), "amqp" | "amqps")
-                && url.username().is_empty()
-                && url.password().is_none()
-        };
-        check.require(
-            "adapters_url",
-            self.adapters_url.as_ref().is_none_or(is_bare),
-            "must begin with amqp:// or amqps:// and have no user and no password",
-        );
-        // One adapter has two of each.
-        check.require("connections", self.connections >= 2, "must be at least 2");
-        check.require("channels", self.channels >= 2, "must be at least 2");
-    }
-}
-
-impl Checked for StoreSettings {
-    fn check(&self, check: &mut Check<'_>) {
-        let shards = (1..=MOST_SHARDS).contains(&self.shards);
-        check.require("shards", shards, format!("must be 1 to {MOST_SHARDS}"));
-        let plain = !self.prefix.contains(['{', '}', ' ']);
-        check.require("prefix", plain, "must have no braces and no spaces");
-        check.require(
-            "retention",
-            !self.retention.is_zero(),
-            "must be more than 0",
-        );
-    }
-}
-
-impl Checked for AmqpSettings {
-    fn check(&self, check: &mut Check<'_>) {
-        check.within("management", &self.management);
-        check_pair(
-            check,
-            self.client_certificate.as_ref(),
-            self.client_key.as_ref(),
-        );
-        let topology = Topology::new(self.prefix.clone(), self.queue_limits());
-        check.require(
-            "prefix",
-            topology.is_ok(),
-            "must be letters, digits, dots and hyphens, at most 100",
-        );
-        check.require(
-            "publish_channels",
-            self.publish_channels > 0,
-            "must be more than 0",
-        );
-        check.require(
-            "delivery_limit",
-            self.delivery_limit > 0,
-            "must be more than 0",
-        );
-        check.require(
-            "console_copies",
-            self.console_copies <= MOST_COPIES,
-            format!("must be 0 to {MOST_COPIES}"),
-        );
-    }
-}
-
-impl Checked for QuotaSettings {
-    fn check(&self, check: &mut Check<'_>) {
-        let burst = self.burst >= Duration::from_millis(100);
-        check.require("burst", burst, "must be at least 100ms");
-        let own = self.participants.iter();
-        let own = own.map(|(id, allowance)| (format!("participants.{id}"), allowance));
-        let each = std::iter::once(("each".to_owned(), &self.each));
-        for (key, allowance) in each.chain(own) {
-            let operations = allowance.operations.values();
-            let rates = operations.chain([&allowance.calls, &allowance.selectors]);
-            let rates = rates.into_iter().all(|rate| *rate > 0) && allowance.open_commands > 0;
-            check.require(&key, rates, "must have no 0");
-        }
-    }
-}
-
-impl Checked for OutboxSettings {
-    fn check(&self, check: &mut Check<'_>) {
-        check.require("limit", self.limit > 0, "must be more than 0");
-        check.require(
-            "batch",
-            (1..=5_000).contains(&self.batch),
-            "must be 1 to 5000",
-        );
-        // RabbitMQ 4 takes messages of up to 16 MiB.
-        let bytes = (1 << 10..=8 << 20).contains(&self.batch_bytes.0);
-        check.require("batch_bytes", bytes, "must be 1KiB to 8MiB");
-        check.require("window", self.window > 0, "must be more than 0");
-        check.require(
-            "lookahead",
-            self.lookahead <= MOST_LOOKAHEAD,
-            format!("must be 0 to {MOST_LOOKAHEAD}"),
-        );
-        check.require(
-            "lease",
-            self.lease >= Duration::from_secs(1),
-            "must be at least 1s",
-        );
     }
 }

@@ -47,6 +47,28 @@ impl Checked for SigningSettings {
             self.former_keys.is_none() || self.key.is_some(),
             "belongs to `signing.key`: give that too",
         );
+        check.works("key", &self.open_key());
+        check.works("former_keys", &self.open_former());
+    }
+}
+
+impl SigningSettings {
+    fn open_key(&self) -> Result<Option<Watched<SigningKey>>, WatchedError> {
+        let open = |file| {
+            Watched::open(file, Access::Private, |text| {
+                SigningKey::from_pem(text).map_err(|rule| rule.0)
+            })
+        };
+        self.key.as_deref().map(open).transpose()
+    }
+
+    fn open_former(&self) -> Result<Option<Watched<KeyRing>>, WatchedError> {
+        let open = |file| {
+            Watched::open(file, Access::Public, |text| {
+                KeyRing::read(text).map_err(|rule| rule.0)
+            })
+        };
+        self.former_keys.as_deref().map(open).transpose()
     }
 }
 
@@ -65,19 +87,9 @@ impl Signing {
         if settings.key.is_none() {
             warn!("dispatches are not signed: no signing.key is given");
         }
-        let key = settings.key.as_ref().map(|file| {
-            Watched::open(file, Access::Private, |text| {
-                SigningKey::from_pem(text).map_err(|rule| rule.0)
-            })
-        });
-        let former = settings.former_keys.as_ref().map(|file| {
-            Watched::open(file, Access::Public, |text| {
-                KeyRing::read(text).map_err(|rule| rule.0)
-            })
-        });
         Ok(Self {
-            key: key.transpose()?,
-            former: former.transpose()?,
+            key: settings.open_key()?,
+            former: settings.open_former()?,
             required: settings.required,
             lifetime: settings.lifetime,
         })

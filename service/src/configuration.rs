@@ -12,6 +12,7 @@ mod key;
 mod layers;
 mod problems;
 mod read;
+mod rules;
 mod secret;
 mod typed;
 

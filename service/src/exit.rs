@@ -54,7 +54,8 @@ pub trait Settings: Checked {
 /// and runs `run` to its end. `run` drains by itself, with the limit of its configuration.
 ///
 /// Problems of the configuration go to stderr and end in [`Exit::Configuration`]. An error of `run`, or a part
-/// that ended before its time (see [`Shutdown::spawn`]), is logged and ends in [`Exit::Internal`].
+/// that ended before its time (see [`Shutdown::spawn`]), is logged and ends in [`Exit::Internal`]; where [`Problems`] are behind
+/// an error, because they showed only with what runs outside, in [`Exit::Configuration`] too.
 pub fn main<C, F, E>(
     name: &'static str,
     load: impl FnOnce() -> Result<C, Problems>,
@@ -118,6 +119,10 @@ fn conclude(
     shutdown: &Shutdown,
 ) -> Exit {
     match (ended, shutdown.failure()) {
+        (Err(error), _) if is_of_configuration(error.as_ref()) => {
+            fail(name, error.as_ref());
+            Exit::Configuration
+        }
         (Err(error), _) => fail(name, error.as_ref()),
         // The part that failed was logged when it failed.
         (Ok(()), Some(_)) => Exit::Internal,
@@ -126,6 +131,17 @@ fn conclude(
             Exit::Done
         }
     }
+}
+
+fn is_of_configuration(error: &(dyn Error + 'static)) -> bool {
+    let mut link = Some(error);
+    while let Some(error) = link {
+        if error.is::<Problems>() {
+            return true;
+        }
+        link = error.source();
+    }
+    false
 }
 
 fn fail(name: &str, error: &dyn Error) -> Exit {
@@ -177,6 +193,22 @@ mod tests {
         shutdown.spawn("part", async {});
         shutdown.asked().await;
         assert_eq!(conclude("test", Ok(()), &shutdown), Exit::Internal);
+    }
+
+    /// What only a server outside can tell, such as a number that it was begun with, is still a matter of the file.
+    #[test]
+    fn problems_that_show_at_the_start_end_with_64() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot start")]
+        struct CannotStart(#[source] Problems);
+        let problems = CannotStart(Problems::one("store.shards", "must be 4"));
+        let shutdown = Shutdown::new();
+        let ended = conclude("test", Err(problems.into()), &shutdown);
+        assert_eq!(ended, Exit::Configuration);
+        assert_eq!(
+            conclude("test", Err("away".into()), &shutdown),
+            Exit::Internal
+        );
     }
 
     /// `Display` of our errors never repeats the source, so the chain shows each once.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use service::configuration::{Check, Checked};
 use url::Url;
 
-use super::rules::{is_base, positive};
+use super::rules::is_base;
 use crate::jobs;
 
 /// Edges of one account that are looked at.
@@ -137,11 +137,7 @@ impl Api {
             self.outstanding.values().all(|most| *most > 0),
             "must be more than 0",
         );
-        check.require(
-            "budgets_shared_by",
-            self.budgets_shared_by > 0,
-            "must be more than 0",
-        );
+        check.positive("budgets_shared_by", self.budgets_shared_by);
     }
 
     /// Whether any edge is named.
@@ -190,22 +186,18 @@ impl Checked for Api {
             probed.all(|edges| edges.len() <= EDGES_LIMIT),
             format_args!("must name at most {EDGES_LIMIT} edges"),
         );
-        positive(check, "total_time", self.total_time);
-        positive(check, "poll_every", self.poll_every);
-        positive(check, "give_up_after", self.give_up_after);
-        check.require(
-            "polls_at_once",
-            self.polls_at_once > 0,
-            "must be more than 0",
-        );
-        check.require("jobs_at_once", self.jobs_at_once > 0, "must be more than 0");
+        check.positive("total_time", self.total_time);
+        check.positive("poll_every", self.poll_every);
+        check.positive("give_up_after", self.give_up_after);
+        check.positive("polls_at_once", self.polls_at_once);
+        check.positive("jobs_at_once", self.jobs_at_once);
     }
 }
 
 impl Checked for ApiBudget {
     fn check(&self, check: &mut Check<'_>) {
-        check.require("amount", self.amount > 0, "must be more than 0");
-        check.require("burst", self.burst > 0, "must be more than 0");
-        positive(check, "per", self.per);
+        check.positive("amount", self.amount);
+        check.positive("burst", self.burst);
+        check.positive("per", self.per);
     }
 }

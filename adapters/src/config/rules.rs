@@ -1,6 +1,6 @@
 //! The rules of the configuration that its types do not say.
 
-use std::time::Duration;
+use std::{fs, io, path::Path, time::Duration};
 
 use amqp::{Credentials, QueueLimits, Topology};
 use domain::limits::PROBES_PER_COMMAND;
@@ -42,7 +42,7 @@ impl Checked for Configuration {
                 );
             }
         }
-        positive(check, "drain_time", self.drain_time);
+        check.positive("drain_time", self.drain_time);
         check.within("amqp", &self.amqp);
         check.within("execution", &self.execution);
         check.within("calls", &self.calls);
@@ -56,12 +56,7 @@ impl Checked for Configuration {
 
 impl Checked for Amqp {
     fn check(&self, check: &mut Check<'_>) {
-        let scheme = self.url.redacted().scheme();
-        check.require(
-            "url",
-            matches!(scheme, "amqp" | "amqps"),
-            "must begin with amqp:// or amqps://",
-        );
+        check.scheme("url", Some(&self.url), &["amqp", "amqps"]);
         if let Some(file) = &self.credentials {
             let readable = Credentials::read(file);
             let why = readable.as_ref().err().and_then(std::error::Error::source);
@@ -72,11 +67,8 @@ impl Checked for Amqp {
                 format!("{} cannot be read{why}", file.display()),
             );
         }
-        check.require(
-            "client_key",
-            self.client_certificate.is_some() == self.client_key.is_some(),
-            "belongs together with `client_certificate`: give both or neither",
-        );
+        check.authority("certificate_authority", self.certificate_authority.as_ref());
+        check.client(self.client_certificate.as_ref(), self.client_key.as_ref());
         let topology = Topology::new(&self.prefix, QueueLimits::default());
         if let Err(error) = topology {
             check.require("prefix", false, error);
@@ -86,7 +78,7 @@ impl Checked for Amqp {
             self.prefetch.get() <= PREFETCH_LIMIT,
             format_args!("must be at most {PREFETCH_LIMIT}: RabbitMQ gives more than that back in another order"),
         );
-        positive(check, "connect_timeout", self.connect_timeout);
+        check.positive("connect_timeout", self.connect_timeout);
         check.require(
             "heartbeat",
             self.heartbeat >= Duration::from_secs(1),
@@ -108,8 +100,8 @@ impl Checked for Execution {
             within(self.servers_at_once),
             "must be 1 to 10000",
         );
-        positive(check, "total_time", self.total_time);
-        positive(check, "load_total_time", self.load_total_time);
+        check.positive("total_time", self.total_time);
+        check.positive("load_total_time", self.load_total_time);
     }
 }
 
@@ -123,11 +115,11 @@ impl Checked for Calls {
             ("name_lifetime", self.name_lifetime),
             ("name_timeout", self.name_timeout),
         ] {
-            positive(check, key, time);
+            check.positive(key, time);
         }
-        check.require("attempts", self.attempts > 0, "must be more than 0");
-        check.require("answer_limit", self.answer_limit > 0, "must be more than 0");
-        check.require("load_limit", self.load_limit > 0, "must be more than 0");
+        check.positive("attempts", self.attempts);
+        check.positive("answer_limit", self.answer_limit);
+        check.positive("load_limit", self.load_limit);
         check.within("pause", &self.pause);
         check.within("circuit", &self.circuit);
     }
@@ -135,8 +127,8 @@ impl Checked for Calls {
 
 impl Checked for Probes {
     fn check(&self, check: &mut Check<'_>) {
-        positive(check, "timeout", self.timeout);
-        check.require("body_limit", self.body_limit > 0, "must be more than 0");
+        check.positive("timeout", self.timeout);
+        check.positive("body_limit", self.body_limit);
         check.require(
             "at_once",
             (1..=PROBES_PER_COMMAND).contains(&self.at_once),
@@ -158,33 +150,33 @@ impl Checked for Probes {
 
 impl Checked for Circuit {
     fn check(&self, check: &mut Check<'_>) {
-        check.require("failures", self.failures > 0, "must be more than 0");
+        check.positive("failures", self.failures);
         check.within("pause", &self.pause);
     }
 }
 
 impl Checked for Journal {
     fn check(&self, check: &mut Check<'_>) {
-        positive(check, "keep_for", self.keep_for);
-        check.require("keep_at_most", self.keep_at_most > 0, "must be more than 0");
+        if let Err(why) = can_be_folder(&self.folder) {
+            let folder = self.folder.display();
+            check.require("folder", false, format_args!("{folder} {why}"));
+        }
+        check.positive("keep_for", self.keep_for);
+        check.positive("keep_at_most", self.keep_at_most);
     }
 }
 
 impl Checked for Report {
     fn check(&self, check: &mut Check<'_>) {
-        check.require(
-            "executions_per_message",
-            self.executions_per_message > 0,
-            "must be more than 0",
-        );
+        check.positive("executions_per_message", self.executions_per_message);
         // RabbitMQ 4 takes 16 MiB by default.
         check.require(
             "bytes_per_message",
             (1_024..=8_388_608).contains(&self.bytes_per_message),
             "must be 1024 to 8388608",
         );
-        positive(check, "confirm_timeout", self.confirm_timeout);
-        positive(check, "progress_every", self.progress_every);
+        check.positive("confirm_timeout", self.confirm_timeout);
+        check.positive("progress_every", self.progress_every);
         check.within("pause", &self.pause);
     }
 }
@@ -201,15 +193,11 @@ impl Checked for InvocationSystem {
             self.token.as_ref().is_some_and(is_token),
             "must be there, best as `{ file = \"…\" }`: visible ASCII characters without spaces",
         );
-        positive(check, "poll_every", self.poll_every);
-        positive(check, "report_every", self.report_every);
-        positive(check, "give_up_after", self.give_up_after);
-        check.require(
-            "polls_at_once",
-            self.polls_at_once > 0,
-            "must be more than 0",
-        );
-        check.require("jobs_at_once", self.jobs_at_once > 0, "must be more than 0");
+        check.positive("poll_every", self.poll_every);
+        check.positive("report_every", self.report_every);
+        check.positive("give_up_after", self.give_up_after);
+        check.positive("polls_at_once", self.polls_at_once);
+        check.positive("jobs_at_once", self.jobs_at_once);
         check.require(
             "callback_url",
             self.callback_url.is_some() == self.callback_listen.is_some(),
@@ -239,6 +227,16 @@ fn is_token(token: &Secret) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-pub(super) fn positive(check: &mut Check<'_>, key: &str, time: Duration) {
-    check.require(key, !time.is_zero(), "must be more than 0");
+/// Whether the folder is there or can be made, as far as that shows without making it.
+fn can_be_folder(folder: &Path) -> Result<(), String> {
+    for place in folder.ancestors().filter(|place| *place != Path::new("")) {
+        match fs::metadata(place) {
+            Ok(found) if found.is_dir() => return Ok(()),
+            Ok(_) => return Err(format!("cannot be a folder: {} is a file", place.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+            Err(error) => return Err(format!("cannot be reached: {error}")),
+        }
+    }
+    Ok(())
 }

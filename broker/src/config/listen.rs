@@ -6,6 +6,7 @@ use serde::Deserialize;
 use service::configuration::{Check, Checked};
 
 use super::Bytes;
+use crate::ingress::Trust;
 
 /// HTTP/2 counts these in 32 bits (RFC 9113, 6.5.2), and a header is never that large.
 const MOST_HEADER_BYTES: usize = 1 << 20;
@@ -94,6 +95,9 @@ impl Checked for Listen {
             {
                 check.require(key, given, rule);
             }
+            for (key, error) in Trust::check(self) {
+                check.works(key, &Err::<(), _>(error));
+            }
         }
         let domain = |name: &str| {
             let plain = |byte: u8| {
@@ -107,11 +111,7 @@ impl Checked for Listen {
             domain(&self.federation),
             "must be lower case letters, digits, dots, dashes and underscores, at most 255",
         );
-        check.require(
-            "reload_every",
-            !self.reload_every.is_zero(),
-            "must be more than 0",
-        );
+        check.positive("reload_every", self.reload_every);
     }
 }
 
@@ -123,7 +123,7 @@ impl Checked for Connections {
             ("handshakes", self.handshakes),
             ("streams", self.streams as usize),
         ] {
-            check.require(key, number > 0, "must be more than 0");
+            check.positive(key, number);
         }
         // More permits than that a semaphore does not have.
         let most = self.most <= tokio::sync::Semaphore::MAX_PERMITS;
@@ -136,7 +136,7 @@ impl Checked for Connections {
             ("keepalive_answer", self.keepalive_answer),
             ("write_time", self.write_time),
         ] {
-            check.require(key, !time.is_zero(), "must be more than 0");
+            check.positive(key, time);
         }
         check.require(
             "header_bytes",

@@ -4,30 +4,19 @@
 //! nothing. Files are read anew each time and compared, so a link that was put elsewhere (as Kubernetes does) counts as a
 //! change, and a time stamp does not.
 
-use std::{
-    convert::Infallible,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+mod files;
+
+use std::{convert::Infallible, io, path::PathBuf, sync::Arc, time::Duration};
 
 use ring::digest::{SHA256, digest};
-use rustls::{
-    RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
-};
+use rustls::ServerConfig;
 use service::exit::Chain;
-use thiserror::Error;
-use tokio::{io::AsyncReadExt as _, sync::watch};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
+pub use self::files::TrustError;
 use super::revoked::Revoked;
 use crate::{config::Listen, metrics::count_reload};
-
-/// A certificate is a few kilobytes; a deny list of a hundred thousand lines is a few megabytes.
-const FILE_LIMIT_BYTES: u64 = 16 << 20;
 
 /// What is in force now.
 pub struct Trust {
@@ -37,52 +26,12 @@ pub struct Trust {
     every: Duration,
 }
 
-/// Why it cannot be used.
-#[derive(Debug, Error)]
-pub enum TrustError {
-    /// A file cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// Which.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file holds something else than it should.
-    #[error("{path} holds no {what} in PEM")]
-    Holds {
-        /// Which.
-        path: String,
-        /// What it should hold.
-        what: &'static str,
-    },
-    /// The authorities cannot be trusted.
-    #[error("the authorities in {path} cannot be used")]
-    Authority {
-        /// Which.
-        path: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Certificate and key do not fit.
-    #[error("the certificate {path} and its key cannot be used")]
-    Own {
-        /// The certificate.
-        path: String,
-        /// Why.
-        source: rustls::Error,
-    },
-    /// The deny list has a line that cannot be understood.
-    #[error("the deny list {path} cannot be used: {rule}")]
-    Revoked {
-        /// Which.
-        path: String,
-        /// The line and its rule.
-        rule: String,
-    },
-}
-
 impl Trust {
+    /// Every file that cannot be used, with its key.
+    pub fn check(listen: &Listen) -> Vec<(&'static str, TrustError)> {
+        files::check(listen)
+    }
+
     /// Reads what the configuration names.
     ///
     /// # Errors
@@ -91,7 +40,7 @@ impl Trust {
         let tls = match (&listen.certificate, &listen.key, &listen.client_authority) {
             (Some(certificate), Some(key), Some(authority)) if !listen.insecure => {
                 let files = vec![certificate.clone(), key.clone(), authority.clone()];
-                Some(Followed::open("certificate", files, server_config).await?)
+                Some(Followed::open("certificate", files, files::server_config).await?)
             }
             _ => None,
         };
@@ -210,84 +159,21 @@ fn digests(contents: &[Vec<u8>]) -> Vec<Vec<u8>> {
 async fn read(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, TrustError> {
     let mut contents = Vec::with_capacity(files.len());
     for path in files {
-        let content = read_one(path).await.map_err(|source| TrustError::Read {
+        let of_task = path.clone();
+        let reading = tokio::task::spawn_blocking(move || files::read(&of_task)).await;
+        contents.push(reading.map_err(|ended| TrustError::Read {
             path: path.display().to_string(),
-            source,
-        });
-        contents.push(content?);
+            source: io::Error::other(ended),
+        })??);
     }
     Ok(contents)
-}
-
-async fn read_one(path: &Path) -> io::Result<Vec<u8>> {
-    let file = tokio::fs::File::open(path).await?;
-    let mut content = Vec::new();
-    let mut file = file.take(FILE_LIMIT_BYTES + 1);
-    if file.read_to_end(&mut content).await? as u64 > FILE_LIMIT_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has more than {FILE_LIMIT_BYTES} bytes"),
-        ));
-    }
-    Ok(content)
 }
 
 fn deny_list(files: &[PathBuf], contents: &[Vec<u8>]) -> Result<Revoked, TrustError> {
     let (Some(path), Some(content)) = (files.first(), contents.first()) else {
         return Ok(Revoked::default());
     };
-    let revoked = Revoked::read(content).map_err(|malformed| TrustError::Revoked {
-        path: path.display().to_string(),
-        rule: malformed.to_string(),
-    })?;
+    let revoked = files::deny_list(path, content)?;
     info!(certificates = revoked.len(), "read the deny list");
     Ok(revoked)
-}
-
-/// Our certificate, key and the authorities, in this order.
-fn server_config(files: &[PathBuf], contents: &[Vec<u8>]) -> Result<ServerConfig, TrustError> {
-    let path = |at: usize| files[at].display().to_string();
-    let holds = |at: usize, what| TrustError::Holds {
-        path: path(at),
-        what,
-    };
-    let chain = certificates(&contents[0]).ok_or_else(|| holds(0, "certificate"))?;
-    let key = PrivateKeyDer::from_pem_slice(&contents[1]).map_err(|_| holds(1, "private key"))?;
-    let mut roots = RootCertStore::empty();
-    for authority in certificates(&contents[2]).ok_or_else(|| holds(2, "certificate"))? {
-        roots
-            .add(authority)
-            .map_err(|source| TrustError::Authority {
-                path: path(2),
-                source: source.into(),
-            })?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .build()
-        .map_err(|source| TrustError::Authority {
-            path: path(2),
-            source: source.into(),
-        })?;
-    let own = |source| TrustError::Own {
-        path: path(0),
-        source,
-    };
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(own)?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .map_err(own)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    // Every connection shows its certificate anew; one that was resumed would not.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Ok(config)
-}
-
-/// All certificates of a file; `None` where it holds none, or something broken.
-fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    certificates.ok().filter(|them| !them.is_empty())
 }

@@ -170,6 +170,11 @@ impl Redis {
     }
 }
 
+/// Whether a URL can be the address of Redis. Why not could repeat it, so that is not said.
+pub fn is_address(url: &SecretUrl) -> bool {
+    url.expose().into_connection_info().is_ok()
+}
+
 /// Small calls leave at once, and a link that is dead without a word is noticed.
 fn client(url: &SecretUrl, tls: &StoreTls) -> Result<Client, StoreError> {
     let address = url

@@ -34,7 +34,7 @@ pub use ahead::{AbsorbedEntry, Plans, Waiting};
 pub use apply::{Applied, Outcome, Terms};
 pub use audit::{AuditRecord, KeptRecord, Seal};
 pub use cancel::Withdrawn;
-pub use connection::{StoreError, StoreTls};
+pub use connection::{StoreError, StoreTls, is_address};
 pub use due::{Expired, Released};
 pub use keys::{Keys, Shard, stable_hash};
 pub use listen::Heard;

@@ -15,6 +15,7 @@ mod chaos;
 mod commands;
 mod compatibility;
 mod compose;
+mod configuration;
 mod dead_letters;
 mod dialects;
 mod documents;
