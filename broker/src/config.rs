@@ -57,6 +57,11 @@ pub struct Config {
     pub operations: BTreeMap<OperationName, OperationSettings>,
 }
 
+/// The same for a replica that serves, and so opens its certificate, its keys and its lists besides.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Serving(pub Config);
+
 /// Where metrics and health are served.
 #[derive(Debug, Clone, Deserialize)]
 pub struct SignalsAt {
@@ -293,5 +298,11 @@ impl AmqpSettings {
 impl Settings for Config {
     fn logs(&self) -> &LogSettings {
         &self.logs
+    }
+}
+
+impl Settings for Serving {
+    fn logs(&self) -> &LogSettings {
+        &self.0.logs
     }
 }

@@ -1,9 +1,14 @@
 //! The broker: `broker [--config FILE] [serve | provision | check | defaults | redis-acl]`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use broker::{app, config};
 use clap::{Parser, Subcommand};
+use serde::de::DeserializeOwned;
+use service::configuration::{self, Checked, Problems};
 
 /// The command broker of a federation of CDNs.
 #[derive(Parser)]
@@ -22,7 +27,7 @@ enum Task {
     Serve,
     /// Declares in RabbitMQ what the registry asks for, and ends.
     Provision,
-    /// Checks the configuration, and ends.
+    /// Checks the configuration of a replica, its certificates and keys included, and ends.
     Check,
     /// Prints the default configuration, which documents every key.
     Defaults,
@@ -32,28 +37,30 @@ enum Task {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let load = || {
-        service::configuration::load(
-            config::DEFAULT,
-            arguments.config.as_deref(),
-            config::ENVIRONMENT_PREFIX,
-        )
-    };
+    let file = arguments.config.as_deref();
+    let load = || read::<config::Config>(file);
+    let load_serving = || read::<config::Serving>(file);
     match arguments.task.unwrap_or(Task::Serve) {
-        Task::Serve => service::main("broker", load, app::serve),
+        Task::Serve => service::main("broker", load_serving, |config, shutdown| {
+            app::serve(config.0, shutdown)
+        }),
         Task::Provision => service::main("broker", load, app::provision),
-        Task::Check => service::main("broker", load, |_: config::Config, _| async {
+        Task::Check => service::main("broker", load_serving, |_, _| async {
             Ok::<(), app::Failure>(())
         }),
         Task::Defaults => {
             print(config::DEFAULT);
             ExitCode::SUCCESS
         }
-        Task::RedisAcl => service::main("broker", load, |config: config::Config, _| async move {
+        Task::RedisAcl => service::main("broker", load, |config, _| async move {
             print(&app::redis_acl(&config)?);
             Ok::<(), app::Failure>(())
         }),
     }
+}
+
+fn read<C: DeserializeOwned + Checked>(file: Option<&Path>) -> Result<C, Problems> {
+    configuration::load(config::DEFAULT, file, config::ENVIRONMENT_PREFIX)
 }
 
 #[expect(clippy::print_stdout, reason = "this is what was asked for")]

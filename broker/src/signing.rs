@@ -47,12 +47,16 @@ impl Checked for SigningSettings {
             self.former_keys.is_none() || self.key.is_some(),
             "belongs to `signing.key`: give that too",
         );
-        check.works("key", &self.open_key());
-        check.works("former_keys", &self.open_former());
     }
 }
 
 impl SigningSettings {
+    /// Tries to open every file that is named.
+    pub(crate) fn check_files(&self, check: &mut Check<'_>) {
+        check.works("signing.key", &self.open_key());
+        check.works("signing.former_keys", &self.open_former());
+    }
+
     fn open_key(&self) -> Result<Option<Watched<SigningKey>>, WatchedError> {
         let open = |file| {
             Watched::open(file, Access::Private, |text| {

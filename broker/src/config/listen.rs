@@ -6,7 +6,6 @@ use serde::Deserialize;
 use service::configuration::{Check, Checked};
 
 use super::Bytes;
-use crate::ingress::Trust;
 
 /// HTTP/2 counts these in 32 bits (RFC 9113, 6.5.2), and a header is never that large.
 const MOST_HEADER_BYTES: usize = 1 << 20;
@@ -94,9 +93,6 @@ impl Checked for Listen {
                 .zip(given)
             {
                 check.require(key, given, rule);
-            }
-            for (key, error) in Trust::check(self) {
-                check.works(key, &Err::<(), _>(error));
             }
         }
         let domain = |name: &str| {

@@ -1,7 +1,7 @@
 //! The rules of the configuration that its types do not say.
 //!
-//! Invariant: what passes here lets a replica start, as far as that can be known without speaking to another machine: files
-//! that are named are read, and keys and certificates opened, as at the start.
+//! Invariant: what passes here lets a process start, as far as that can be known without speaking to another machine: what it
+//! opens at the start is opened here too.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use service::configuration::{Check, Checked, SecretUrl};
 
 use super::{
     AmqpSettings, AuditSettings, Config, Deadlines, Limits, Management, OutboxSettings,
-    QuotaSettings, RedisAt, StoreSettings,
+    QuotaSettings, RedisAt, Serving, StoreSettings,
 };
-use crate::store;
+use crate::{ingress::Trust, store};
 
 /// Shards fit into the last 16 bits of a command id; a few hundred are more than any cluster needs.
 const MOST_SHARDS: u16 = 512;
@@ -48,6 +48,16 @@ impl Checked for Config {
                 "must not be called like an operation of our own",
             );
         }
+    }
+}
+
+impl Checked for Serving {
+    fn check(&self, check: &mut Check<'_>) {
+        check.within("", &self.0);
+        for (key, error) in Trust::check(&self.0.listen) {
+            check.works(&format!("listen.{key}"), &Err::<(), _>(error));
+        }
+        self.0.signing.check_files(check);
     }
 }
 
