@@ -3,7 +3,8 @@
 //! Invariant: what is read matches what PCRE2 finds by the same text and nothing more, or it is refused. Most of both syntaxes
 //! is the same; what only looks the same is refused: a quantifier behind a quantifier (possessive there, a repetition of a
 //! repetition here), brackets and operators in a class (letters there, sets here), `\<` and `\>` (letters there, the ends of a
-//! word here), `{,3}` (letters there in many versions), and the flags `x`, `u` and `R`.
+//! word here), `{,3}` (letters there in many versions), the flags `x`, `u` and `R`, and whatever is not ASCII (octets there,
+//! characters here).
 
 use std::convert::Infallible;
 
@@ -12,7 +13,7 @@ use regex_syntax::ast::{
     Visitor, parse::Parser, visit,
 };
 
-use super::regex;
+use super::{octets::write_number, regex};
 
 /// How we write what PCRE2 and the federation write differently, and how the federation does. No other text that we write
 /// looks like these, for all that means itself is written as a number.
@@ -30,7 +31,7 @@ const WRITTEN: [(&str, &str); 7] = [
 pub(crate) fn read(text: &str) -> Option<String> {
     let ours = WRITTEN
         .iter()
-        .fold(text.to_owned(), |text, (theirs, ours)| {
+        .fold(characters(text), |text, (theirs, ours)| {
             text.replace(theirs, ours)
         });
     if regex(&ours).as_deref() == Ok(text) {
@@ -45,6 +46,36 @@ pub(crate) fn read(text: &str) -> Option<String> {
         },
     );
     means_the_same.then(|| text.to_owned())
+}
+
+/// The text with characters where it has the numbers of their octets in UTF-8.
+fn characters(text: &str) -> String {
+    let mut pieces = text.split(r"\x");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    let mut run = Vec::new();
+    for piece in pieces {
+        let number = piece.get(..2).map(|digits| u8::from_str_radix(digits, 16));
+        let Some(Ok(octet @ 0x80..)) = number else {
+            write_run(&mut run, &mut out);
+            out.extend([r"\x", piece]);
+            continue;
+        };
+        run.push(octet);
+        if piece.len() > 2 {
+            write_run(&mut run, &mut out);
+            out.push_str(&piece[2..]);
+        }
+    }
+    write_run(&mut run, &mut out);
+    out
+}
+
+fn write_run(run: &mut Vec<u8>, out: &mut String) {
+    match std::str::from_utf8(run) {
+        Ok(characters) => out.push_str(characters),
+        Err(_) => run.iter().for_each(|octet| write_number(*octet, out)),
+    }
+    run.clear();
 }
 
 /// Looks for what the two syntaxes read differently.
@@ -73,8 +104,8 @@ impl Visitor for Reader<'_> {
                 GroupKind::NonCapturing(flags) => are_in_both(flags),
                 GroupKind::CaptureIndex(_) | GroupKind::CaptureName { .. } => true,
             },
+            Ast::Literal(literal) => literal.c.is_ascii(),
             Ast::Empty(_)
-            | Ast::Literal(_)
             | Ast::Dot(_)
             | Ast::ClassUnicode(_)
             | Ast::ClassPerl(_)
@@ -87,7 +118,16 @@ impl Visitor for Reader<'_> {
     }
 
     fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), Infallible> {
-        self.means_the_same &= !matches!(item, ClassSetItem::Bracketed(_));
+        self.means_the_same &= match item {
+            ClassSetItem::Literal(literal) => literal.c.is_ascii(),
+            ClassSetItem::Range(range) => range.end.c.is_ascii(),
+            ClassSetItem::Bracketed(_) => false,
+            ClassSetItem::Empty(_)
+            | ClassSetItem::Ascii(_)
+            | ClassSetItem::Unicode(_)
+            | ClassSetItem::Perl(_)
+            | ClassSetItem::Union(_) => true,
+        };
         Ok(())
     }
 

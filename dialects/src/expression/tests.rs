@@ -109,6 +109,7 @@ fn groups_are_written_where_they_hold_something_together() {
 fn what_only_varnish_knows_is_read_as_it_was_meant() {
     for (pattern, expression) in [
         (r"^/img/[0-9]+\.png", r"^/img/[0-9]++\.png"),
+        ("/é(?:€)+", r"/\xc3\xa9(?:\xe2\x82\xac)+"),
         (r"[a]{2,}[b]*c", r"[a]{2,}+[b]*+c"),
         (
             r"\b{start}a\b{end}\b{start-half}b\b{end-half}",
@@ -140,6 +141,9 @@ fn what_only_looks_the_same_is_not_read() {
         "(?x)a",
         "(?u:a)",
         "(?R)a",
+        r"\xe9",
+        "é",
+        r"[a-\xff]",
         "(?>a)",
     ] {
         assert_eq!(read(other), None, "{other}");

@@ -8,9 +8,10 @@ mod inputs;
 #[path = "../../../amqp/src/envelope.rs"]
 mod envelope;
 
-use std::{str::FromStr, sync::LazyLock};
+use std::{collections::BTreeSet, str::FromStr, sync::LazyLock};
 
 use dialects::{
+    Dialect,
     agent::AgentAnswer,
     all,
     canonical::Progress,
@@ -18,8 +19,8 @@ use dialects::{
     native::{self, Asked},
 };
 use domain::{
-    BrokenRule, CommandId, ConfigurationId, DialectName, ExecutionId, Fidelity, HostName,
-    ParticipantId, Selector, limits,
+    BrokenRule, Command, CommandId, ConfigurationId, DialectName, ExecutionId, Fidelity, HostName,
+    NativeCall, Operation, ParticipantId, PurgeMode, Selector, limits,
     selector::{ContentUrl, HostPath, HostRegex, Tag},
 };
 
@@ -123,10 +124,9 @@ pub fn messages(data: &[u8]) {
     }
 }
 
-/// A command of any selectors, said by every dialect: and what is said exactly is read.
+/// A command of any selectors, said by every dialect: what is said exactly is read, and said again it is the same.
 pub fn translate(data: &[u8]) {
-    let mut input = Input::new(data);
-    let command = input.command();
+    let command = Input::new(data).command();
     for dialect in all() {
         let Ok(calls) = inputs::said(*dialect, &command) else {
             continue;
@@ -134,16 +134,70 @@ pub fn translate(data: &[u8]) {
         let exact =
             |selector: &Selector| dialect.fidelity(&command.operation, selector) == Fidelity::Exact;
         let all_exact = command.selectors.iter().all(exact);
-        for call in calls {
-            let call = inputs::filled_in(*dialect, call);
+        let read = |call: &NativeCall| {
+            let call = inputs::filled_in(*dialect, call.clone());
             let asked = native::read(dialect.name(), &call, &inputs::hosts());
             assert!(
-                asked.is_ok() || !all_exact,
+                asked.is_ok() || !all_exact || is_too_long(&call),
                 "{}: {asked:?}: {call:?}",
                 dialect.name()
             );
+            asked.ok()
+        };
+        let asked: Option<Vec<Asked>> = calls.iter().map(read).collect();
+        if let (true, Some(asked)) = (all_exact, asked) {
+            check_said_again(*dialect, &command, &calls, &asked);
         }
     }
+}
+
+/// An expression, written out for Varnish, may be longer than those that a command takes.
+fn is_too_long(call: &NativeCall) -> bool {
+    call.headers
+        .iter()
+        .any(|(_, value)| value.len() > limits::REGEX_LENGTH)
+}
+
+/// What was read of a command's calls makes the same calls, whichever of several names for one thing was read.
+fn check_said_again(
+    dialect: &dyn Dialect,
+    command: &Command,
+    calls: &[NativeCall],
+    asked: &[Asked],
+) {
+    let again = Command {
+        selectors: asked
+            .iter()
+            .flat_map(|asked| asked.selectors.clone())
+            .collect(),
+        ..command.clone()
+    };
+    for (call, asked) in calls.iter().zip(asked) {
+        // A ban deletes what nobody finds from then on: it reads as that, whichever of the two was meant.
+        let is_ban = call.method == "BAN" && asked.operation == Operation::Purge(PurgeMode::Delete);
+        let as_meant = asked.operation == command.operation;
+        assert!(as_meant || is_ban, "{}: {asked:?}", dialect.name());
+    }
+    let said = inputs::said(dialect, &again).map(|calls| texts(&calls));
+    assert_eq!(
+        said,
+        Ok(texts(calls)),
+        "{}: {:?}",
+        dialect.name(),
+        again.selectors
+    );
+}
+
+/// Calls without the numbers of their selectors, in any order; what one call says twice counts once.
+fn texts(calls: &[NativeCall]) -> BTreeSet<String> {
+    let text = |call: &NativeCall| {
+        let call = NativeCall {
+            selectors: Vec::new(),
+            ..call.clone()
+        };
+        format!("{call:?}")
+    };
+    calls.iter().map(text).collect()
 }
 
 fn check(asked: &Asked) {
