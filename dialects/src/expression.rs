@@ -9,7 +9,7 @@
 mod octets;
 mod reading;
 
-use regex_syntax::hir::{Hir, HirKind, Look, Repetition};
+use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 use thiserror::Error;
 
 use crate::http::is_encoding;
@@ -79,7 +79,7 @@ pub(crate) fn wildcard(pattern: &str) -> Result<String, CannotMatch> {
 /// apart and written anew.
 pub(crate) fn regex(pattern: &str) -> Result<String, CannotMatch> {
     let hir = regex_syntax::parse(pattern).map_err(|_| CannotMatch::Unknown)?;
-    let hir = without_captures(hir);
+    let hir = plain(hir);
     let mut text = String::new();
     // Nothing stands after the end, so nothing can fail there and send a run back.
     let ways = write_hir(&hir, Some(Octets::NONE), &mut text)?;
@@ -92,19 +92,20 @@ pub(crate) fn regex(pattern: &str) -> Result<String, CannotMatch> {
     bounded(text)
 }
 
-/// Nobody asks what a group matched, and without groups the same is always written in the same way.
-fn without_captures(hir: Hir) -> Hir {
-    let all = |items: Vec<Hir>| items.into_iter().map(without_captures).collect();
+/// Without groups, for nobody asks what they matched, and with what is not ASCII in classes as PCRE2 sees it: so that the same is
+/// always written in the same way.
+fn plain(hir: Hir) -> Hir {
+    let all = |items: Vec<Hir>| items.into_iter().map(plain).collect();
     match hir.into_kind() {
         HirKind::Empty => Hir::empty(),
         HirKind::Literal(literal) => Hir::literal(literal.0),
-        HirKind::Class(class) => Hir::class(class),
+        HirKind::Class(class) => Hir::class(Class::Unicode(Octets::of_class(&class).class())),
         HirKind::Look(look) => Hir::look(look),
         HirKind::Repetition(repetition) => Hir::repetition(Repetition {
-            sub: Box::new(without_captures(*repetition.sub)),
+            sub: Box::new(plain(*repetition.sub)),
             ..repetition
         }),
-        HirKind::Capture(capture) => without_captures(*capture.sub),
+        HirKind::Capture(capture) => plain(*capture.sub),
         HirKind::Concat(items) => Hir::concat(all(items)),
         HirKind::Alternation(branches) => Hir::alternation(all(branches)),
     }

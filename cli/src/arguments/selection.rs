@@ -3,6 +3,8 @@
 //! Invariant: selectors keep a fixed order (URLs, the file's URLs, then by kind), so a field that the broker names by
 //! number can be found again.
 
+mod breadth;
+
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader},
@@ -13,6 +15,7 @@ use clap::Args;
 use proto::v1::{Everything, HostRegex, Selector, selector::Kind};
 
 use crate::failure::Failure;
+use breadth::{is_unbound, is_whole_host, without_scheme};
 
 /// The contract's limit on one command.
 pub(crate) const SELECTORS_MAXIMUM: usize = 1_000;
@@ -134,13 +137,11 @@ impl Selection {
 
     /// Whether one slip of the hand would empty a cache: a person confirms these.
     pub(crate) fn is_wide(&self) -> bool {
-        let is_whole_host =
-            |prefix: &String| !without_scheme(prefix).trim_end_matches('/').contains('/');
         let patterns = self.regex.chunks_exact(2).map(|pair| pair[1].as_str());
         self.everything
             || !self.host.is_empty()
             || !self.wildcard.is_empty()
-            || self.prefix.iter().any(is_whole_host)
+            || self.prefix.iter().any(|prefix| is_whole_host(prefix))
             || patterns.into_iter().any(is_unbound)
     }
 }
@@ -169,54 +170,12 @@ impl Selected {
     }
 }
 
-/// Whether a regular expression may match anything of its host: all but those that plainly begin with a path.
-fn is_unbound(pattern: &str) -> bool {
-    let Some(rest) = pattern.strip_prefix("^/").or(pattern.strip_prefix(r"^\/")) else {
-        return true;
-    };
-    let mut rest = rest.chars();
-    let is_literal = |next: char| next.is_alphanumeric() || matches!(next, '_' | '-' | '~' | '%');
-    let begins = rest.next().is_some_and(is_literal);
-    // A letter that may be missing binds nothing, and neither does one of several ways.
-    let may_be_missing = matches!(rest.next(), Some('?' | '*' | '{'));
-    !begins || may_be_missing || has_other_way(pattern)
-}
-
-/// Whether there is a `|` outside of groups and classes.
-fn has_other_way(pattern: &str) -> bool {
-    let (mut depth, mut in_class) = (0_u32, false);
-    let mut chars = pattern.chars();
-    while let Some(next) = chars.next() {
-        match next {
-            '\\' => drop(chars.next()),
-            '[' => in_class = true,
-            ']' => in_class = false,
-            _ if in_class => {}
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            '|' if depth == 0 => return true,
-            _ => {}
-        }
-    }
-    false
-}
-
 fn selector(kind: Kind) -> Selector {
     Selector { kind: Some(kind) }
 }
 
 fn is_url(text: &str) -> bool {
     text.contains("://")
-}
-
-/// The scheme never matters, and people paste it from the browser.
-fn without_scheme(text: &str) -> String {
-    let after = |scheme: &str| {
-        let (start, rest) = text.split_at_checked(scheme.len())?;
-        start.eq_ignore_ascii_case(scheme).then_some(rest)
-    };
-    let rest = after("http://").or_else(|| after("https://"));
-    rest.unwrap_or(text).to_owned()
 }
 
 fn urls_of(file: &Path) -> Result<Vec<String>, Failure> {
@@ -354,31 +313,6 @@ mod tests {
         assert!(!is_wide("--prefix a.example/images"));
         assert!(is_wide("--wildcard a.example/*"));
         assert!(!is_wide("https://a.example/ --tag red"));
-    }
-
-    /// An expression that matches everything of its host is confirmed like the host.
-    #[test]
-    fn a_regex_that_is_not_bound_to_a_path_is_as_wide_as_its_host() {
-        for wide in [
-            ".*",
-            "",
-            "^",
-            "/",
-            "^/",
-            "^/.*",
-            r"\.jpg$",
-            "^/a?",
-            "^/a[(]|.*",
-            "^/a|.*",
-            "^/(a|b)?",
-            "^.*$",
-            "(?s)^/a",
-        ] {
-            assert!(is_unbound(wide), "{wide}");
-        }
-        for bound in ["^/p/[0-9]+$", r"^\/images/", "^/a/(x|y)", r"^/a\|b"] {
-            assert!(!is_unbound(bound), "{bound}");
-        }
     }
 
     /// A list of URLs may have comments and empty lines.

@@ -2,13 +2,16 @@
 //!
 //! Invariant: what was typed becomes moments once, so every try of one submission says the same.
 
+mod moment;
+
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use prost_types::Timestamp;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 
 use crate::failure::Failure;
+use moment::{Moment, moment};
 
 const HEADING: &str = "When (at once, and however late, unless one of these)";
 
@@ -24,13 +27,6 @@ pub(crate) struct When {
     /// What has not begun by then is never begun: a time, or so long from now
     #[arg(long, value_name = "TIME", help_heading = HEADING, value_parser = moment, conflicts_with = "expire_in")]
     expire_at: Option<Moment>,
-}
-
-/// A moment as it was typed.
-#[derive(Debug, Clone, Copy)]
-enum Moment {
-    At(OffsetDateTime),
-    In(Duration),
 }
 
 /// The moments between which a command may begin.
@@ -49,11 +45,14 @@ impl When {
     }
 
     fn between_from(&self, now: OffsetDateTime) -> Result<Between, Failure> {
-        let not_before = self.not_before.map(|moment| moment.from(now)).transpose()?;
+        let not_before = self.not_before.map(|moment| moment.from(now));
+        let not_before = not_before.transpose().map_err(Failure::Usage)?;
         let begins = not_before.map_or(now, |moment| moment.max(now));
         let expires = match (self.expire_at, self.expire_in) {
-            (Some(moment), _) => Some(moment.from(now)?),
-            (None, Some(duration)) => Some(Moment::In(duration).from(begins)?),
+            (Some(moment), _) => Some(moment.from(now).map_err(Failure::Usage)?),
+            (None, Some(duration)) => {
+                Some(Moment::In(duration).from(begins).map_err(Failure::Usage)?)
+            }
             (None, None) => None,
         };
         // Whether a typed time has passed is for the broker's clock to say.
@@ -72,30 +71,6 @@ impl When {
             expire_time: expires.map(timestamp),
         })
     }
-}
-
-impl Moment {
-    fn from(self, now: OffsetDateTime) -> Result<OffsetDateTime, Failure> {
-        match self {
-            Self::At(moment) => Ok(moment),
-            Self::In(duration) => time::Duration::try_from(duration)
-                .ok()
-                .and_then(|duration| now.checked_add(duration))
-                .ok_or_else(|| Failure::Usage("that long is beyond all times".to_owned())),
-        }
-    }
-}
-
-fn moment(text: &str) -> Result<Moment, String> {
-    if let Ok(moment) = OffsetDateTime::parse(text, &Rfc3339) {
-        return Ok(Moment::At(moment));
-    }
-    humantime::parse_duration(text)
-        .map(Moment::In)
-        .map_err(|_| {
-            "must be a time such as 2026-01-31T06:00:00Z, or a duration such as 90s or 2h"
-                .to_owned()
-        })
 }
 
 fn timestamp(moment: OffsetDateTime) -> Timestamp {

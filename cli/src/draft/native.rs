@@ -3,6 +3,8 @@
 //! Invariant: what it means is the broker's to say. No credential leaves with it: what proves to the native system who calls
 //! is left out here.
 
+mod wire;
+
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -16,6 +18,7 @@ use proto::v1::{CommandDraft, NativeCommand, NativeHeader};
 
 use super::{Asked, Terms};
 use crate::failure::Failure;
+use wire::{header, raw, split};
 
 /// What a request may hold: the longest that any provider takes, and room.
 const REQUEST_BYTES: u64 = 4 << 20;
@@ -104,7 +107,9 @@ impl Asked for NativeRequest {
 impl NativeRequest {
     fn call(&self) -> Result<NativeCall, Failure> {
         let mut call = match &self.raw {
-            Some(file) => raw(&text_of(file)?)?,
+            Some(file) => {
+                raw(&text_of(file)?).map_err(|rule| Failure::Usage(format!("--raw: {rule}")))?
+            }
             None => self.typed()?,
         };
         let of_host = self
@@ -178,57 +183,6 @@ fn call_of(native: &NativeCommand) -> NativeCall {
     }
 }
 
-/// The authority and the path of a target.
-fn split(target: &str) -> (Option<String>, String) {
-    let below = target
-        .strip_prefix("https://")
-        .or_else(|| target.strip_prefix("http://"));
-    let Some(below) = below else {
-        return (None, target.to_owned());
-    };
-    let end = below.find(['/', '?']).unwrap_or(below.len());
-    let (authority, path) = below.split_at(end);
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    (Some(authority.to_owned()), format!("{slash}{path}"))
-}
-
-/// A request as it goes over the wire: request line, headers, an empty line, body.
-fn raw(text: &str) -> Result<NativeCall, Failure> {
-    let usage = |words: String| Failure::Usage(format!("--raw: {words}"));
-    let (head, body) = ["\r\n\r\n", "\n\n"]
-        .iter()
-        .filter_map(|end| text.split_once(end))
-        .min_by_key(|(head, _)| head.len())
-        .unwrap_or((text, ""));
-    let mut lines = head.lines();
-    let line = lines.next().unwrap_or_default();
-    let mut words = line.split_ascii_whitespace();
-    let (Some(method), Some(target)) = (words.next(), words.next()) else {
-        return Err(usage(
-            "must begin with a request line, such as POST /path HTTP/1.1".to_owned(),
-        ));
-    };
-    let headers = lines.filter(|line| !line.trim().is_empty());
-    let headers = headers.map(|line| header(line).map_err(|rule| usage(format!("{line}: {rule}"))));
-    let headers = headers.collect::<Result<Vec<_>, _>>()?;
-    let length = headers.iter().find(|(name, _)| name == "content-length");
-    let length = length.and_then(|(_, value)| value.parse::<usize>().ok());
-    let body = match length {
-        Some(length) => body.get(..length).ok_or_else(|| {
-            usage(format!(
-                "has {} bytes of body, and its content-length is {length}",
-                body.len()
-            ))
-        })?,
-        None => body,
-    };
-    Ok(NativeCall {
-        headers,
-        body: (!body.is_empty()).then(|| body.to_owned()),
-        ..NativeCall::new(method, None, target, Vec::new())
-    })
-}
-
 fn text_of(file: &Path) -> Result<String, Failure> {
     let name = file.display().to_string();
     let all = || -> io::Result<String> {
@@ -246,15 +200,6 @@ fn text_of(file: &Path) -> Result<String, Failure> {
         Ok(text)
     };
     all().map_err(|source| Failure::Read { name, source })
-}
-
-fn header(text: &str) -> Result<(String, String), String> {
-    match text.split_once(':') {
-        Some((name, value)) if !name.is_empty() && !name.contains(char::is_whitespace) => {
-            Ok((name.to_ascii_lowercase(), value.trim().to_owned()))
-        }
-        _ => Err("must be NAME: VALUE".to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -337,31 +282,5 @@ mod tests {
             .1
         );
         assert!(typed(&["acme", "/v2/tags/red", "-X", "DELETE"]).1);
-    }
-
-    /// A request from a file is read as a server would.
-    #[test]
-    fn a_raw_request_is_read() {
-        let text = "POST /a HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 2\r\n\r\n{}\r\n";
-        let call = raw(text).expect("is a request");
-        assert_eq!(
-            (
-                call.method.as_str(),
-                call.path.as_str(),
-                call.body.as_deref()
-            ),
-            ("POST", "/a", Some("{}"))
-        );
-        let call = raw("PURGE /a\nX-Purge-Tags: a\n\nb\n\nc").expect("is a request");
-        assert_eq!(call.headers, [("x-purge-tags".to_owned(), "a".to_owned())]);
-        assert_eq!(call.body.as_deref(), Some("b\n\nc"));
-        for wrong in [
-            "",
-            "POST",
-            "POST / HTTP/1.1\nnonsense\n\n",
-            "POST /\nContent-Length: 9\n\nshort",
-        ] {
-            assert!(matches!(raw(wrong), Err(Failure::Usage(_))), "{wrong}");
-        }
     }
 }

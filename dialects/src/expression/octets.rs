@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
 /// A set of octets: ASCII one by one, and all others together, for a URL is percent-encoded and holds none of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,14 @@ impl Octets {
         let has_octets = |(start, end): &(u32, u32)| *start <= 0xff && *end > 0x7f;
         let beyond = is_open && ranges.iter().any(has_octets);
         Self { ascii, beyond }
+    }
+
+    /// A character class of this set.
+    pub(super) fn class(self) -> ClassUnicode {
+        let ascii = (0..128).filter(|octet| self.has(*octet)).map(char::from);
+        let one = |letter| ClassUnicodeRange::new(letter, letter);
+        let beyond = ClassUnicodeRange::new('\u{80}', char::MAX);
+        ClassUnicode::new(ascii.map(one).chain(self.beyond.then_some(beyond)))
     }
 
     /// Both sets.

@@ -102,6 +102,7 @@ fn groups_are_written_where_they_hold_something_together() {
     assert_eq!(regex("a(b)c").unwrap(), "abc");
     assert_eq!(regex("(a|b)").unwrap(), "[a-b]");
     assert_eq!(regex("(ab|c)+").unwrap(), "(?:ab|c)+");
+    assert_eq!(regex("[aé]b|ac").unwrap(), "(?:ab|ac)");
 }
 
 /// What we write for PCRE2 alone is read as what it was written for.

@@ -3,6 +3,7 @@
 //! Invariant: whatever comes in ends as something that keeps its rules, or as a mistake; nothing panics.
 
 mod inputs;
+mod typed;
 
 #[allow(dead_code, reason = "only what is parsed matters here")]
 #[path = "../../../amqp/src/envelope.rs"]
@@ -36,7 +37,7 @@ static EXAMPLE: LazyLock<Mapping> = LazyLock::new(|| {
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 7] = [
+pub const ALL: [Target; 8] = [
     ("native", native),
     ("mapped", mapped),
     ("mapping", mapping),
@@ -44,6 +45,7 @@ pub const ALL: [Target; 7] = [
     ("selectors", selectors),
     ("messages", messages),
     ("translate", translate),
+    ("cli", cli),
 ];
 
 /// A request in the format of any dialect.
@@ -149,6 +151,14 @@ pub fn translate(data: &[u8]) {
             check_said_again(*dialect, &command, &calls, &asked);
         }
     }
+}
+
+/// What people type for `fedctl`: a whole request, a moment, how much is meant.
+pub fn cli(data: &[u8]) {
+    let mut input = Input::new(data);
+    typed::moment(&input.text());
+    typed::breadth(&input.text(), &input.text());
+    typed::request(input.dialect(), &input.text());
 }
 
 /// An expression, written out for Varnish, may be longer than those that a command takes.
