@@ -185,7 +185,10 @@ impl Rpc {
         };
         let denied = |relation: &Relation| self.access(*relation) == Access::Denied;
         if columns.iter().all(denied) {
-            Err(refusal(identity))
+            Err(match identity {
+                Identity::Operator(_) => refusal(identity),
+                Identity::Participant(_) => Error::NotAllowed("this is for an operator"),
+            })
         } else {
             Ok(())
         }
