@@ -59,7 +59,8 @@ pub fn read(dialect: &str, request: &NativeCall, hosts: &[HostName]) -> Result<A
     let known = all().iter().find(|known| known.name() == dialect);
     let Some(known) = known else {
         let names: Vec<_> = all().iter().map(|known| known.name()).collect();
-        let rule = format!("must be one of {}", names.join(", "));
+        let names = names.join(", ");
+        let rule = format!("must be one of {names}, or the mapping by which the caller is told");
         return Err(Mistake::new("dialect", rule));
     };
     known.read(request, hosts)?.within_limits()
