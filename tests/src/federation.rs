@@ -10,7 +10,10 @@ mod invocation_system;
 mod signatures;
 
 use std::{
+    fs::Permissions,
+    io::Write as _,
     net::SocketAddr,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, PoisonError},
@@ -124,7 +127,7 @@ impl Federation {
         Ok(Self {
             shared,
             prefix: format!("{}.", crate::prefix()),
-            folder: TempDir::with_prefix("federation-")?,
+            folder: closed_folder()?,
             is_restricted: false,
             broker: Mutex::default(),
             broker_settings: broker_settings.to_owned(),
@@ -218,7 +221,7 @@ impl Federation {
             "password": issued.password,
         });
         let file = self.credentials_file(participant);
-        std::fs::write(&file, text.to_string())?;
+        write_secret(&file, &text.to_string())?;
         Ok(file)
     }
 
@@ -376,4 +379,21 @@ fn merged(mut base: toml::Table, more: toml::Table) -> toml::Table {
         }
     }
     base
+}
+
+/// A folder for passwords and keys: nobody else may look into it.
+fn closed_folder() -> Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder
+        .prefix("federation-")
+        .permissions(Permissions::from_mode(0o700));
+    Ok(builder.tempdir()?)
+}
+
+/// Writes a file that only its owner may read.
+fn write_secret(file: &Path, text: &str) -> Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(file)?.write_all(text.as_bytes())?;
+    Ok(())
 }

@@ -76,6 +76,16 @@ impl Process {
         })
     }
 
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether somebody has asked already, and was told that it has ended.
+    pub const fn was_reaped(&self) -> bool {
+        self.status.is_some()
+    }
+
     /// The child's process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -3,11 +3,14 @@
 //! Invariant: whatever ends it, Ctrl-C included, nothing that it started is left. Exit code 0 means that every claim
 //! was checked, 1 that one was wrong, 128 and the signal's number that it was stopped.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use tests::demo;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How soon a person is told that a program has ended.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// Three CDNs, five real caches, one purge that reaches them all.
 #[derive(Debug, Parser)]
@@ -26,7 +29,7 @@ async fn main() -> ExitCode {
         Err(error) => return demo::failed(&error.into()),
     };
     let mut play = Box::pin(demo::play());
-    let stage = tokio::select! {
+    let mut stage = tokio::select! {
         played = &mut play => match played {
             Ok(stage) => stage,
             Err(error) => return demo::failed(&error),
@@ -42,12 +45,23 @@ async fn main() -> ExitCode {
             Ok(keys) => keys,
             Err(error) => return demo::failed(&error),
         };
-        ends.next().await;
+        keep(&mut stage, &mut ends).await;
         demo::stopping();
         drop(keys);
     }
     drop(stage);
     ExitCode::SUCCESS
+}
+
+/// Stays until a signal comes; a program that ends before is told at the next look.
+async fn keep(stage: &mut demo::Stage, ends: &mut Ends) {
+    let mut looks = tokio::time::interval(BETWEEN_LOOKS);
+    loop {
+        tokio::select! {
+            _ = ends.next() => return,
+            _ = looks.tick() => stage.tell_ended(),
+        }
+    }
 }
 
 /// The signals that ask a program of a terminal to end.

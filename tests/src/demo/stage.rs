@@ -2,7 +2,10 @@
 //!
 //! Invariant: dropping it ends all of it, those who use others first; nothing waits longer than it must.
 
-use std::{future::Future, thread, time::Instant};
+use std::{
+    future::Future, os::unix::process::ExitStatusExt as _, process::ExitStatus, thread,
+    time::Instant,
+};
 
 use anyhow::{Context, Result};
 
@@ -100,6 +103,19 @@ impl Stage {
         self.passes.client(self.broker.address, &owner)
     }
 
+    /// Says of each of our own programs that has ended since the last call how it ended, once, and leaves no zombie.
+    pub fn tell_ended(&mut self) {
+        let adapters = self.adapters.iter_mut().map(|(_, program)| program);
+        for program in adapters.chain([&mut self.broker]) {
+            let process = &mut program.process;
+            let before = process.was_reaped();
+            if let (false, Some(status)) = (before, process.exit_status()) {
+                let (log, how) = (process.log().display().to_string(), ending(status));
+                screen::line(&format!("{} {how} (log: {log})", process.name()));
+            }
+        }
+    }
+
     /// The ends of the logs that tell why a participant did not do it.
     pub(super) fn logs_of(&self, participant: &str) -> String {
         let own = self.adapters.iter().filter(|(of, _)| *of == participant);
@@ -112,6 +128,15 @@ impl Drop for Stage {
         at_once(self.adapters.drain(..));
         self.broker.process.terminate();
         at_once(self.servers.drain(..));
+    }
+}
+
+/// `ended by signal 9`, `ended with code 70`.
+fn ending(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("ended by signal {signal}"),
+        (None, Some(code)) => format!("ended with code {code}"),
+        (None, None) => "ended".to_owned(),
     }
 }
 
