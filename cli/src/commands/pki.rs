@@ -22,6 +22,7 @@ use crate::{
     output::Output,
     table,
     view::{CertificateView, IssuedView},
+    words,
 };
 
 /// Ten years: who replaces an authority visits every member.
@@ -88,8 +89,8 @@ struct Revoke {
     /// The authority's folder
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Its serial number as `list` shows it, or its file
-    #[arg(value_name = "SERIAL|FILE")]
+    /// Its serial number as `list` shows it, or its file; or whose: all that participant/ID or operator/NAME has
+    #[arg(value_name = "SERIAL|FILE|WHO")]
     which: String,
 }
 
@@ -147,20 +148,90 @@ fn issue(output: Output, typed: Issue) -> Result<(), Failure> {
 
 fn revoke(output: Output, typed: &Revoke) -> Result<(), Failure> {
     let folder = Folder::open(typed.folder.clone());
+    if let Some(certificates) = folder.issued_to(&typed.which)? {
+        return revoke_all(output, &folder, typed, certificates);
+    }
     let certificate = folder.find(&typed.which)?;
     let (serial, holder) = (&certificate.serial, &certificate.holder);
-    if folder.is_revoked(serial)? {
+    let was_revoked = certificate.revoked;
+    if was_revoked {
         output.note(&format!("{serial} ({holder}) was on the deny list already"));
     } else {
         folder.revoke(serial, holder)?;
+    }
+    let others = folder.list()?;
+    let others = others
+        .iter()
+        .filter(|other| other.counts() && other.holder == *holder);
+    let others: Vec<String> = others
+        .map(|other| {
+            format!(
+                "{} until {}",
+                other.serial,
+                words::readable(&other.not_after)
+            )
+        })
+        .collect();
+    if !others.is_empty() {
+        output.note(&still_counting(holder, &others));
     }
     let view = CertificateView {
         revoked: true,
         ..certificate
     };
     output.show(&view, |view| {
-        format!("{} ({}) is revoked\n", view.serial, view.holder)
+        if was_revoked {
+            String::new()
+        } else {
+            revoked_line(view)
+        }
     })
+}
+
+fn still_counting(holder: &str, others: &[String]) -> String {
+    let (count, them) = match others {
+        [_] => ("1 other certificate that counts".to_owned(), "it"),
+        _ => (
+            format!("{} other certificates that count", others.len()),
+            "them",
+        ),
+    };
+    format!(
+        "{holder} has {count}: {}; revoke {them} by serial",
+        others.join(", ")
+    )
+}
+
+/// All that somebody has and that still count.
+fn revoke_all(
+    output: Output,
+    folder: &Folder,
+    typed: &Revoke,
+    certificates: Vec<CertificateView>,
+) -> Result<(), Failure> {
+    if certificates.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{} has no certificate that counts, of those that were issued in {}",
+            typed.which,
+            typed.folder.display()
+        )));
+    }
+    let mut revoked = Vec::new();
+    for certificate in certificates {
+        folder.revoke(&certificate.serial, &certificate.holder)?;
+        revoked.push(CertificateView {
+            revoked: true,
+            ..certificate
+        });
+    }
+    let document = std::collections::BTreeMap::from([("certificates", revoked)]);
+    output.show(&document, |document| {
+        document.values().flatten().map(revoked_line).collect()
+    })
+}
+
+fn revoked_line(view: &CertificateView) -> String {
+    format!("{} ({}) is revoked\n", view.serial, view.holder)
 }
 
 fn list(output: Output, folder: PathBuf) -> Result<(), Failure> {

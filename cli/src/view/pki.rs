@@ -19,6 +19,13 @@ pub(crate) struct CertificateView {
     pub(crate) revoked: bool,
 }
 
+impl CertificateView {
+    /// Whether a broker lets it in.
+    pub(crate) const fn counts(&self) -> bool {
+        !self.revoked && !self.expired
+    }
+}
+
 /// What was made just now.
 #[derive(Debug, Serialize)]
 pub(crate) struct IssuedView {

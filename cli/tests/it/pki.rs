@@ -46,6 +46,7 @@ fn redacted(text: &str) -> String {
 }
 
 fn word(bare: &str) -> String {
+    let bare = bare.trim_end_matches(';');
     let is_serial = bare.len() > 30 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_date = bare.len() == 10 && bare.as_bytes()[4] == b'-' && bare.starts_with("20");
     let is_time = bare.len() == 8 && bare.as_bytes()[2] == b':';
@@ -71,6 +72,10 @@ async fn an_authority_lives_in_a_folder() {
         "revoke fed fed/participant-acme.pem",
         "revoke fed fed/participant-acme.pem",
         "issue fed participant/acme --days 60 --renew",
+        "issue fed participant/acme --days 50 --renew",
+        "revoke fed fed/participant-acme.pem",
+        "revoke fed participant/acme",
+        "revoke fed participant/acme",
         "list fed",
         "init fed --federation fed.example",
         "issue fed server broker",
@@ -96,7 +101,7 @@ async fn an_authority_lives_in_a_folder() {
     }
     assert_eq!(
         fs::read_dir(path("issued")).expect("it is there").count(),
-        3
+        4
     );
 }
 

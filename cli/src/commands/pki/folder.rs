@@ -111,6 +111,17 @@ impl Folder {
         Ok(certificates)
     }
 
+    /// What somebody has that still counts, where `typed` is a caller's path such as `participant/acme` and no file.
+    pub(super) fn issued_to(&self, typed: &str) -> Result<Option<Vec<CertificateView>>, Failure> {
+        let is_caller = matches!(typed.split_once('/'), Some(("participant" | "operator", id)) if !id.contains('/'));
+        if !is_caller || Path::new(typed).exists() {
+            return Ok(None);
+        }
+        let mut certificates = self.list()?;
+        certificates.retain(|one| one.holder == typed && one.counts());
+        Ok(Some(certificates))
+    }
+
     /// A certificate by its serial number, or by its file.
     pub(super) fn find(&self, typed: &str) -> Result<CertificateView, Failure> {
         let serial: String = typed.chars().filter(|one| *one != ':').collect();
