@@ -103,6 +103,15 @@ pub(crate) enum Verb {
     Audit(Audit),
 }
 
+/// How many to show.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("must be a whole number, at least 1".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -113,6 +122,14 @@ mod tests {
     #[test]
     fn the_command_tree_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    /// Nothing is shown with nothing asked for, which is a slip.
+    #[test]
+    fn a_limit_is_at_least_1() {
+        assert_eq!(at_least_one("0"), Err("at least 1".to_owned()));
+        assert_eq!(at_least_one("7"), Ok(7));
+        assert!(at_least_one("-1").is_err());
     }
 
     /// The manual is part of the contract with its readers: a change of it is seen in review.

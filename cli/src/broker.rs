@@ -6,7 +6,7 @@
 mod credentials;
 mod refusal;
 
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, time::Duration};
 
 use proto::v1::{
     audit_service_client::AuditServiceClient, command_service_client::CommandServiceClient,
@@ -22,7 +22,7 @@ use tonic::{
 };
 use tonic_types::StatusExt as _;
 
-pub(crate) use refusal::{Refusal, is_uncertain, may_have_been_lost};
+pub(crate) use refusal::{Refusal, Unreached, is_uncertain, may_have_been_lost};
 
 use credentials::Credentials;
 
@@ -84,6 +84,7 @@ impl Interceptor for Caller {
 impl Broker {
     /// Connects on the first call, not before.
     pub(crate) fn new(connection: &Connection) -> Result<Self, Failure> {
+        check_caller(connection)?;
         let credentials = Credentials::read(connection)?;
         let tls = credentials.tls();
         let channels = connection.broker.iter().map(|url| channel(url, &tls));
@@ -154,15 +155,30 @@ impl Broker {
             .set((self.current.get() + 1) % self.channels.len());
     }
 
-    /// Whether a connection broke because the broker does not accept the caller's certificate.
-    async fn unknown_caller(&self, status: &Status) -> Option<Status> {
+    /// The broker in use.
+    pub(crate) fn url(&self) -> String {
+        text_of(&self.urls[self.current.get()])
+    }
+
+    /// Why the broker in use was not reached, where that is why a call ended.
+    fn unreached(&self, status: &Status) -> Option<String> {
+        refusal::unreached(status, &self.url(), self.credentials.ca_file())
+    }
+
+    /// Whether a connection broke because the two sides do not speak the same, or the broker does not accept the caller.
+    async fn misunderstood(&self, status: &Status) -> Option<Status> {
         use std::error::Error as _;
         let url = &self.urls[self.current.get()];
         let is_broken = status.source().is_some() && is_uncertain(status);
-        if !is_broken || url.scheme_str() != Some("https") {
+        if !is_broken || self.unreached(status).is_some() {
             return None;
         }
-        self.credentials.refused_by(url).await
+        if url.scheme_str() == Some("https") {
+            return self.credentials.refused_by(url).await;
+        }
+        let why = format!("{}: the broker speaks TLS there; say https://", self.url());
+        let speaks_tls = self.credentials.is_tls(url).await;
+        speaks_tls.then(|| Unreached::status(Code::InvalidArgument, vec![why]))
     }
 
     fn line(&self) -> Line {
@@ -178,6 +194,8 @@ impl Broker {
     ) -> Result<T, Refusal> {
         let mut tried = 0;
         let mut is_repeated = false;
+        let mut is_heard = false;
+        let mut unreached: BTreeMap<usize, String> = BTreeMap::new();
         loop {
             let answer = timeout(CALL_LIMIT, call()).await;
             let status = match answer.unwrap_or_else(|_| Err(too_slow())) {
@@ -185,16 +203,20 @@ impl Broker {
                 Err(status) => status,
             };
             tried += 1;
-            if let (1, Some(status)) = (tried, self.unknown_caller(&status).await) {
+            if let (1, Some(status)) = (tried, self.misunderstood(&status).await) {
                 return Err(Refusal {
                     status,
                     is_repeated,
                 });
             }
+            unreached.extend(self.unreached(&status).map(|why| (self.current.get(), why)));
             let rounds = tried / u32::try_from(self.channels.len()).unwrap_or(u32::MAX);
+            is_heard |= self.unreached(&status).is_none();
             if !is_unavailable(&status) || rounds >= ROUNDS {
+                let nobody =
+                    || Unreached::status(Code::Unavailable, unreached.into_values().collect());
                 return Err(Refusal {
-                    status,
+                    status: if is_heard { status } else { nobody() },
                     is_repeated,
                 });
             }
@@ -247,6 +269,30 @@ fn channel(url: &Uri, tls: &ClientTlsConfig) -> Result<Channel, Failure> {
         source,
     })?;
     Ok(endpoint.connect_lazy())
+}
+
+/// Who calls over TLS is its certificate; a name beside it would be ignored, and somebody meant it.
+fn check_caller(connection: &Connection) -> Result<(), Failure> {
+    let flag = match (
+        &connection.calling_operator,
+        &connection.calling_participant,
+    ) {
+        (Some(_), _) => "--as-operator",
+        (None, Some(_)) => "--as",
+        (None, None) => return Ok(()),
+    };
+    let is_secure = |url: &Uri| url.scheme_str() == Some("https");
+    if !connection.broker.iter().any(is_secure) {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{flag}: counts only with an insecure (http) broker; with https the caller is the certificate"
+    )))
+}
+
+/// As it was typed: without the path that every address has.
+fn text_of(url: &Uri) -> String {
+    url.to_string().trim_end_matches('/').to_owned()
 }
 
 fn caller(connection: &Connection) -> Result<Caller, Failure> {

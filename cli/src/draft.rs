@@ -83,8 +83,8 @@ enum Mode {
 pub(crate) trait Asked: Args + Debug {
     /// The draft; files are read and durations become moments here.
     fn draft(&self) -> Result<CommandDraft, Failure>;
-    /// Whether one slip of the hand would reach far, with what was read into the draft: a person confirms these.
-    fn is_wide(&self, draft: &CommandDraft) -> bool;
+    /// That with which one slip of the hand would reach far, with what was read into the draft: a person confirms these.
+    fn wide(&self, draft: &CommandDraft) -> Option<String>;
 }
 
 impl Asked for PurgeRequest {
@@ -99,8 +99,8 @@ impl Asked for PurgeRequest {
         Ok(self.looking.at(draft))
     }
 
-    fn is_wide(&self, _: &CommandDraft) -> bool {
-        self.selection.is_wide()
+    fn wide(&self, _: &CommandDraft) -> Option<String> {
+        self.selection.wide()
     }
 }
 
@@ -112,8 +112,8 @@ impl Asked for LoadRequest {
         Ok(self.looking.at(draft))
     }
 
-    fn is_wide(&self, _: &CommandDraft) -> bool {
-        false
+    fn wide(&self, _: &CommandDraft) -> Option<String> {
+        None
     }
 }
 
@@ -132,8 +132,8 @@ impl Asked for CustomRequest {
         self.terms.around(self.selection.selected()?, custom)
     }
 
-    fn is_wide(&self, _: &CommandDraft) -> bool {
-        self.selection.is_wide()
+    fn wide(&self, _: &CommandDraft) -> Option<String> {
+        self.selection.wide()
     }
 }
 

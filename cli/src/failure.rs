@@ -2,18 +2,26 @@
 //!
 //! Invariant: `Display` says what; the broker's details follow one per line (`Failure::details`); nothing is swallowed.
 
-use std::{error::Error as _, io};
+mod answer;
+mod document;
+mod flags;
+
+use std::io;
 
 use dialects::mapped::Mistake;
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic::Status;
 
 use crate::{
-    broker::{Refusal, is_uncertain, may_have_been_lost},
+    broker::{Refusal, Unreached, is_uncertain, may_have_been_lost},
     exit::{Answer, Exit},
-    view::{self, SelectorView},
+    view::SelectorView,
     words,
 };
+use answer::{headline, of_status};
+pub(crate) use document::FailureView;
+
+/// A person reads so many mistakes at a time.
+const MISTAKES_MAXIMUM: usize = 100;
 
 /// Why it ended early.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +29,17 @@ pub(crate) enum Failure {
     /// The arguments contradict each other or leave something out.
     #[error("{0}")]
     Usage(String),
+    /// The caller may not; the broker said so by what it left out.
+    #[error("not allowed: {0}")]
+    NotAllowed(&'static str),
+    /// Lines of a file are not what they should be.
+    #[error("{name} has {}", lines_without_url(mistakes.len()))]
+    Lines {
+        /// The file, as the user named it.
+        name: String,
+        /// All of them, with their numbers.
+        mistakes: Vec<String>,
+    },
     /// A file of the user's could not be read.
     #[error("cannot read {name}")]
     Read {
@@ -119,9 +138,12 @@ impl Failure {
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::Read { .. } | Self::Mapping { .. } | Self::Connection { .. } => {
-                Exit::Usage
-            }
+            Self::Usage(_)
+            | Self::Lines { .. }
+            | Self::Read { .. }
+            | Self::Mapping { .. }
+            | Self::Connection { .. } => Exit::Usage,
+            Self::NotAllowed(_) => Exit::NotAllowed,
             Self::Write(_) | Self::WriteFile { .. } | Self::Certificate { .. } | Self::Declined => {
                 Exit::Failed
             }
@@ -140,7 +162,8 @@ impl Failure {
     /// What is to be said below the headline, a line each.
     pub(crate) fn details(&self) -> Vec<String> {
         match self {
-            Self::Usage(_) | Self::Declined => Vec::new(),
+            Self::Usage(_) | Self::NotAllowed(_) | Self::Declined => Vec::new(),
+            Self::Lines { mistakes, .. } => first_of(mistakes),
             Self::Mapping { mistakes, .. } => mistakes.iter().map(ToString::to_string).collect(),
             Self::Read { source, .. } | Self::WriteFile { source, .. } | Self::Write(source) => {
                 vec![source.to_string()]
@@ -172,7 +195,8 @@ impl Failure {
                 retry,
             } => {
                 let mut lines = of_status(status, selectors);
-                let uncertain = retry.iter().filter(|_| may_have_been_lost(status.code()));
+                let is_lost = may_have_been_lost(status.code()) && Unreached::of(status).is_none();
+                let uncertain = retry.iter().filter(|_| is_lost);
                 lines.extend(uncertain.map(|flags| {
                     format!("it may have been accepted; another try with {flags} is safe")
                 }));
@@ -190,81 +214,20 @@ pub(crate) fn resume(command_id: &str) -> [String; 2] {
     ]
 }
 
-fn headline(status: &Status) -> String {
-    let name = words::code(status.code());
-    match (status.code(), status.message()) {
-        (Code::Unavailable, message) if status.source().is_some() => {
-            format!("the broker cannot be reached: {message}")
-        }
-        (_, "") => format!("the broker answered {name}"),
-        (_, message) => format!("the broker answered {name}: {message}"),
+fn lines_without_url(count: usize) -> String {
+    match count {
+        1 => "1 line that is no URL".to_owned(),
+        _ => format!("{count} lines that are no URL"),
     }
 }
 
-fn of_status(status: &Status, selectors: &[SelectorView]) -> Vec<String> {
-    let mut lines = status.source().map(chain).unwrap_or_default();
-    lines.retain(|line| line != status.message());
-    lines.extend(of_details(&status.get_error_details(), selectors));
-    lines
-}
-
-fn of_details(details: &ErrorDetails, selectors: &[SelectorView]) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(request) = details.bad_request() {
-        let violations = request.field_violations.iter();
-        lines
-            .extend(violations.map(|found| violation(&found.field, &found.description, selectors)));
-    }
-    if let Some(failure) = details.precondition_failure() {
-        let violations = failure.violations.iter();
-        lines.extend(violations.map(|found| format!("{}: {}", found.subject, found.description)));
-    }
-    if let Some(failure) = details.quota_failure() {
-        let violations = failure.violations.iter();
-        lines.extend(violations.map(|found| format!("{}: {}", found.subject, found.description)));
-    }
-    if let Some(resource) = details.resource_info() {
-        lines.push(of_resource(resource));
-    }
-    if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
-        lines.push(format!("try again in {}", words::duration(delay)));
-    }
-    if let Some(info) = details.error_info() {
-        lines.push(of_reason(info));
+fn first_of(mistakes: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = mistakes.iter().take(MISTAKES_MAXIMUM).cloned().collect();
+    match mistakes.len().saturating_sub(MISTAKES_MAXIMUM) {
+        0 => {}
+        more => lines.push(format!("and {more} more")),
     }
     lines
-}
-
-fn of_resource(resource: &tonic_types::ResourceInfo) -> String {
-    let named = format!("{} {}", resource.resource_type, resource.resource_name);
-    match resource.description.as_str() {
-        "" => named,
-        description => format!("{named}: {description}"),
-    }
-}
-
-fn of_reason(info: &tonic_types::ErrorInfo) -> String {
-    let mut metadata: Vec<_> = info.metadata.iter().collect();
-    metadata.sort();
-    let named = metadata
-        .iter()
-        .map(|(name, value)| format!("{name} = {value}"));
-    let reason = format!("reason: {}", info.reason);
-    let words: Vec<String> = std::iter::once(reason).chain(named).collect();
-    words.join(", ")
-}
-
-/// `draft.selectors[3].url (https://…): rule`: the field, the text that the user gave for it, and the rule.
-fn violation(field: &str, rule: &str, selectors: &[SelectorView]) -> String {
-    let given = field
-        .split_once("selectors[")
-        .and_then(|(_, rest)| rest.split_once(']'))
-        .and_then(|(index, _)| index.parse::<usize>().ok())
-        .and_then(|index| selectors.get(index));
-    match given {
-        Some(selector) => format!("{field} ({}): {rule}", view::text_of(selector)),
-        None => format!("{field}: {rule}"),
-    }
 }
 
 fn chain(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
@@ -283,6 +246,9 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use tonic::Code;
+    use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
 
@@ -312,7 +278,7 @@ mod tests {
         );
         assert_eq!(
             failure.details(),
-            ["draft.selectors[0].url (ftp://a): must be http"]
+            ["--url ftp://a (draft.selectors[0].url): must be http"]
         );
         assert_eq!(failure.exit(), Exit::Usage);
     }
@@ -335,6 +301,72 @@ mod tests {
                 "try again in 5 s",
                 "reason: TOO_MANY, limit = 3"
             ]
+        );
+    }
+
+    /// What is not there is said once, and a field that is typed with a flag is named by it.
+    #[test]
+    fn nothing_is_said_twice() {
+        let message = "command `7` not found";
+        let mut details = ErrorDetails::with_resource_info("command", "7", "", message);
+        let metadata = [("command".to_owned(), "7".to_owned())];
+        details.set_error_info("NOT_FOUND", "federation.v1", metadata);
+        let failure: Failure = Status::with_error_details(Code::NotFound, message, details).into();
+        assert_eq!(
+            failure.to_string(),
+            "the broker answered NOT_FOUND: command `7` not found"
+        );
+        assert!(failure.details().is_empty(), "{:?}", failure.details());
+        let details =
+            ErrorDetails::with_bad_request_violation("originator_id", "must be lower case");
+        let message = "the request is malformed: originator_id must be lower case";
+        let failure: Failure =
+            Status::with_error_details(Code::InvalidArgument, message, details).into();
+        assert_eq!(
+            failure.to_string(),
+            "the broker answered INVALID_ARGUMENT: the request is malformed"
+        );
+        assert_eq!(
+            failure.details(),
+            ["--originator (originator_id): must be lower case"]
+        );
+    }
+
+    /// A script reads code, reason and fields from a document instead of lines.
+    #[test]
+    fn a_failure_is_a_document_for_scripts() {
+        let mut details =
+            ErrorDetails::with_bad_request_violation("draft.selectors[0].url", "must be http");
+        details.set_error_info(
+            "INVALID_FIELDS",
+            "federation.v1",
+            [("limit".to_owned(), "3".to_owned())],
+        );
+        let document = serde_json::to_value(refused(Code::InvalidArgument, details).document());
+        let document = document.expect("is a document");
+        assert_eq!(
+            document,
+            serde_json::json!({"error": {
+                "code": "INVALID_ARGUMENT",
+                "reason": "INVALID_FIELDS",
+                "message": "the broker answered INVALID_ARGUMENT: the command is malformed",
+                "exit_code": 2,
+                "fields": [{
+                    "field": "draft.selectors[0].url",
+                    "flag": "--url",
+                    "given": "ftp://a",
+                    "rule": "must be http",
+                }],
+                "metadata": {"limit": "3"},
+                "retry_after_ms": null,
+                "details": ["--url ftp://a (draft.selectors[0].url): must be http", "reason: INVALID_FIELDS, limit = 3"],
+            }})
+        );
+        let usage = serde_json::to_value(Failure::Usage("no".to_owned()).document());
+        let usage = usage.expect("is a document");
+        assert_eq!(
+            (&usage["error"]["code"], &usage["error"]["exit_code"]),
+            (&"USAGE".into(), &2.into())
         );
     }
 

@@ -100,11 +100,20 @@ impl<'a> Follow<'a> {
                 status: Box::new(status),
             });
         }
+        let reason = gone(&self.broker.url(), &status);
         self.broker.turn();
-        let reason = status.message().to_owned();
         self.broken = Some(status);
         Ok(Event::Lost(reason))
     }
+}
+
+/// What happened to the broker at this address, for people.
+fn gone(url: &str, status: &Status) -> String {
+    use std::error::Error as _;
+    if status.source().is_some() {
+        return format!("the broker at {url} is gone");
+    }
+    format!("the broker at {url}: {}", status.message())
 }
 
 /// Watching changes nothing, so it is resumed after everything that may pass.

@@ -26,13 +26,16 @@ use crate::{
     broker::Broker,
     commands::{Context, run},
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, FailureView},
     output::Output,
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misread(&error),
+    };
     let output = Output::new(arguments.json);
     let exit = match carry_out(arguments, output).await {
         Ok(exit) => exit,
@@ -42,6 +45,17 @@ async fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit.code())
+}
+
+/// Help and mistakes for people; a script that asked for documents gets one.
+fn misread(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+        let message = error.render().to_string();
+        let message = message.trim().trim_start_matches("error: ");
+        Output::new(true).failure_document(&FailureView::of_arguments(message));
+        return ExitCode::from(Exit::Usage.code());
+    }
+    error.exit()
 }
 
 async fn carry_out(arguments: Arguments, output: Output) -> Result<Exit, Failure> {

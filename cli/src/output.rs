@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureView};
 
 /// Where things are printed, and for whom.
 #[derive(Debug, Clone, Copy)]
@@ -68,17 +68,25 @@ impl Output {
         let _ = writeln!(anstream::stderr().lock(), "{text}");
     }
 
+    /// Why it ended early, for scripts.
+    pub(crate) fn failure_document(self, view: &FailureView) {
+        // It holds text and numbers alone, which can always be written.
+        let text = serde_json::to_string_pretty(view);
+        self.note(&text.unwrap_or_default());
+    }
+
     /// Why it ended early, with all details.
     pub(crate) fn failure(self, failure: &Failure) {
         if failure.is_closed_pipe() {
             return;
         }
+        if self.json {
+            self.failure_document(&failure.document());
+            return;
+        }
         self.note(&format!("fedctl: {failure}"));
         for line in failure.details() {
             self.note(&format!("  {line}"));
-        }
-        if matches!(failure, Failure::Usage(_)) {
-            self.note("  fedctl --help says more");
         }
     }
 }

@@ -8,6 +8,9 @@ use prost_types::Timestamp;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tonic::Code;
 
+/// Characters of what was typed that a message repeats.
+const QUOTED_MAXIMUM: usize = 80;
+
 /// `12 ms`, `1.4 s`, `2 min 3 s`, `5 h 12 min`, `3 d 4 h`.
 pub(crate) fn duration(duration: Duration) -> String {
     let millis = duration.as_millis();
@@ -30,12 +33,33 @@ pub(crate) fn since(time: &Timestamp, now: SystemTime) -> Option<Duration> {
         .map(|past| Duration::from_secs(past.as_secs()))
 }
 
-/// A time that was measured; nothing when it was not.
-pub(crate) fn milliseconds(millis: u64) -> String {
-    match millis {
-        0 => String::new(),
+/// How long something took that was tried so often; nothing where it was not tried.
+pub(crate) fn took(millis: u64, attempts: u32) -> String {
+    match (millis, attempts) {
+        (0, 0) => String::new(),
+        (0, _) => "< 1 ms".to_owned(),
         _ => duration(Duration::from_millis(millis)),
     }
+}
+
+/// What a person typed, as far as a message has room for it.
+pub(crate) fn short(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_MAXIMUM) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A message without the rest of every URL that is too long for it.
+pub(crate) fn short_urls(text: &str) -> String {
+    let word = |word: &str| {
+        if word.contains("://") {
+            short(word)
+        } else {
+            word.to_owned()
+        }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// `1 server`, `3 servers`.
@@ -107,6 +131,24 @@ mod tests {
         assert_eq!(read(123_000), "2 min 3 s");
         assert_eq!(read(18_720_000), "5 h 12 min");
         assert_eq!(read(275_000_000), "3 d 4 h");
+    }
+
+    /// What is too quick for the clock was done all the same; what was not tried took no time.
+    #[test]
+    fn less_than_a_millisecond_is_said() {
+        assert_eq!(took(0, 1), "< 1 ms");
+        assert_eq!(took(0, 0), "");
+        assert_eq!(took(12, 1), "12 ms");
+    }
+
+    /// A URL of 100 kB is known by its beginning.
+    #[test]
+    fn a_long_url_is_cut() {
+        let url = format!("https://www.example.com/{}", "ä".repeat(100_000));
+        let said = short_urls(&format!("{url} is too long"));
+        assert_eq!(said.chars().count(), 81 + " is too long".len());
+        assert!(said.ends_with("ä… is too long"), "{said}");
+        assert_eq!(short("https://a/"), "https://a/");
     }
 
     /// However many digits a moment has, it is shown with three below the second.

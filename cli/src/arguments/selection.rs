@@ -12,9 +12,10 @@ use std::{
 };
 
 use clap::Args;
+use domain::{HostName, selector::ContentUrl};
 use proto::v1::{Everything, HostRegex, Selector, selector::Kind};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, words::short};
 use breadth::{is_unbound, is_whole_host, without_scheme};
 
 /// The contract's limit on one command.
@@ -66,6 +67,12 @@ pub(crate) struct Selection {
     everything: bool,
 }
 
+/// A line of a file, counted from 1.
+struct Line {
+    number: usize,
+    text: String,
+}
+
 /// A configuration, empty when its host names tell it, and what of it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Selected {
@@ -90,7 +97,8 @@ impl Urls {
         };
         if let Some(stray) = self.positional.iter().find(|text| !is_url(text)) {
             return Err(Failure::Usage(format!(
-                "{stray} is not a URL; only the first argument may be a configuration"
+                "`{}` is not a URL; only the first argument may be a configuration",
+                short(stray)
             )));
         }
         let typed = first.into_iter().chain(&self.positional).chain(&self.url);
@@ -112,6 +120,7 @@ impl Selection {
     /// The configuration and all selectors, files read.
     pub(crate) fn selected(&self) -> Result<Selected, Failure> {
         let mut selected = self.urls.read()?;
+        self.check_regexes()?;
         let regexes = self.regex.chunks_exact(2).map(|pair| HostRegex {
             host: pair[0].clone(),
             pattern: pair[1].clone(),
@@ -135,14 +144,37 @@ impl Selection {
         Ok(selected)
     }
 
-    /// Whether one slip of the hand would empty a cache: a person confirms these.
-    pub(crate) fn is_wide(&self) -> bool {
-        let patterns = self.regex.chunks_exact(2).map(|pair| pair[1].as_str());
-        self.everything
-            || !self.host.is_empty()
-            || !self.wildcard.is_empty()
-            || self.prefix.iter().any(|prefix| is_whole_host(prefix))
-            || patterns.into_iter().any(is_unbound)
+    /// Before a person is asked whether they mean it: an expression that nobody can read is not meant.
+    fn check_regexes(&self) -> Result<(), Failure> {
+        for pair in self.regex.chunks_exact(2) {
+            let host = pair[0].parse::<HostName>();
+            let read = host.and_then(|host| domain::selector::HostRegex::new(host, &pair[1]));
+            read.map_err(|rule| {
+                let (host, pattern) = (short(&pair[0]), short(&pair[1]));
+                Failure::Usage(format!("--regex {host} '{pattern}': {rule}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The flag with which one slip of the hand would empty a cache: a person confirms these.
+    pub(crate) fn wide(&self) -> Option<String> {
+        let flag = |name: &str, value: &String| format!("--{name} {}", short(value));
+        let regexes = self.regex.chunks_exact(2);
+        let mut regexes = regexes.filter(|pair| is_unbound(&pair[1]));
+        let everything = || self.everything.then(|| "--everything".to_owned());
+        let host = || self.host.first().map(|host| flag("host", host));
+        let wildcard = || self.wildcard.first().map(|text| flag("wildcard", text));
+        let prefix = || self.prefix.iter().find(|prefix| is_whole_host(prefix));
+        let prefix = || prefix().map(|text| flag("prefix", text));
+        everything()
+            .or_else(host)
+            .or_else(wildcard)
+            .or_else(prefix)
+            .or_else(|| {
+                let pair = regexes.next()?;
+                Some(format!("{} '{}'", flag("regex", &pair[0]), short(&pair[1])))
+            })
     }
 }
 
@@ -150,7 +182,13 @@ impl Selected {
     fn check(&self) -> Result<(), Failure> {
         let usage = |text: String| Err(Failure::Usage(text));
         if self.selectors.is_empty() {
-            return usage("nothing is selected; give a URL, or a flag such as --prefix".to_owned());
+            let taken = match self.configuration_id.as_str() {
+                "" => String::new(),
+                id => format!("`{}` is taken as a configuration; ", short(id)),
+            };
+            return usage(format!(
+                "{taken}nothing is selected; give a URL, or a flag such as --prefix"
+            ));
         }
         if self.selectors.len() > SELECTORS_MAXIMUM {
             let count = self.selectors.len();
@@ -179,24 +217,43 @@ fn is_url(text: &str) -> bool {
 }
 
 fn urls_of(file: &Path) -> Result<Vec<String>, Failure> {
-    let read = || -> io::Result<Vec<String>> {
+    let read = || -> io::Result<Vec<Line>> {
         if file == Path::new(STDIN) {
             return lines_of(io::stdin().lock());
         }
         lines_of(File::open(file)?)
     };
-    read().map_err(|source| Failure::Read {
+    let lines = read().map_err(|source| Failure::Read {
         name: file.display().to_string(),
         source,
-    })
+    })?;
+    check_lines(&file.display().to_string(), lines)
 }
 
-fn lines_of(input: impl io::Read) -> io::Result<Vec<String>> {
+/// Every line that is no URL is named by its number, all of them at once.
+fn check_lines(name: &str, lines: Vec<Line>) -> Result<Vec<String>, Failure> {
+    let mistake = |line: &Line| {
+        let rule = line.text.parse::<ContentUrl>().err()?;
+        Some(format!(
+            "{name}:{}: `{}` {rule}",
+            line.number,
+            short(&line.text)
+        ))
+    };
+    let mistakes: Vec<String> = lines.iter().filter_map(mistake).collect();
+    if !mistakes.is_empty() {
+        let name = name.to_owned();
+        return Err(Failure::Lines { name, mistakes });
+    }
+    Ok(lines.into_iter().map(|line| line.text).collect())
+}
+
+fn lines_of(input: impl io::Read) -> io::Result<Vec<Line>> {
     let lines = BufReader::new(input.take(FILE_BYTES_MAXIMUM)).lines();
-    let wanted = lines.filter_map(|line| match line {
+    let wanted = lines.zip(1..).filter_map(|(line, number)| match line {
         Ok(line) => {
-            let line = line.trim();
-            (!line.is_empty() && !line.starts_with('#')).then(|| Ok(line.to_owned()))
+            let text = line.trim().to_owned();
+            (!text.is_empty() && !text.starts_with('#')).then_some(Ok(Line { number, text }))
         }
         Err(error) => Some(Err(error)),
     });
@@ -301,13 +358,18 @@ mod tests {
     /// A prefix without a path is the whole host, so it is confirmed like one.
     #[test]
     fn a_prefix_without_a_path_is_as_wide_as_its_host() {
-        let is_wide = |typed: &str| {
+        let wide = |typed: &str| {
             let words = std::iter::once("fedctl").chain(typed.split(' '));
             Typed::try_parse_from(words)
                 .expect("is well formed")
                 .selection
-                .is_wide()
+                .wide()
         };
+        let is_wide = |typed: &str| wide(typed).is_some();
+        assert_eq!(
+            wide("--host a.example").as_deref(),
+            Some("--host a.example")
+        );
         assert!(is_wide("--prefix https://a.example/"));
         assert!(is_wide("--prefix a.example"));
         assert!(!is_wide("--prefix a.example/images"));
@@ -319,9 +381,45 @@ mod tests {
     #[test]
     fn a_file_gives_one_url_per_line() {
         let text: &[u8] = b"# old launch\nhttps://a/x\n\n  https://a/y  \n";
+        let lines = lines_of(text).expect("can be read");
         assert_eq!(
-            lines_of(text).expect("can be read"),
+            check_lines("mix.txt", lines).expect("are URLs"),
             ["https://a/x", "https://a/y"]
         );
+    }
+
+    /// Whoever mends a list wants all that is wrong with it, and where; a long line is known by its beginning.
+    #[test]
+    fn every_line_that_is_no_url_is_named() {
+        let text = format!("https://a/x\nnonsense\n# no\nftp://{}\n", "a".repeat(1_000));
+        let lines = lines_of(text.as_bytes()).expect("can be read");
+        let Err(failure) = check_lines("mix.txt", lines) else {
+            panic!("two of them are wrong");
+        };
+        assert_eq!(failure.to_string(), "mix.txt has 2 lines that are no URL");
+        let details = failure.details();
+        assert!(
+            details[0].starts_with("mix.txt:2: `nonsense` must be"),
+            "{details:?}"
+        );
+        assert!(
+            details[1].starts_with("mix.txt:4: `ftp://aaa"),
+            "{details:?}"
+        );
+        assert!(details[1].len() < 200, "{details:?}");
+    }
+
+    /// A broken expression is told before anybody is asked, and a stray word says what it was taken for.
+    #[test]
+    fn slips_are_named_by_what_was_typed() {
+        let said = |typed: &str| match selected(typed) {
+            Err(failure) => failure.to_string(),
+            Ok(selected) => panic!("{selected:?}"),
+        };
+        assert!(said("--regex a.example ^/(").starts_with("--regex a.example '^/(': "));
+        assert!(
+            said("not-a-url").starts_with("`not-a-url` is taken as a configuration; nothing is")
+        );
+        assert!(said("shop x").starts_with("`x` is not a URL"));
     }
 }

@@ -13,6 +13,8 @@ use time::OffsetDateTime;
 use crate::failure::Failure;
 use moment::{Moment, moment};
 
+/// Clocks differ, and a script takes its time.
+const PAST_SECONDS_MAXIMUM: i64 = 60;
 const HEADING: &str = "When (at once, and however late, unless one of these)";
 
 /// When a command may begin, and until when.
@@ -73,6 +75,27 @@ impl When {
     }
 }
 
+/// Refuses a beginning that has passed: a slip in the date would otherwise be carried out at once.
+pub(crate) fn check_beginning(not_before: Option<&Timestamp>) -> Result<(), Failure> {
+    check_beginning_from(not_before, SystemTime::now().into())
+}
+
+fn check_beginning_from(
+    not_before: Option<&Timestamp>,
+    now: OffsetDateTime,
+) -> Result<(), Failure> {
+    let Some(begins) = not_before else {
+        return Ok(());
+    };
+    if begins.seconds >= now.unix_timestamp() - PAST_SECONDS_MAXIMUM {
+        return Ok(());
+    }
+    let begins = crate::words::rfc3339(begins).unwrap_or_default();
+    Err(Failure::Usage(format!(
+        "--not-before: {begins} has passed; leave it out to begin at once"
+    )))
+}
+
 fn timestamp(moment: OffsetDateTime) -> Timestamp {
     Timestamp {
         seconds: moment.unix_timestamp(),
@@ -127,6 +150,24 @@ mod tests {
             between("--not-before 1970-01-01T00:00:00Z --expire-in 1m"),
             Ok((Some(0), Some(1_060)))
         );
+    }
+
+    /// A date of last year is a slip; half a minute ago is a script that took its time.
+    #[test]
+    fn a_beginning_that_has_passed_is_refused() {
+        let now = OffsetDateTime::from_unix_timestamp(1_000).expect("is a moment");
+        let check = |seconds| {
+            let begins = Timestamp { seconds, nanos: 0 };
+            check_beginning_from(Some(&begins), now)
+        };
+        assert!(check(941).is_ok());
+        assert!(check(2_000).is_ok());
+        let refused = check(930).expect_err("has passed").to_string();
+        assert!(
+            refused.starts_with("--not-before: 1970-01-01T00:15:30Z has passed"),
+            "{refused}"
+        );
+        assert!(check_beginning_from(None, now).is_ok());
     }
 
     /// What is no time, what ends before it begins, two ends at once: each is said here.

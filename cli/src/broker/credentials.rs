@@ -8,7 +8,7 @@ use std::{
     fs, io,
     io::Read as _,
     net::{TcpStream, ToSocketAddrs as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -16,6 +16,7 @@ use std::{
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    sign::CertifiedKey,
 };
 use tonic::{
     Status,
@@ -27,10 +28,15 @@ use crate::{arguments::connection::Connection, failure::Failure};
 /// A broker answers a handshake at once, or says nothing.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(3);
 const HTTPS_PORT: u16 = 443;
+const HTTP_PORT: u16 = 80;
+/// What a TLS record begins with (RFC 8446, section 5.1).
+const HANDSHAKE_RECORD: u8 = 22;
+const ALERT_RECORD: u8 = 21;
 
 /// Who calls, and who is trusted; all in PEM.
 #[derive(Debug, Clone)]
 pub(super) struct Credentials {
+    ca_file: Option<PathBuf>,
     ca: Option<Vec<u8>>,
     identity: Option<(Vec<u8>, Vec<u8>)>,
 }
@@ -39,7 +45,7 @@ impl Credentials {
     /// Reads the files that were named.
     pub(super) fn read(connection: &Connection) -> Result<Self, Failure> {
         let identity = match (&connection.certificate, &connection.key) {
-            (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+            (Some(certificate), Some(key)) => Some(identity(certificate, key)?),
             (None, None) => None,
             _ => {
                 return Err(Failure::Usage(
@@ -47,8 +53,42 @@ impl Credentials {
                 ));
             }
         };
-        let ca = connection.ca.as_deref().map(read).transpose()?;
-        Ok(Self { ca, identity })
+        let ca = connection.ca.as_deref();
+        Ok(Self {
+            ca_file: connection.ca.clone(),
+            ca: ca.map(|file| certificates("--ca", file)).transpose()?,
+            identity,
+        })
+    }
+
+    /// The file with the authorities that are trusted, where one was named.
+    pub(super) fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
+    /// Whether who listens there answers a handshake, where none was asked for.
+    pub(super) async fn is_tls(&self, url: &Uri) -> bool {
+        let Some(host) = url
+            .host()
+            .map(|host| host.trim_matches(['[', ']']).to_owned())
+        else {
+            return false;
+        };
+        let port = url.port_u16().unwrap_or(HTTP_PORT);
+        let credentials = self.clone();
+        let answer = tokio::task::spawn_blocking(move || credentials.first_byte(&host, port)).await;
+        matches!(answer, Ok(Some(HANDSHAKE_RECORD | ALERT_RECORD)))
+    }
+
+    /// The first byte of the answer to a handshake.
+    fn first_byte(&self, host: &str, port: u16) -> Option<u8> {
+        let name = ServerName::try_from(host.to_owned()).ok()?;
+        let mut tls = ClientConnection::new(Arc::new(self.config()?), name).ok()?;
+        let mut stream = connect(host, port)?;
+        tls.write_tls(&mut stream).ok()?;
+        let mut first = [0];
+        stream.read_exact(&mut first).ok()?;
+        Some(first[0])
     }
 
     /// For the gRPC client.
@@ -90,11 +130,7 @@ impl Credentials {
     fn alert(&self, host: &str, port: u16) -> Option<AlertDescription> {
         let name = ServerName::try_from(host.to_owned()).ok()?;
         let mut tls = ClientConnection::new(Arc::new(self.config()?), name).ok()?;
-        let mut addresses = (host, port).to_socket_addrs().ok()?;
-        let mut stream = addresses
-            .find_map(|address| TcpStream::connect_timeout(&address, HANDSHAKE_LIMIT).ok())?;
-        stream.set_read_timeout(Some(HANDSHAKE_LIMIT)).ok()?;
-        stream.set_write_timeout(Some(HANDSHAKE_LIMIT)).ok()?;
+        let mut stream = connect(host, port)?;
         let first = rustls::Stream::new(&mut tls, &mut stream).read(&mut [0]);
         first.err().as_ref().and_then(alert_of)
     }
@@ -125,6 +161,15 @@ impl Credentials {
     }
 }
 
+fn connect(host: &str, port: u16) -> Option<TcpStream> {
+    let mut addresses = (host, port).to_socket_addrs().ok()?;
+    let stream =
+        addresses.find_map(|address| TcpStream::connect_timeout(&address, HANDSHAKE_LIMIT).ok())?;
+    stream.set_read_timeout(Some(HANDSHAKE_LIMIT)).ok()?;
+    stream.set_write_timeout(Some(HANDSHAKE_LIMIT)).ok()?;
+    Some(stream)
+}
+
 fn alert_of(error: &io::Error) -> Option<AlertDescription> {
     match error.get_ref()?.downcast_ref() {
         Some(rustls::Error::AlertReceived(alert)) => Some(*alert),
@@ -132,9 +177,42 @@ fn alert_of(error: &io::Error) -> Option<AlertDescription> {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+/// A certificate and its key, which belong together.
+fn identity(certificate: &Path, key: &Path) -> Result<(Vec<u8>, Vec<u8>), Failure> {
+    let chain = certificates("--certificate", certificate)?;
+    let text = read("--key", key)?;
+    let usage = |words: &str| Failure::Usage(format!("--key {} {words}", key.display()));
+    let read = PrivateKeyDer::from_pem_slice(&text).map_err(|_| usage("holds no key"))?;
+    let ders = CertificateDer::pem_slice_iter(&chain).filter_map(Result::ok);
+    let provider = rustls::crypto::ring::default_provider();
+    match CertifiedKey::from_der(ders.collect(), read, &provider) {
+        Ok(_) => Ok((chain, text)),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            let certificate = certificate.display();
+            Err(usage(&format!(
+                "does not belong to --certificate {certificate}"
+            )))
+        }
+        Err(error) => Err(usage(&format!("cannot be used: {error}"))),
+    }
+}
+
+/// A file that holds at least one certificate.
+fn certificates(flag: &str, file: &Path) -> Result<Vec<u8>, Failure> {
+    let text = read(flag, file)?;
+    let mut found = CertificateDer::pem_slice_iter(&text).filter_map(Result::ok);
+    if found.next().is_none() {
+        let file = file.display();
+        return Err(Failure::Usage(format!(
+            "{flag} {file}: holds no certificate"
+        )));
+    }
+    Ok(text)
+}
+
+fn read(flag: &str, file: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(file).map_err(|source| Failure::Read {
-        name: file.display().to_string(),
+        name: format!("{flag} {}", file.display()),
         source,
     })
 }

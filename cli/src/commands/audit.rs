@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::{
+    arguments::at_least_one,
     exit::Exit,
     failure::Failure,
     table::{self, Row},
@@ -44,7 +45,7 @@ struct List {
     )]
     caller: String,
     /// At most so many
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = at_least_one)]
     limit: usize,
 }
 
@@ -136,6 +137,10 @@ async fn verify(context: &Context) -> Result<Exit, Failure> {
     let mut checked = Checked::default();
     loop {
         let mut page = page(context, &request).await?;
+        // Who sees only its own records gets no beginning of a chain, and that is no sign of tampering.
+        if request.page_token.is_empty() && page.anchors.is_empty() {
+            return Err(Failure::NotAllowed("audit verify is for operators"));
+        }
         request.page_token = std::mem::take(&mut page.next_page_token);
         checked.take(page);
         if request.page_token.is_empty() {

@@ -5,6 +5,7 @@ use proto::v1::{Command, ListCommandsRequest};
 
 use super::Context;
 use crate::{
+    arguments::at_least_one,
     exit::Exit,
     failure::Failure,
     table,
@@ -24,7 +25,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     originator: String,
     /// At most so many
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = at_least_one)]
     limit: usize,
 }
 

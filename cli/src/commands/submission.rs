@@ -44,18 +44,19 @@ impl<R: Asked> Submission<R> {
         if self.plan {
             return plan::show(context, draft).await;
         }
-        if self.request.is_wide(&draft) && !self.yes {
-            confirm(context, &draft).await?;
+        if let Some(wide) = self.request.wide(&draft).filter(|_| !self.yes) {
+            confirm(context, &draft, &wide).await?;
         }
         submit::submit(context, draft, &self.attempt, &self.waiting).await
     }
 }
 
 /// Asks with the plan in hand, so that the answer is given about real servers.
-async fn confirm(context: &Context, draft: &CommandDraft) -> Result<(), Failure> {
+async fn confirm(context: &Context, draft: &CommandDraft, wide: &str) -> Result<(), Failure> {
     if !can_ask() {
-        let usage = "this command is wide; without a terminal to ask on, say --yes";
-        return Err(Failure::Usage(usage.to_owned()));
+        return Err(Failure::Usage(format!(
+            "this command is wide ({wide}); without a terminal to ask on, say --yes"
+        )));
     }
     let plan = PlanView::from(submit::plan(context, draft.clone()).await?);
     let servers: usize = plan

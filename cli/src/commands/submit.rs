@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use super::{Context, wait};
 use crate::{
-    arguments::waiting::Waiting,
+    arguments::{waiting::Waiting, when::check_beginning},
     exit::Exit,
     failure::{Failure, resume},
+    table,
     view::{CommandView, DraftView, SelectorView},
     words,
 };
@@ -32,6 +33,10 @@ pub(super) async fn submit(
     attempt: &Attempt,
     waiting: &Waiting,
 ) -> Result<Exit, Failure> {
+    // Another try of one that was made in time is the same one, however late.
+    if attempt.request_id.is_none() {
+        check_beginning(draft.not_before.as_ref())?;
+    }
     let request_id = attempt.request_id.unwrap_or_else(Uuid::now_v7);
     let answer = send(context, draft, request_id, false).await?;
     let command = answer.command.ok_or_else(incomplete)?;
@@ -48,6 +53,7 @@ pub(super) async fn submit(
 
 /// What would be done.
 pub(super) async fn plan(context: &Context, draft: CommandDraft) -> Result<Plan, Failure> {
+    check_beginning(draft.not_before.as_ref())?;
     let answer = send(context, draft, Uuid::now_v7(), true).await?;
     answer.plan.ok_or_else(incomplete)
 }
@@ -113,6 +119,9 @@ fn accepted(context: &Context, command: &CommandView) -> Result<Exit, Failure> {
     }
     context.output.text(&format!("{}\n", command.command_id))?;
     context.output.note("accepted; it goes on by itself");
+    if let Some(line) = table::schedule(command) {
+        context.output.note(&line);
+    }
     for line in resume(&command.command_id) {
         context.output.note(&format!("  {line}"));
     }

@@ -122,7 +122,7 @@ async fn until_settled(
             }
             // Said once; the tries that follow are no news.
             Event::Lost(reason) if !std::mem::replace(&mut is_lost, true) => {
-                progress.note(&format!("fedctl: watching again after: {reason}"));
+                progress.note(&format!("fedctl: {reason}; trying again"));
             }
             Event::Lost(_) => {}
             Event::End => return Ok(()),

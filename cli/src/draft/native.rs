@@ -17,7 +17,7 @@ use domain::{NativeCall, Selector};
 use proto::v1::{CommandDraft, NativeCommand, NativeHeader};
 
 use super::{Asked, Terms};
-use crate::failure::Failure;
+use crate::{failure::Failure, words::short};
 use wire::{header, raw, split};
 
 /// What a request may hold: the longest that any provider takes, and room.
@@ -87,9 +87,15 @@ impl Asked for NativeRequest {
     }
 
     /// What cannot be understood here, as that of a mapping, may be anything.
-    fn is_wide(&self, draft: &CommandDraft) -> bool {
+    fn wide(&self, draft: &CommandDraft) -> Option<String> {
+        let unread = || {
+            format!(
+                "a request that only the broker can read, to {}",
+                self.dialect
+            )
+        };
         let Some(native) = draft.native.as_ref() else {
-            return true;
+            return Some(unread());
         };
         let read = formats::read(&self.dialect, &call_of(native), &[]);
         let is_wide = |selector: &Selector| match selector {
@@ -100,7 +106,11 @@ impl Asked for NativeRequest {
             | Selector::Host(_)
             | Selector::Everything => true,
         };
-        read.map_or(true, |asked| asked.selectors.iter().any(is_wide))
+        let wide = match read {
+            Ok(asked) => asked.selectors.into_iter().find(is_wide)?.to_string(),
+            Err(_) => unread(),
+        };
+        Some(short(&wide))
     }
 }
 
@@ -220,7 +230,7 @@ mod tests {
             .expect("is well formed")
             .request;
         let draft = request.draft().expect("can be read");
-        let is_wide = request.is_wide(&draft);
+        let is_wide = request.wide(&draft).is_some();
         (draft.native.expect("it is native"), is_wide)
     }
 

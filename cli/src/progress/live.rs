@@ -150,7 +150,7 @@ fn execution_words(execution: &ExecutionView) -> String {
 }
 
 fn server_words(server: &ServerResultView, state: &str) -> String {
-    let took = words::milliseconds(server.took_ms);
+    let took = words::took(server.took_ms, server.tried());
     let evidence = server.evidence.as_deref().unwrap_or_default();
     columns(state, evidence, &took, &server_result(server))
 }

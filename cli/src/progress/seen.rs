@@ -26,6 +26,7 @@ pub(super) struct News {
     pub(super) evidence: Option<String>,
     pub(super) result: String,
     pub(super) took_ms: u64,
+    tried: u32,
 }
 
 impl Seen {
@@ -58,6 +59,7 @@ impl News {
             evidence: execution.evidence.clone(),
             result: execution_result(execution),
             took_ms: 0,
+            tried: 0,
         }
     }
 
@@ -69,13 +71,14 @@ impl News {
             evidence: server.evidence.clone(),
             result: server_result(server),
             took_ms: server.took_ms,
+            tried: server.tried(),
         }
     }
 
     /// Evidence, time and result, as far as there are any.
     pub(super) fn words(&self) -> String {
         let evidence = self.evidence.as_deref().unwrap_or_default();
-        let took = words::milliseconds(self.took_ms);
+        let took = words::took(self.took_ms, self.tried);
         let words = [evidence, &took, &self.result].into_iter();
         let said: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
         said.join(", ")

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::Cell;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Tone, history, paint, plain, proof, result, tone_of, toned};
 use crate::{
@@ -87,7 +88,7 @@ pub(crate) fn operation(draft: &DraftView) -> String {
     let what = match draft.selectors.as_slice() {
         // Known to the broker alone.
         [] => String::new(),
-        [only] => format!(" of {}", text_of(only)),
+        [only] => format!(" of {}", words::short(&text_of(only))),
         many => format!(" of {}", words::count(many.len(), "selector")),
     };
     let configuration = match &draft.configuration_id {
@@ -114,8 +115,41 @@ pub(crate) fn headline(standing: &StandingView) -> String {
     }
 }
 
+/// `begins 2031-01-31 05:00:00 UTC, expires …; birch, cedar cannot say it`: what a caller who does not wait would not see.
+pub(crate) fn schedule(command: &CommandView) -> Option<String> {
+    let at = |word: &str, time: Option<&String>| {
+        let time = words::readable(time?);
+        Some(format!("{word} {time} UTC"))
+    };
+    let begins = at("begins", command.draft.not_before.as_ref());
+    let times = begins
+        .into_iter()
+        .chain(at("expires", command.draft.expire_time.as_ref()));
+    let times: Vec<String> = times.collect();
+    let unable = command.executions.iter();
+    let unable = unable.filter(|execution| execution.state == "unsupported");
+    let unable: Vec<&str> = unable
+        .map(|execution| execution.participant_id.as_str())
+        .collect();
+    let unable = (!unable.is_empty()).then(|| format!("{} cannot say it", unable.join(", ")));
+    let times = (!times.is_empty()).then(|| times.join(", "));
+    let parts: Vec<String> = times.into_iter().chain(unable).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// How it stands, in a word; what is still to begin was not forgotten.
+fn standing_word(command: &CommandView, now: OffsetDateTime) -> &str {
+    let begins = command.draft.not_before.as_deref();
+    let begins = begins.and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
+    match command.standing.overall.as_str() {
+        "pending" if begins.is_some_and(|begins| begins > now) => "scheduled",
+        overall => overall,
+    }
+}
+
 /// A list of commands.
 pub(crate) fn commands(commands: &[CommandView]) -> String {
+    let now = OffsetDateTime::now_utc();
     let rows = commands.iter().map(|command| {
         [
             Cell::new(&command.command_id),
@@ -127,7 +161,7 @@ pub(crate) fn commands(commands: &[CommandView]) -> String {
                     .unwrap_or_default(),
             ),
             toned(
-                &command.standing.overall,
+                standing_word(command, now),
                 tone_of(&command.standing.overall),
             ),
             Cell::new(counts(&command.standing)),
@@ -168,13 +202,19 @@ fn executions(executions: &[ExecutionView]) -> String {
 }
 
 fn execution_row(execution: &ExecutionView) -> [Cell; 6] {
-    let took = execution.servers.iter().map(|server| server.took_ms).max();
+    let took = execution
+        .servers
+        .iter()
+        .map(|server| (server.took_ms, server.tried()))
+        .max();
     [
         Cell::new(&execution.participant_id),
         Cell::new(""),
         toned(&execution.state, tone_of(&execution.state)),
         Cell::new(execution.evidence.as_deref().unwrap_or_default()),
-        Cell::new(took.map_or(String::new(), words::milliseconds)),
+        Cell::new(took.map_or(String::new(), |(millis, attempts)| {
+            words::took(millis, attempts)
+        })),
         Cell::new(result::execution_remarks(execution)),
     ]
 }
@@ -186,7 +226,7 @@ fn server_row(server: &ServerResultView, execution: &ExecutionView) -> [Cell; 6]
         Cell::new(&server.server_id),
         toned(state, tone_of(state)),
         Cell::new(server.evidence.as_deref().unwrap_or_default()),
-        Cell::new(words::milliseconds(server.took_ms)),
+        Cell::new(words::took(server.took_ms, server.tried())),
         Cell::new(result::server_result(server)),
     ]
 }

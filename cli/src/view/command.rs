@@ -268,6 +268,16 @@ impl ChangeView {
     }
 }
 
+impl ServerResultView {
+    /// How often it was tried, once that is over.
+    pub(crate) fn tried(&self) -> u32 {
+        if is_under_way(&self.state) {
+            return 0;
+        }
+        self.attempts
+    }
+}
+
 impl ExecutionView {
     /// Whether more is to come.
     pub(crate) fn is_under_way(&self) -> bool {

@@ -30,14 +30,94 @@ async fn the_next_broker_is_tried_when_one_is_down() {
     assert_eq!(run(&brokers, PURGE).await.code, Some(0));
 }
 
-/// No broker at all: exit code 1 after a few tries, the reason, and that another try is safe.
+/// No broker at all: exit code 1 after a few tries, the address and the reason, and that nothing was sent.
 #[tokio::test]
 async fn no_broker_at_all_is_said_with_the_reason() {
-    let run = run(&dead().await, PURGE).await;
-    assert_eq!(run.code, Some(1));
-    assert!(run.stderr.contains("cannot be reached"), "{}", run.stderr);
-    assert!(run.stderr.contains("Connection refused"), "{}", run.stderr);
-    assert!(run.stderr.contains("--request-id"), "{}", run.stderr);
+    let (first, second) = (dead().await, dead().await);
+    let one = run(&first, PURGE).await;
+    assert_eq!(one.code, Some(1));
+    assert_eq!(
+        one.stderr,
+        format!("fedctl: cannot connect to {first}: connection refused; nothing was sent\n")
+    );
+    let two = run(&format!("{first},{second}"), PURGE).await;
+    assert_eq!(
+        two.stderr,
+        format!(
+            "fedctl: none of 2 brokers can be reached; nothing was sent\n  \
+             cannot connect to {first}: connection refused\n  \
+             cannot connect to {second}: connection refused\n"
+        )
+    );
+}
+
+/// With TLS the caller is its certificate: whoever names another one is told, and not ignored.
+#[tokio::test]
+async fn a_named_caller_is_refused_where_certificates_count() {
+    for flag in ["--as", "--as-operator"] {
+        let run = run("https://127.0.0.1:1", &format!("list {flag} birch")).await;
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        let said = format!("fedctl: {flag}: counts only with an insecure (http) broker");
+        assert!(run.stderr.starts_with(&said), "{}", run.stderr);
+    }
+}
+
+/// Files that hold something else are named by their option, before anybody is called.
+#[tokio::test]
+async fn a_wrong_file_is_named_by_its_option() {
+    let (authority, strange) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().expect("there is room");
+    let (certificate, key) = authority.issue("north");
+    for (name, text) in [
+        ("ca.pem", authority.pem.as_str()),
+        ("acme.yaml", "mapping: acme"),
+        ("north.pem", &certificate),
+        ("north.key", &key),
+        ("other.key", &strange.issue("north").1),
+    ] {
+        fs::write(folder.path().join(name), text).expect("there is room");
+    }
+    let said = async |words: &str| {
+        let mut command = fedctl("https://127.0.0.1:1");
+        command.current_dir(folder.path()).arg("list");
+        let run = run_with(command.args(words.split(' '))).await;
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        run.stderr
+    };
+    assert_eq!(
+        said("--ca acme.yaml").await,
+        "fedctl: --ca acme.yaml: holds no certificate\n"
+    );
+    assert_eq!(
+        said("--certificate acme.yaml --key north.key").await,
+        "fedctl: --certificate acme.yaml: holds no certificate\n"
+    );
+    assert_eq!(
+        said("--certificate north.pem --key acme.yaml").await,
+        "fedctl: --key acme.yaml holds no key\n"
+    );
+    assert_eq!(
+        said("--certificate north.pem --key other.key").await,
+        "fedctl: --key other.key does not belong to --certificate north.pem\n"
+    );
+}
+
+/// A broker of a strange authority, and one that speaks TLS where it was not asked to: both are told by their address.
+#[tokio::test]
+async fn a_broker_that_is_another_than_thought_is_named() {
+    let (authority, strange) = (Authority::new(), Authority::new());
+    let (_peer, port) = Peer::default().listen_tls(authority.strict()).await;
+    let stranger = call(port, &strange, Some(authority.issue("north"))).await;
+    assert_eq!(stranger.code, Some(1));
+    let said = format!("the certificate of https://localhost:{port} is not signed by --ca ");
+    assert!(stranger.stderr.contains(&said), "{}", stranger.stderr);
+    let plain = run(&format!("http://localhost:{port}"), PURGE).await;
+    assert_eq!(plain.code, Some(2), "{}", plain.stderr);
+    assert!(
+        plain.stderr.contains("speaks TLS there; say https://"),
+        "{}",
+        plain.stderr
+    );
 }
 
 /// Where the broker runs insecure, a metadata field says who is calling.
