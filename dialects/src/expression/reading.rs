@@ -70,9 +70,16 @@ fn characters(text: &str) -> String {
     out
 }
 
+/// What no command holds as it is keeps its number.
 fn write_run(run: &mut Vec<u8>, out: &mut String) {
     match std::str::from_utf8(run) {
-        Ok(characters) => out.push_str(characters),
+        Ok(characters) => characters.chars().for_each(|letter| {
+            if letter.is_control() || letter.is_whitespace() {
+                out.push_str(&format!(r"\x{{{:x}}}", u32::from(letter)));
+            } else {
+                out.push(letter);
+            }
+        }),
         Err(_) => run.iter().for_each(|octet| write_number(*octet, out)),
     }
     run.clear();

@@ -111,6 +111,7 @@ fn what_only_varnish_knows_is_read_as_it_was_meant() {
     for (pattern, expression) in [
         (r"^/img/[0-9]+\.png", r"^/img/[0-9]++\.png"),
         ("/é(?:€)+", r"/\xc3\xa9(?:\xe2\x82\xac)+"),
+        (r"/é\x{80}", r"/\xc3\xa9\xc2\x80"),
         (r"[a]{2,}[b]*c", r"[a]{2,}+[b]*+c"),
         (
             r"\b{start}a\b{end}\b{start-half}b\b{end-half}",

@@ -188,26 +188,40 @@ fn check_said_again(
         let as_meant = asked.operation == command.operation;
         assert!(as_meant || is_ban, "{}: {asked:?}", dialect.name());
     }
-    let said = inputs::said(dialect, &again).map(|calls| texts(&calls));
+    let said = inputs::said(dialect, &again).map(|calls| texts(dialect, &again, &calls));
+    let before = texts(dialect, &again, calls);
     assert_eq!(
         said,
-        Ok(texts(calls)),
+        Ok(before),
         "{}: {:?}",
         dialect.name(),
         again.selectors
     );
 }
 
-/// Calls without the numbers of their selectors, in any order; what one call says twice counts once.
-fn texts(calls: &[NativeCall]) -> BTreeSet<String> {
-    let text = |call: &NativeCall| {
-        let call = NativeCall {
-            selectors: Vec::new(),
-            ..call.clone()
-        };
-        format!("{call:?}")
-    };
-    calls.iter().map(text).collect()
+/// Calls without the numbers of their selectors, in any order; what one call says twice counts once. An expression for
+/// just one URL is read as that URL, so a ban for it is the same as its purge.
+fn texts(dialect: &dyn Dialect, command: &Command, calls: &[NativeCall]) -> BTreeSet<String> {
+    let mut texts = BTreeSet::new();
+    for call in calls {
+        let asked = native::read(dialect.name(), call, &inputs::hosts());
+        let one_url = asked.ok().filter(|asked| {
+            call.method == "BAN" && matches!(asked.selectors[..], [Selector::Url(_)])
+        });
+        let purge = one_url.and_then(|asked| {
+            let command = Command {
+                operation: asked.operation,
+                selectors: asked.selectors,
+                ..command.clone()
+            };
+            inputs::said(dialect, &command).ok()
+        });
+        for mut call in purge.unwrap_or_else(|| vec![call.clone()]) {
+            call.selectors.clear();
+            texts.insert(format!("{call:?}"));
+        }
+    }
+    texts
 }
 
 fn check(asked: &Asked) {
