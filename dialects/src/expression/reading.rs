@@ -6,7 +6,7 @@
 //! word here), `{,3}` (letters there in many versions), the flags `x`, `u` and `R`, and whatever is not ASCII (octets there,
 //! characters here).
 
-use std::convert::Infallible;
+use std::{convert::Infallible, fmt::Write};
 
 use regex_syntax::ast::{
     AssertionKind, Ast, ClassSetBinaryOp, ClassSetItem, Flag, Flags, FlagsItemKind, GroupKind,
@@ -75,7 +75,8 @@ fn write_run(run: &mut Vec<u8>, out: &mut String) {
     match std::str::from_utf8(run) {
         Ok(characters) => characters.chars().for_each(|letter| {
             if letter.is_control() || letter.is_whitespace() {
-                out.push_str(&format!(r"\x{{{:x}}}", u32::from(letter)));
+                write!(out, r"\x{{{:x}}}", u32::from(letter))
+                    .expect("a string takes whatever is written to it");
             } else {
                 out.push(letter);
             }
