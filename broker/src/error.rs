@@ -146,6 +146,15 @@ pub enum Error {
         /// The limit (`quotas.each.open_commands`).
         limit: u64,
     },
+    /// The answer took longer than a call may take.
+    #[error(
+        "no answer within {limit:?} (limits.call_time); what was asked for may have been done all the same: ask again, for a \
+         submit with the same request_id"
+    )]
+    TooSlow {
+        /// The limit (`limits.call_time`).
+        limit: Duration,
+    },
     /// The broker is about to end.
     #[error("the broker is shutting down")]
     ShuttingDown,
@@ -238,10 +247,13 @@ impl Error {
             Self::ConnectionAged => (Code::Unavailable, "CONNECTION_AGED"),
             Self::OverQuota { .. } => (Code::ResourceExhausted, "OVER_QUOTA"),
             Self::TooManyOpen { .. } => (Code::ResourceExhausted, "TOO_MANY_OPEN"),
+            Self::TooSlow { .. } => (Code::DeadlineExceeded, "CALL_TIME"),
             Self::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
             Self::Interrupted => (Code::Internal, "INTERRUPTED"),
             Self::Contended => (Code::Aborted, "CONTENDED"),
             Self::Store(StoreError::Unreadable { .. }) => (Code::Internal, "STORE_UNREADABLE"),
+            Self::Store(StoreError::Broken(_)) => (Code::Internal, "STORE_BROKEN"),
+            Self::Store(StoreError::Denied(_)) => (Code::Internal, "STORE_DENIED"),
             Self::Store(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
             Self::NotSent(PublishError::Refused { .. }) => (Code::ResourceExhausted, "QUEUE_FULL"),
             Self::NotSent(PublishError::Unroutable { .. } | PublishError::Denied { .. }) => {
@@ -303,17 +315,19 @@ impl Error {
                 details.set_retry_info(Some(RETRY_FULL));
             }
             Self::ShuttingDown
+            | Self::TooSlow { .. }
             | Self::TooManyCalls { .. }
             | Self::ConnectionAged
             | Self::Contended
-            | Self::Store(_)
+            | Self::Store(StoreError::Unavailable(_) | StoreError::NoConnection(_))
             | Self::Topology(_)
             | Self::Users(_)
             | Self::DeadLetters(_)
             | Self::NotRemoved(_) => {
                 details.set_retry_info(Some(RETRY_UNAVAILABLE));
             }
-            Self::Unidentified(_)
+            Self::Store(_)
+            | Self::Unidentified(_)
             | Self::NotAllowed(_)
             | Self::NotDeployed { .. }
             | Self::NobodyMeant { .. }

@@ -9,7 +9,7 @@ use deadpool_redis::{Manager, Pool, PoolConfig, Runtime, Timeouts};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, FromRedisValue, IntoConnectionInfo, Pipeline,
-    Script, TlsCertificates,
+    Script, ServerErrorKind, TlsCertificates,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use service::configuration::SecretUrl;
@@ -34,6 +34,12 @@ pub enum StoreError {
     /// Not reachable, too slow, or not able to take writes now; nothing is half written.
     #[error("the store is not available")]
     Unavailable(#[source] redis::RedisError),
+    /// Redis does not know us, or does not let us do this. It will not until somebody changes that.
+    #[error("the store does not let the broker do this")]
+    Denied(#[source] redis::RedisError),
+    /// What Redis holds is not what we wrote there, or it cannot do what we ask. It will not be better when it is asked again.
+    #[error("the store cannot do this with what it holds")]
+    Broken(#[source] redis::RedisError),
     /// The pool of connections gave none.
     #[error("the store gives no connection")]
     NoConnection(#[source] deadpool_redis::PoolError),
@@ -59,13 +65,50 @@ pub enum StoreError {
     },
 }
 
+/// Why Redis refuses for a while, in its own words: as the code of an error, or within that of a script.
+const PASSING: [&str; 9] = [
+    "OOM",
+    "MISCONF",
+    "READONLY",
+    "LOADING",
+    "BUSY",
+    "NOREPLICAS",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "max number of clients",
+];
+/// Why it does not let us in.
+const DENIED: [&str; 4] = ["NOAUTH", "WRONGPASS", "NOPERM", "user executing the script"];
+
 impl From<redis::RedisError> for StoreError {
     fn from(error: redis::RedisError) -> Self {
-        Self::Unavailable(error)
+        use redis::ErrorKind;
+        let (code, detail) = (error.code(), error.detail());
+        let says = |words: &[&str]| {
+            let mut texts = code.iter().chain(detail.iter());
+            texts.any(|text| words.iter().any(|word| text.contains(word)))
+        };
+        match error.kind() {
+            ErrorKind::AuthenticationFailed => Self::Denied(error),
+            ErrorKind::Server(_) | ErrorKind::Extension if says(&PASSING) => {
+                Self::Unavailable(error)
+            }
+            ErrorKind::Server(_) | ErrorKind::Extension if says(&DENIED) => Self::Denied(error),
+            ErrorKind::Parse
+            | ErrorKind::UnexpectedReturnType
+            | ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot)
+            | ErrorKind::Extension => Self::Broken(error),
+            _ => Self::Unavailable(error),
+        }
     }
 }
 
 impl StoreError {
+    /// Whether it is about what was asked, so that it would be the same when asked again, and others are not concerned.
+    pub(crate) fn is_of_data(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Unreadable { .. })
+    }
+
     /// A record that does not read.
     pub(crate) fn unreadable(what: impl Into<String>, source: serde_json::Error) -> Self {
         Self::Unreadable {
@@ -230,4 +273,58 @@ fn blocking_pool(client: &Client) -> Result<Pool, StoreError> {
 /// A script with the state machine in front of it.
 pub(super) fn with_transitions(script: &str) -> Script {
     Script::new(&format!("{}{script}", super::transitions::lua()))
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{ErrorKind, RedisError, make_extension_error};
+
+    use super::*;
+
+    /// An error as it comes from the server.
+    fn said(code: &str, detail: &str) -> StoreError {
+        make_extension_error(code.to_owned(), Some(detail.to_owned())).into()
+    }
+
+    /// Who is told to try again in a second must be able to hope.
+    #[test]
+    fn only_what_passes_is_called_unavailable() {
+        for (code, detail) in [
+            ("OOM", "command not allowed when used memory > 'maxmemory'."),
+            ("MISCONF", "Errors writing to the AOF file: No space left"),
+            ("LOADING", "Redis is loading the dataset in memory"),
+            ("BUSY", "Redis is busy running a script."),
+            ("ERR", "max number of clients reached"),
+        ] {
+            let error = said(code, detail);
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        }
+        for (code, detail) in [
+            ("NOAUTH", "Authentication required."),
+            ("NOPERM", "this user has no permissions"),
+            (
+                "ERR",
+                "The user executing the script can't run this command",
+            ),
+        ] {
+            let error = said(code, detail);
+            assert!(matches!(error, StoreError::Denied(_)), "{error:?}");
+            assert!(!error.is_of_data());
+        }
+        for (code, detail) in [
+            (
+                "WRONGTYPE",
+                "Operation against a key holding the wrong kind of value",
+            ),
+            ("ERR", "user_script:3: attempt to index a nil value"),
+        ] {
+            let error = said(code, detail);
+            assert!(error.is_of_data(), "{error:?}");
+        }
+        let parse = RedisError::from((ErrorKind::Parse, "no protocol"));
+        assert!(StoreError::from(parse).is_of_data());
+        let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let lost = StoreError::from(RedisError::from(lost));
+        assert!(matches!(lost, StoreError::Unavailable(_)), "{lost:?}");
+    }
 }

@@ -31,7 +31,7 @@ use crate::{
     metrics as names,
     pipeline::now,
     signing::Signing,
-    store::{Applied, Outcome, Shard},
+    store::{Applied, Outcome, Shard, StoreError},
 };
 
 /// Executions in one call to the store: a call keeps Redis from everybody else while it lasts.
@@ -90,6 +90,8 @@ enum Refusal {
     NotBelieved(#[source] SealError),
     #[error("it speaks of {0} executions that are not there")]
     UnknownExecutions(usize),
+    #[error("it cannot be written down")]
+    NotWritten(#[source] StoreError),
 }
 
 impl Refusal {
@@ -98,6 +100,7 @@ impl Refusal {
             Self::Unreadable(_) => "unreadable",
             Self::NoParticipant | Self::Foreign(_) | Self::ForeignUser(_) => "foreign",
             Self::UnknownExecutions(_) => "unknown_execution",
+            Self::NotWritten(_) => "store_broken",
             Self::NotBelieved(why) => why.word(),
         }
     }
@@ -217,8 +220,11 @@ impl Reports {
         for (shard, outcomes) in readable.batches {
             for chunk in outcomes.chunks(CHUNK) {
                 match self.apply(shard, &readable.participant, chunk, stop).await {
-                    Some(count) => unknown += count,
-                    None => return delivery.nack_requeue().await,
+                    Ok(Some(count)) => unknown += count,
+                    Ok(None) => return delivery.nack_requeue().await,
+                    Err(error) => {
+                        return self.refuse(delivery, &Refusal::NotWritten(error)).await;
+                    }
                 }
             }
         }
@@ -234,30 +240,33 @@ impl Reports {
         delivery.ack().await
     }
 
-    /// Tries until the store takes it, for a report is never dropped because Redis is away; how many executions were
-    /// unknown, or `None` when we are asked to stop first.
+    /// Tries until the store takes it, for a report is never dropped because Redis is away or has locked us out; how many
+    /// executions were unknown, or `None` when we are asked to stop first.
+    ///
+    /// # Errors
+    /// Where what the store holds keeps it from taking this one. Tried for ever it would take a place from the others.
     async fn apply(
         &self,
         shard: Shard,
         participant: &ParticipantId,
         outcomes: &[Outcome],
         stop: &CancellationToken,
-    ) -> Option<usize> {
+    ) -> Result<Option<usize>, StoreError> {
         let mut backoff = Backoff::new(BackoffSettings::default());
         loop {
             match self.tracker.apply(shard, participant, outcomes).await {
                 Ok(applied) => {
-                    return Some(
-                        applied
-                            .iter()
-                            .filter(|applied| **applied == Applied::Unknown)
-                            .count(),
-                    );
+                    let unknown = applied.iter().filter(|one| **one == Applied::Unknown);
+                    return Ok(Some(unknown.count()));
                 }
+                Err(error) if error.is_of_data() => return Err(error),
                 Err(error) => {
                     let pause = backoff.next_delay();
                     warn!(error = %Chain(&error), retry_ms = pause.as_millis(), "cannot write a report");
-                    stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
+                    let pausing = stop.run_until_cancelled(tokio::time::sleep(pause));
+                    if pausing.await.is_none() {
+                        return Ok(None);
+                    }
                 }
             }
         }

@@ -347,3 +347,55 @@ async fn a_trace_and_the_metrics_follow_a_command() -> Result<()> {
     }
     Ok(())
 }
+
+/// Puts something else in the place of a command, once its dispatch has left the outbox for good.
+async fn spoil(stage: &Stage, id: &str) -> Result<()> {
+    let client = redis::Client::open(stage.federation.shared().redis.clone())?;
+    let connection = client.get_multiplexed_async_connection().await?;
+    let mut find = redis::cmd("KEYS");
+    find.arg(format!("*:command:{id}"));
+    let keys: Vec<String> = find.query_async(&mut connection.clone()).await?;
+    let [command] = &keys[..] else {
+        anyhow::bail!("{keys:?} should be one key")
+    };
+    let outbox = command.replace(&format!(":command:{id}"), ":outbox:a");
+    wait::until(SOON, "the dispatch is confirmed", async || {
+        let mut length = redis::cmd("XLEN");
+        let length: Result<u64, _> = length
+            .arg(&outbox)
+            .query_async(&mut connection.clone())
+            .await;
+        length.is_ok_and(|length| length == 0)
+    })
+    .await?;
+    let mut put = redis::cmd("SET");
+    put.arg(command).arg("spoiled");
+    Ok(put.query_async(&mut connection.clone()).await?)
+}
+
+/// Tried again for ever, such reports would take every place in the prefetch, and no other would be heard.
+#[tokio::test]
+async fn a_report_that_the_store_can_never_take_is_dead_lettered() -> Result<()> {
+    let mut stage = stage("").await?;
+    let command = stage.owner.submit(purge(&[URL])).await?;
+    let (delivery, orders) = stage.a.next().await?;
+    spoil(&stage, &command.id).await?;
+    let refused = stage.owner.get(&command.id).await;
+    let refused = refused.expect_err("it is no command any more");
+    assert_eq!(refused.code(), tonic::Code::Internal, "{refused}");
+    stage
+        .a
+        .report(&orders[0], ReportedOutcome::Done(Evidence::Reported))
+        .await?;
+    delivery.ack().await?;
+    let management = Management::new(&stage.federation.shared().management)?;
+    let queue = format!("{}dead-letters.replies", stage.federation.prefix());
+    wait::until(SOON, "a dead letter", async || {
+        management.depth(&queue).await.is_ok_and(|depth| depth == 1)
+    })
+    .await?;
+    let next = stage.owner.submit(purge(&[URL])).await?;
+    stage.a.carry_out().await?;
+    stage.owner.settled(&next.id, SOON).await?;
+    Ok(())
+}
