@@ -60,8 +60,8 @@ pub const TABLE: &[Description] = &[
         COMMANDS_TOTAL,
         Kind::Counter,
         Unit::Count,
-        &["operation", "result"],
-        "Commands accepted or recognised as repeated.",
+        &["operation", "result", "reason"],
+        "Submits by what became of them: accepted or repeated, by operation; refused, plans included, by the reason of the error.",
     ),
     row(
         EXECUTIONS_TOTAL,
@@ -124,7 +124,7 @@ pub const TABLE: &[Description] = &[
         Kind::Counter,
         Unit::Count,
         &["result"],
-        "Messages from adapters: applied, or why they are dead-lettered: unreadable, foreign, unknown_execution, or what is wrong with the signature (unsigned, malformed_signature, unknown_key, forged, other_participant, key_out_of_time, too_old, from_the_future).",
+        "Messages from adapters: applied, or why they are dead-lettered: unreadable, foreign, unknown_execution, store_broken, or what is wrong with the signature (unsigned, malformed_signature, unknown_key, forged, other_participant, key_out_of_time, too_old, from_the_future).",
     ),
     row(
         REDELIVERIES_TOTAL,
@@ -208,7 +208,7 @@ pub const TABLE: &[Description] = &[
         Kind::Counter,
         Unit::Count,
         &["reason"],
-        "Calls refused, and streams ended, for what their connection is: unidentified, aged or full.",
+        "Calls refused, and streams ended: for what their connection is (unidentified, aged or full), unread, or late with their answer.",
     ),
     row(
         TRUST_RELOADS_TOTAL,
@@ -218,6 +218,11 @@ pub const TABLE: &[Description] = &[
         "New files of the certificate or of the deny list (revoked): loaded or refused.",
     ),
 ];
+
+/// Counts a submit that was refused, by the reason that its caller is told.
+pub fn count_refused(reason: &'static str) {
+    counter!(COMMANDS_TOTAL, "result" => "refused", "reason" => reason).increment(1);
+}
 
 /// Counts an execution that reached a state.
 pub fn count_execution(participant: &ParticipantId, state: &State) {

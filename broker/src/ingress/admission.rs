@@ -1,4 +1,4 @@
-//! Every call passes here: whether its connection still counts, and whether there is room for one more.
+//! Every call passes here: whether its connection still counts, whether there is room for one more, and how long it takes.
 //!
 //! Invariant: a call that runs holds one of `limits.open_calls`, a stream as long as it is open. A stream whose connection counts
 //! no more ends with the reason, between two answers, without waiting for the next.
@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,8 +19,8 @@ use tonic::{Status, body::Body};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::peer::Peer;
-use crate::{error::Error, metrics::count_call_refused};
+use super::{peer::Peer, unread};
+use crate::{config::Limits, error::Error, metrics::count_call_refused};
 
 type Request = http::Request<Body>;
 type Response = http::Response<Body>;
@@ -29,14 +30,18 @@ type Response = http::Response<Body>;
 pub(super) struct Admission {
     open: Arc<Semaphore>,
     limit: usize,
+    request_bytes: usize,
+    call_time: Duration,
 }
 
 impl Admission {
-    /// Room for so many calls and streams.
-    pub(super) fn new(limit: usize) -> Self {
+    /// Room for as many calls and streams as the limits say.
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            open: Arc::new(Semaphore::new(limit)),
-            limit,
+            open: Arc::new(Semaphore::new(limits.open_calls)),
+            limit: limits.open_calls,
+            request_bytes: limits.request_bytes.0,
+            call_time: limits.call_time,
         }
     }
 
@@ -86,10 +91,16 @@ where
             Ok(admitted) => admitted,
             Err(error) => return Box::pin(ready(Ok(refused(error).into_http()))),
         };
-        let answering = self.inner.call(request);
+        let (limit, request_bytes) = (self.admission.call_time, self.admission.request_bytes);
+        let answering = tokio::time::timeout(limit, self.inner.call(request));
         Box::pin(async move {
-            let answer = answering.await?;
-            Ok(answer.map(|body| Body::new(Answers::new(body, peer, permit))))
+            let Ok(answer) = answering.await else {
+                return Ok(refused(Error::TooSlow { limit }).into_http());
+            };
+            let mut answer = answer?;
+            unread::explain(answer.headers_mut(), request_bytes);
+            let answers = |body| Body::new(Answers::new(body, peer, permit, request_bytes));
+            Ok(answer.map(answers))
         })
     }
 }
@@ -98,6 +109,7 @@ fn refused(error: Error) -> Status {
     count_call_refused(match &error {
         Error::TooManyCalls { .. } => "full",
         Error::ConnectionAged => "aged",
+        Error::TooSlow { .. } => "late",
         _ => "unidentified",
     });
     error.into()
@@ -110,16 +122,18 @@ struct Answers {
     /// Made when an answer lets wait for itself for the first time: most calls have one answer, and it is there.
     ended: Option<Pin<Box<dyn Future<Output = Error> + Send>>>,
     is_over: bool,
+    request_bytes: usize,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Answers {
-    fn new(body: Body, peer: Peer, permit: OwnedSemaphorePermit) -> Self {
+    fn new(body: Body, peer: Peer, permit: OwnedSemaphorePermit, request_bytes: usize) -> Self {
         Self {
             body,
             peer,
             ended: None,
             is_over: false,
+            request_bytes,
             _permit: permit,
         }
     }
@@ -154,7 +168,16 @@ impl http_body::Body for Answers {
                 Ok(()) => Poll::Ready(Some(Ok(frame))),
                 Err(error) => self.end(error),
             },
-            Poll::Ready(answer) => Poll::Ready(answer),
+            Poll::Ready(mut answer) => {
+                let trailers = match &mut answer {
+                    Some(Ok(frame)) => frame.trailers_mut(),
+                    Some(Err(_)) | None => None,
+                };
+                if let Some(trailers) = trailers {
+                    unread::explain(trailers, self.request_bytes);
+                }
+                Poll::Ready(answer)
+            }
             Poll::Pending => {
                 let this = &mut *self;
                 let ended = this

@@ -16,6 +16,7 @@ use crate::{
     authorise::Rpc,
     directory::{Directory, Follower},
     error::Error,
+    metrics::count_refused,
     quotas::Quotas,
 };
 
@@ -69,7 +70,7 @@ impl Gate {
         let identity = match self.identities.identify(&request) {
             Ok(identity) => identity,
             Err(error) => {
-                self.audit.refused(NOBODY, rpc, resource, &error);
+                self.refused(NOBODY, rpc, resource, &error);
                 return Err(error.into());
             }
         };
@@ -86,7 +87,7 @@ impl Gate {
                 Ok(Response::new(answer))
             }
             Err(error) => {
-                self.audit.refused(&caller, rpc, resource, &error);
+                self.refused(&caller, rpc, resource, &error);
                 Err(error.into())
             }
         }
@@ -100,8 +101,16 @@ impl Gate {
     /// One of many commands in a stream was refused.
     pub(super) fn refused_one(&self, identity: &Identity, resource: String, error: &Error) {
         let caller = identity.to_string();
+        count_refused(error.code().1);
         self.audit
             .refused(&caller, Rpc::SubmitCommands, resource, error);
+    }
+
+    fn refused(&self, caller: &str, rpc: Rpc, resource: String, error: &Error) {
+        if rpc == Rpc::SubmitCommand {
+            count_refused(error.code().1);
+        }
+        self.audit.refused(caller, rpc, resource, error);
     }
 
     async fn check(&self, identity: &Identity, rpc: Rpc) -> Result<(), Error> {

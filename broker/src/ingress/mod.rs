@@ -22,6 +22,7 @@ mod registry;
 mod revoked;
 mod server;
 mod trust;
+mod unread;
 mod view;
 mod watch;
 

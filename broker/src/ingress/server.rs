@@ -15,7 +15,8 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
+use tonic::{server::NamedService as _, transport::Server};
+use tonic_health::{ServingStatus, server::HealthReporter};
 use tower_layer::{Identity as NoLayer, Stack};
 use tracing::{info, warn};
 
@@ -126,13 +127,7 @@ pub async fn serve(
         .max_decoding_message_size(request)
         .max_encoding_message_size(answer);
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<CommandServiceServer<Commands>>().await;
-    health
-        .set_serving::<RegistryServiceServer<Registry>>()
-        .await;
-    health
-        .set_serving::<DeadLetterServiceServer<DeadLetterBoxes>>()
-        .await;
+    show_health(&health, ServingStatus::Serving).await;
     let router = builder(&connections, &limits)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
@@ -143,9 +138,7 @@ pub async fn serve(
         .add_service(audit);
     let stopping = async move {
         stop.cancelled().await;
-        health
-            .set_not_serving::<CommandServiceServer<Commands>>()
-            .await;
+        show_health(&health, ServingStatus::NotServing).await;
     };
     if listen.insecure {
         warn!(%address, "INSECURE: callers are whoever they say they are (listen.insecure = true)");
@@ -164,6 +157,19 @@ pub async fn serve(
     }
 }
 
+/// Says of each service, and of all together under the empty name, whether it is served.
+async fn show_health(health: &HealthReporter, status: ServingStatus) {
+    for name in [
+        "",
+        CommandServiceServer::<Commands>::NAME,
+        RegistryServiceServer::<Registry>::NAME,
+        DeadLetterServiceServer::<DeadLetterBoxes>::NAME,
+        AuditServiceServer::<AuditLog>::NAME,
+    ] {
+        health.set_service_status(name, status).await;
+    }
+}
+
 fn builder(connections: &Connections, limits: &Limits) -> Server<Stack<Admission, NoLayer>> {
     let header_bytes = u32::try_from(connections.header_bytes.0).unwrap_or(u32::MAX);
     Server::builder()
@@ -176,8 +182,7 @@ fn builder(connections: &Connections, limits: &Limits) -> Server<Stack<Admission
         // With a grace of tonic's own (0.14) the caller is not asked to go before it is cut off; `peer` has the grace.
         .max_connection_age(connections.age)
         .concurrency_limit_per_connection(limits.concurrent_calls)
-        .timeout(limits.call_time)
-        .layer(Admission::new(limits.open_calls))
+        .layer(Admission::new(limits))
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

@@ -145,10 +145,14 @@ async fn what_is_too_large_is_refused() -> Result<()> {
     };
     let refused = ops.put_participant(participant).await;
     let refused = refused.expect_err("it is too large").downcast::<Status>()?;
-    assert!(
-        matches!(refused.code(), Code::OutOfRange | Code::ResourceExhausted),
-        "{refused}"
-    );
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    let details = refused
+        .get_details_bad_request()
+        .context("it has details")?;
+    let violation = details.field_violations.first().context("a field")?;
+    assert_eq!(violation.field, "request");
+    let rule = "must be at most 65536 bytes (limits.request_bytes)";
+    assert_eq!(violation.description, rule);
     let mut request = tonic::Request::new(v1::ListParticipantsRequest::default());
     request.metadata_mut().insert("x-long", long.parse()?);
     assert!(ops.registry.list_participants(request).await.is_err());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use proto::v1;
-use tests::wait;
+use tests::{relay::Weather, wait};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -80,4 +80,29 @@ async fn an_interrupted_submit_is_written_whole_or_not_at_all() -> Result<()> {
     assert_eq!(listed.len(), REQUESTS);
     assert!(listed.iter().all(|command| command.executions.len() == 1));
     scene.carry_out(&commands).await
+}
+
+/// A caller who waits as long as a call may take learns that it may have been done, and what to do; the same request is one
+/// command.
+#[tokio::test]
+async fn a_call_that_takes_too_long_says_so_and_can_be_repeated() -> Result<()> {
+    let scene = Scene::shared("[limits]\ncall_time = \"3s\"\n").await?;
+    scene.redis.set(Weather {
+        stalled: true,
+        ..Weather::default()
+    });
+    let request = Uuid::now_v7();
+    let late = submit(&scene, 1, request).await;
+    let late = late.err().context("nothing comes from Redis")?;
+    assert_eq!(late.code(), Code::DeadlineExceeded, "{late}");
+    assert!(late.message().contains("limits.call_time"), "{late}");
+    assert!(late.message().contains("request_id"), "{late}");
+    assert!(retry_after(&late).is_some(), "{late:?}");
+    scene.redis.heal();
+    wait::until(LIMIT, "it is accepted", async || {
+        submit(&scene, 1, request).await
+    })
+    .await?;
+    assert_eq!(listed(&scene).await?.len(), 1);
+    Ok(())
 }
