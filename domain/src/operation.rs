@@ -67,17 +67,21 @@ impl CustomOperation {
     /// Checks the number and the length of the parameters.
     pub fn check(&self) -> Result<(), BrokenRule> {
         if self.parameters.len() > limits::PARAMETERS_PER_OPERATION {
-            return Err(BrokenRule::new("must have at most 50 parameters"));
+            return Err(BrokenRule::new(format!(
+                "must have at most {} parameters (PARAMETERS_PER_OPERATION)",
+                limits::PARAMETERS_PER_OPERATION
+            )));
         }
-        let fits = |text: &String| text.len() <= limits::URL_LENGTH;
+        let fits = |text: &String| text.chars().count() <= limits::URL_LENGTH;
         if !self
             .parameters
             .iter()
             .all(|(name, value)| fits(name) && fits(value))
         {
-            return Err(BrokenRule::new(
-                "parameter names and values must be at most 4096 characters",
-            ));
+            return Err(BrokenRule::new(format!(
+                "parameter names and values must be at most {} characters (URL_LENGTH)",
+                limits::URL_LENGTH
+            )));
         }
         Ok(())
     }

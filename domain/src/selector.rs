@@ -109,9 +109,10 @@ impl FromStr for ContentUrl {
             return Err(BrokenRule::new("must have no user, password or fragment"));
         }
         if url.as_str().len() > limits::URL_LENGTH {
-            return Err(BrokenRule::new(
-                "must be at most 4096 characters when percent-encoded",
-            ));
+            return Err(BrokenRule::new(format!(
+                "must be at most {} characters when percent-encoded (URL_LENGTH)",
+                limits::URL_LENGTH
+            )));
         }
         let host = url.host_str().unwrap_or_default().parse()?;
         Ok(Self { url, host })
@@ -213,8 +214,11 @@ impl HostRegex {
     /// Compiles the expression once, to know that it is one and what it costs.
     pub fn new(host: HostName, pattern: &str) -> Result<Self, BrokenRule> {
         check_text(pattern)?;
-        if pattern.len() > limits::REGEX_LENGTH {
-            return Err(BrokenRule::new("must be at most 512 characters"));
+        if pattern.chars().count() > limits::REGEX_LENGTH {
+            return Err(BrokenRule::new(format!(
+                "must be at most {} characters (REGEX_LENGTH)",
+                limits::REGEX_LENGTH
+            )));
         }
         regex::RegexBuilder::new(pattern)
             .size_limit(limits::REGEX_SIZE)
@@ -260,9 +264,10 @@ impl FromStr for Tag {
         if visible && (1..=limits::TAG_LENGTH).contains(&text.len()) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(BrokenRule::new(
-                "must be 1 to 256 visible ASCII characters without comma or quotation mark",
-            ))
+            Err(BrokenRule::new(format!(
+                "must be 1 to {} visible ASCII characters without comma or quotation mark (TAG_LENGTH)",
+                limits::TAG_LENGTH
+            )))
         }
     }
 }
@@ -280,8 +285,11 @@ fn check_text(text: &str) -> Result<(), BrokenRule> {
     if text.is_empty() {
         return Err(BrokenRule::new("must not be empty"));
     }
-    if text.len() > limits::URL_LENGTH {
-        return Err(BrokenRule::new("must be at most 4096 characters"));
+    if text.chars().count() > limits::URL_LENGTH {
+        return Err(BrokenRule::new(format!(
+            "must be at most {} characters (URL_LENGTH)",
+            limits::URL_LENGTH
+        )));
     }
     if text
         .chars()

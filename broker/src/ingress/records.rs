@@ -83,12 +83,15 @@ impl Form for Participant {
     fn read(message: v1::Participant) -> Result<Self, Error> {
         let mut fields = Fields::of("participant");
         let id = fields.parse("id", &message.id);
-        if message.display_name.len() > limits::LABEL_LENGTH
+        if message.display_name.chars().count() > limits::LABEL_LENGTH
             || message.display_name.chars().any(char::is_control)
         {
             fields.broken(
                 "display_name",
-                "must be at most 200 characters without control characters",
+                &format!(
+                    "must be at most {} characters without control characters (LABEL_LENGTH)",
+                    limits::LABEL_LENGTH
+                ),
             );
         }
         let invocation_system = match message.invocation_system.as_str() {
