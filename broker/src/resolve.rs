@@ -3,13 +3,13 @@
 //! Invariant: every server that carries the configuration and that the scope means is in exactly one target; a command
 //! that would reach nobody is an error, never a silent success.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
-use domain::{Configuration, ParticipantId, Scope, ServerId, limits, participant::OwnServers};
+use domain::{Configuration, Scope, limits, participant::OwnServers};
 
 use crate::{
     directory::{Carrier, Directory},
-    error::Error,
+    error::{Error, Violation},
     verify::{Draft, Verified},
 };
 
@@ -74,35 +74,36 @@ fn narrow(mut carrier: Carrier, draft: &Draft) -> Carrier {
     carrier
 }
 
-/// A scope that names somebody who does not carry the configuration is a mistake, not a smaller command.
+/// A scope that names somebody who does not carry the configuration is a mistake, not a smaller command. Each is named.
 fn check_scope(scope: &Scope, carriers: &[Carrier]) -> Result<(), Error> {
-    let unknown = match scope {
-        Scope::Everywhere | Scope::Foreign | Scope::Places(_) => return Ok(()),
+    match scope {
+        Scope::Everywhere | Scope::Foreign | Scope::Places(_) => Ok(()),
         Scope::Participants(named) => {
-            let carried =
-                |id: &ParticipantId| carriers.iter().any(|carrier| carrier.participant.id == *id);
-            named
-                .iter()
-                .find(|id| !carried(id))
-                .map(|id| ("draft.scope.participants", id.to_string()))
+            let carried = carriers.iter().map(|carrier| &carrier.participant.id);
+            all_carry("participants", named, |id| {
+                carried.clone().any(|one| one == id)
+            })
         }
         Scope::Servers(named) => {
-            let carried = |id: &ServerId| {
-                carriers
-                    .iter()
-                    .any(|carrier| carrier.servers.iter().any(|server| server.id == *id))
-            };
-            named
-                .iter()
-                .find(|id| !carried(id))
-                .map(|id| ("draft.scope.servers", id.to_string()))
+            let carried = carriers.iter().flat_map(|carrier| &carrier.servers);
+            all_carry("servers", named, |id| {
+                carried.clone().any(|server| server.id == *id)
+            })
         }
-    };
-    match unknown {
-        None => Ok(()),
-        Some((field, id)) => Err(Error::invalid(
-            field,
-            format!("`{id}` does not carry this configuration"),
-        )),
     }
+}
+
+fn all_carry<'a, I: Display + 'a>(
+    field: &str,
+    named: impl IntoIterator<Item = &'a I>,
+    carries: impl Fn(&I) -> bool,
+) -> Result<(), Error> {
+    let unknown = named.into_iter().filter(|id| !carries(id));
+    let violations = unknown.map(|id| {
+        Violation::new(
+            format!("draft.scope.{field}.ids"),
+            format!("`{id}` does not carry this configuration"),
+        )
+    });
+    Error::unless_empty(violations.collect())
 }

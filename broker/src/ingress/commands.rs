@@ -267,7 +267,7 @@ impl CommandService for Commands {
         let trace = trace_of(&request);
         let work = |caller, requests: Streaming<_>| async move {
             let (service, originator) = (self.clone(), originator(caller)?);
-            let requests = requests.take_until(self.stop.clone().cancelled_owned());
+            let requests = until_stopped(requests, self.stop.clone());
             let answers = requests.map(move |message| {
                 let (service, originator, trace) =
                     (service.clone(), originator.clone(), trace.child());
@@ -336,6 +336,22 @@ impl CommandService for Commands {
             .call(Rpc::CancelCommand, request, about, work)
             .await
     }
+}
+
+/// The commands of a stream; when the broker is asked to end, no more of them and the reason as the last word, for a stream
+/// that just ended would say that all was taken.
+fn until_stopped(
+    requests: Streaming<v1::SubmitCommandsRequest>,
+    stop: CancellationToken,
+) -> impl Stream<Item = Result<v1::SubmitCommandsRequest, Status>> {
+    futures::stream::unfold(Some((requests, stop)), |open| async move {
+        let (mut requests, stop) = open?;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Some((Err(Error::ShuttingDown.into()), None)),
+            request = requests.next() => Some((request?, Some((requests, stop)))),
+        }
+    })
 }
 
 /// A command in the audit log.

@@ -1,8 +1,11 @@
 //! `RegistryService`: reads a record, asks the registry, shows the answer; the same four times.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
-use domain::{Configuration, Deployment, HostName, Participant, Server};
+use domain::{
+    BrokenRule, Configuration, ConfigurationId, Deployment, HostName, Participant, ParticipantId,
+    Server,
+};
 use proto::v1::{self, registry_service_server::RegistryService};
 use tonic::{Request, Response, Status};
 
@@ -14,7 +17,7 @@ use super::{
 };
 use crate::{
     authorise::{Access, Rpc},
-    error::Error,
+    error::{Error, Violation},
     registry::{Change, Registrar, Visible, Written},
 };
 
@@ -38,7 +41,7 @@ impl Registry {
         message: Option<R::Message>,
         change: Change,
     ) -> Result<R::Message, Error> {
-        let record = R::read(message.ok_or_else(|| Error::invalid("record", "must be given"))?)?;
+        let record = R::read(message.ok_or_else(|| Error::invalid(R::RESOURCE, "must be given"))?)?;
         Ok(self.registrar.write(identity, record, change).await?.show())
     }
 
@@ -129,8 +132,21 @@ fn after<'a, R: Visible>(
         .map(|(_, record)| record))
 }
 
-fn is_or_any(filter: &str, value: &str) -> bool {
-    filter.is_empty() || filter == value
+/// What a list is narrowed to. Empty means all; what could never be the value is a mistake, and not an empty list.
+struct Filters(Vec<Violation>);
+
+impl Filters {
+    fn read<T: FromStr<Err = BrokenRule>>(&mut self, field: &str, text: &str) -> Option<T> {
+        if text.is_empty() {
+            return None;
+        }
+        let broken = |rule: BrokenRule| self.0.push(Violation::new(field, rule.to_string()));
+        text.parse().map_err(broken).ok()
+    }
+}
+
+fn is_or_any<T: PartialEq>(filter: Option<&T>, value: &T) -> bool {
+    filter.is_none_or(|filter| filter == value)
 }
 
 /// The five calls of each kind of record; only how a list is filtered differs. The whole implementation comes from one
@@ -165,7 +181,7 @@ macro_rules! resources {
 
             async fn $list(&self, request: Request<v1::$list_request>) -> Result<Response<v1::$list_response>, Status> {
                 self.gate.call(Rpc::$list_rpc, request, |_| String::new(), |caller, request| async move {
-                    let wanted = |record: &$record| $filter(record, &request);
+                    let wanted = $filter(&request)?;
                     let (page, next_page_token) =
                         self.page::<$record>(&caller, request.page_size, &request.page_token, wanted)?;
                     let $list_field = page.iter().map(|(record, access)| record.show_to(*access)).collect();
@@ -257,28 +273,46 @@ fn of_mapping(name: Option<&String>) -> String {
     format!("mapping/{}", name.map_or("", String::as_str))
 }
 
-fn any(_: &Participant, _: &v1::ListParticipantsRequest) -> bool {
-    true
+type Wanted<F> = Result<F, Error>;
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "as the others, which read a filter"
+)]
+fn any(_: &v1::ListParticipantsRequest) -> Wanted<impl Fn(&Participant) -> bool + use<>> {
+    Ok(|_: &Participant| true)
 }
 
-fn of_participant(server: &Server, request: &v1::ListServersRequest) -> bool {
-    is_or_any(&request.participant_id, server.participant.as_str())
+fn of_participant(request: &v1::ListServersRequest) -> Wanted<impl Fn(&Server) -> bool + use<>> {
+    let mut filters = Filters(Vec::new());
+    let id = filters.read::<ParticipantId>("participant_id", &request.participant_id);
+    Error::unless_empty(filters.0)?;
+    Ok(move |server: &Server| is_or_any(id.as_ref(), &server.participant))
 }
 
 fn of_owner_and_host(
-    configuration: &Configuration,
     request: &v1::ListConfigurationsRequest,
-) -> bool {
-    let host = request.host.parse::<HostName>();
-    let has_host =
-        request.host.is_empty() || host.is_ok_and(|host| configuration.hosts.contains(&host));
-    has_host && is_or_any(&request.owner_id, configuration.owner.as_str())
+) -> Wanted<impl Fn(&Configuration) -> bool + use<>> {
+    let mut filters = Filters(Vec::new());
+    let owner = filters.read::<ParticipantId>("owner_id", &request.owner_id);
+    let host = filters.read::<HostName>("host", &request.host);
+    Error::unless_empty(filters.0)?;
+    Ok(move |configuration: &Configuration| {
+        let mut hosts = host.iter();
+        is_or_any(owner.as_ref(), &configuration.owner)
+            && hosts.all(|host| configuration.hosts.contains(host))
+    })
 }
 
 fn of_configuration_and_participant(
-    deployment: &Deployment,
     request: &v1::ListDeploymentsRequest,
-) -> bool {
-    is_or_any(&request.configuration_id, deployment.configuration.as_str())
-        && is_or_any(&request.participant_id, deployment.participant.as_str())
+) -> Wanted<impl Fn(&Deployment) -> bool + use<>> {
+    let mut filters = Filters(Vec::new());
+    let id = filters.read::<ConfigurationId>("configuration_id", &request.configuration_id);
+    let participant = filters.read::<ParticipantId>("participant_id", &request.participant_id);
+    Error::unless_empty(filters.0)?;
+    Ok(move |deployment: &Deployment| {
+        is_or_any(id.as_ref(), &deployment.configuration)
+            && is_or_any(participant.as_ref(), &deployment.participant)
+    })
 }

@@ -49,6 +49,11 @@ impl Watch {
         let stored = service
             .admitted(&identity, Rpc::WatchCommand, &request.command_id)
             .await?;
+        if seen.is_some_and(|seen| seen > stored.revision) {
+            // What changes until then would never be told.
+            let rule = "must be from an answer before; this command has not come so far";
+            return Err(Error::invalid("resume_token", rule));
+        }
         let id = stored.command.id;
         let subscription = service.watchers.subscribe(id);
         Ok(Self {

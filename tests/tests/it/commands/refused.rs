@@ -137,3 +137,80 @@ async fn what_is_anothers_does_not_exist() -> Result<()> {
     );
     Ok(())
 }
+
+/// An empty list would say that there is none, where nothing was looked for.
+#[tokio::test]
+async fn a_filter_that_can_match_nothing_is_a_mistake() -> Result<()> {
+    let stage = stage("").await?;
+    let mut registry = stage.owner.clone().registry;
+    let request = v1::ListDeploymentsRequest {
+        configuration_id: "Bad!!".to_owned(),
+        participant_id: "Also Bad".to_owned(),
+        ..v1::ListDeploymentsRequest::default()
+    };
+    let refused = registry.list_deployments(request).await;
+    let refused = refused.expect_err("no deployment is called so");
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    assert_eq!(fields(&refused), ["configuration_id", "participant_id"]);
+    let request = v1::ListConfigurationsRequest {
+        owner_id: "Bad!!".to_owned(),
+        host: "not a host".to_owned(),
+        ..v1::ListConfigurationsRequest::default()
+    };
+    let refused = registry.list_configurations(request).await;
+    let refused = refused.expect_err("no configuration is like that");
+    assert_eq!(fields(&refused), ["owner_id", "host"]);
+    let request = v1::ListServersRequest {
+        participant_id: "Bad!!".to_owned(),
+        ..v1::ListServersRequest::default()
+    };
+    let refused = registry.list_servers(request).await;
+    let refused = refused.expect_err("no participant is called so");
+    assert_eq!(fields(&refused), ["participant_id"]);
+    let without = v1::UpdateServerRequest::default();
+    let refused = registry.update_server(without).await;
+    assert_eq!(fields(&refused.expect_err("it has no server")), ["server"]);
+    Ok(())
+}
+
+/// A token from nowhere would hide every change until then.
+#[tokio::test]
+async fn a_resume_token_that_is_ahead_of_its_command_is_refused() -> Result<()> {
+    let mut stage = stage("").await?;
+    let command = stage.owner.submit(purge(&[URL])).await?;
+    let request = v1::WatchCommandRequest {
+        command_id: command.id,
+        resume_token: "999999".to_owned(),
+    };
+    let refused = stage.owner.commands.watch_command(request).await;
+    let refused = refused.expect_err("the command has not come so far");
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    assert_eq!(fields(&refused), ["resume_token"]);
+    Ok(())
+}
+
+/// Each name that does not belong there is listed, and the refusal is counted by its reason.
+#[tokio::test]
+async fn a_scope_lists_everybody_who_does_not_carry_the_configuration() -> Result<()> {
+    let mut stage = stage("").await?;
+    let ids = ["a", "x", "y"].map(str::to_owned).to_vec();
+    let scope = v1::Scope {
+        kind: Some(v1::scope::Kind::Participants(v1::Ids { ids })),
+    };
+    let draft = v1::CommandDraft {
+        scope: Some(scope),
+        ..purge(&[URL])
+    };
+    let refused = stage.owner.submit(draft).await.expect_err("x is nobody");
+    assert_eq!(fields(&refused), ["draft.scope.participants.ids"; 2]);
+    let metrics = format!("http://{}/metrics", stage.broker.signals);
+    let metrics = tests::http().get(metrics).send().await?.text().await?;
+    let counted = metrics.lines().any(|line| {
+        line.starts_with("broker_commands_total{")
+            && line.contains(r#"result="refused""#)
+            && line.contains(r#"reason="INVALID_FIELDS""#)
+            && line.ends_with(" 1")
+    });
+    assert!(counted, "{metrics}");
+    Ok(())
+}
