@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "federation/v1/audit.proto",
         "federation/v1/command.proto",
         "federation/v1/dead_letter.proto",
+        "federation/v1/receipt.proto",
         "federation/v1/registry.proto",
     ];
     let descriptors = protox::compile(files, ["."])?;

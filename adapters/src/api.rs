@@ -365,6 +365,7 @@ fn job_of(order: &Order, api: ApiJob, servers: Vec<ServerId>, trace: &TraceConte
         traceparent: Some(trace.to_string()),
         tracestate: trace.tracestate().map(str::to_owned),
         absorbed: Vec::new(),
+        told: None,
         api: Some(api),
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     journal::{Entry, Journal, JournalError, now},
     metrics,
     receipt::Receipt,
-    report::Reportable,
+    report::{Reportable, leaf_of},
 };
 
 /// A report on an order, by the adapter's own span.
@@ -41,6 +41,7 @@ pub(crate) fn report(
         reported_at: now(),
         traceparent: Some(trace.to_string()),
         absorbed_by: None,
+        told: None,
     }
 }
 
@@ -111,6 +112,7 @@ pub(crate) async fn orphan(
             reported_at: now(),
             traceparent: None,
             absorbed_by: None,
+            told: None,
         };
         warn!(execution.id = %execution, reason = why, "the command that was to do its work does not");
         metrics::execution(&report.outcome);
@@ -122,6 +124,7 @@ pub(crate) async fn orphan(
 
 fn known(report: Arc<RawValue>, receipt: Option<Receipt>) -> Reportable {
     Reportable {
+        leaf: leaf_of(&report),
         report,
         traceparent: None,
         receipt,
@@ -192,6 +195,7 @@ fn absorbed_report(absorber: &ExecutionReport, execution: &ExecutionId) -> Execu
         reported_at: absorber.reported_at,
         traceparent: None,
         absorbed_by: Some(absorber.execution.command),
+        told: absorber.told.clone(),
     }
 }
 
@@ -276,6 +280,7 @@ mod tests {
             reported_at: Timestamp::from_millis(7),
             traceparent: Some("its own".to_owned()),
             absorbed_by: None,
+            told: None,
         };
         let done = absorber(ReportedOutcome::Done(Evidence::Reported));
         let told_too = absorbed_report(&done, &execution);

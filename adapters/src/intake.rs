@@ -135,8 +135,8 @@ impl Intake {
         let mut look_for_cancelled = !dispatch.cancels.is_empty();
         let mut absorbed = self.by_absorber(dispatch.shard, &dispatch.absorbed, &receipt);
         let mappings: Vec<_> = dispatch.mappings.into_iter().map(Arc::new).collect();
-        for order in &dispatch.executions {
-            let order = match read_order(order, &self.participant) {
+        for raw in &dispatch.executions {
+            let order = match read_order(raw, &self.participant) {
                 Read::Order(order) => *order,
                 Read::Faulty(execution, fault) => {
                     self.report_faulty(execution, fault, &receipt).await?;
@@ -152,6 +152,7 @@ impl Intake {
                 sent_before: dispatch.sent_before.contains(&order.sequence),
                 absorbed: absorbed.remove(&order.sequence).unwrap_or_default(),
                 mapping: mapping_of(&order, &mappings),
+                told: self.signing.told(&order, raw),
                 order,
                 receipt: receipt.clone(),
                 asked_by: None,
@@ -221,6 +222,7 @@ impl Intake {
             reported_at: now(),
             traceparent: None,
             absorbed_by: None,
+            told: None,
         };
         metrics::execution(&report.outcome);
         let reportable = Reportable::new(&report, Some(receipt.clone()));

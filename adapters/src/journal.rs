@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{ExecutionId, ParticipantId, ServerId, Timestamp};
+use domain::{ExecutionId, ParticipantId, ServerId, Timestamp, receipt::Told};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use service::trace::TraceContext;
@@ -64,6 +64,9 @@ pub(crate) struct Job {
     /// Executions whose work it does too.
     #[serde(default)]
     pub(crate) absorbed: Vec<ExecutionId>,
+    /// What a receipt of it says that we were told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) told: Option<Told>,
     /// What a provider works on, and all that is needed to ask after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) api: Option<ApiJob>,

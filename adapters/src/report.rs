@@ -16,10 +16,10 @@ use std::{
 
 use amqp::{
     Message, PublishError, Publisher,
-    envelope::{ExecutionReport, Progress, REPORT_TYPE},
+    envelope::{ExecutionReport, Progress, REPORT_TYPE, SignedStatements},
     header,
 };
-use domain::{ParticipantId, Timestamp};
+use domain::{ParticipantId, Timestamp, receipt::Digest};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use service::{backoff::Backoff, exit::Chain};
@@ -66,6 +66,8 @@ impl Outlet for Publisher {
 pub(crate) struct Reportable {
     /// An [`ExecutionReport`] as JSON.
     pub(crate) report: Arc<RawValue>,
+    /// The leaf of its statement, where it has one.
+    pub(crate) leaf: Option<Digest>,
     /// The trace context of the span that it is about.
     pub(crate) traceparent: Option<String>,
     /// The dispatch that waits for it; none where it was released before.
@@ -79,11 +81,18 @@ impl Reportable {
     pub(crate) fn new(report: &ExecutionReport, receipt: Option<Receipt>) -> Self {
         Self {
             report: short::written(report, short::EXECUTION_BYTES).into(),
+            leaf: report.statement().map(|statement| statement.leaf()),
             traceparent: report.traceparent.clone(),
             receipt,
             asked_by: None,
         }
     }
+}
+
+/// The leaf of a report that was written down earlier.
+pub(crate) fn leaf_of(report: &RawValue) -> Option<Digest> {
+    let report: ExecutionReport = serde_json::from_str(report.get()).ok()?;
+    Some(report.statement()?.leaf())
 }
 
 /// A [`amqp::envelope::Report`] whose executions are JSON already.
@@ -93,6 +102,8 @@ struct Body<'a> {
     executions: Vec<&'a RawValue>,
     #[serde(skip_serializing_if = "<[Progress]>::is_empty")]
     progress: &'a [Progress],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipts: Option<SignedStatements>,
 }
 
 /// Publishes reports until all who can report are gone.
@@ -259,11 +270,18 @@ impl<P: Outlet> Reporter<P> {
         true
     }
 
+    /// One signature for all that has ended.
+    fn receipts(&self, reports: &[Reportable]) -> Option<SignedStatements> {
+        let leaves: Vec<_> = reports.iter().filter_map(|one| one.leaf).collect();
+        self.signing.statements(&leaves)
+    }
+
     fn message(&self, reports: &[Reportable], progress: &[Progress]) -> Message {
         let body = Body {
             participant: &self.participant,
             executions: reports.iter().map(|one| &*one.report).collect(),
             progress,
+            receipts: self.receipts(reports),
         };
         let count = i64::try_from(reports.len()).unwrap_or(i64::MAX);
         let mut headers = BTreeMap::from([(header::COUNT.to_owned(), count.into())]);

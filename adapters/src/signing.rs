@@ -6,12 +6,18 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use amqp::Message;
+use amqp::{
+    Message,
+    envelope::{Order, SignedStatements},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use domain::{
     ParticipantId, Timestamp,
+    receipt::{Digest, Told, Tree, order_digest, root_bytes},
     signing::{Direction, KeyRing, SealError, SigningKey, Window},
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use service::{
     configuration::{Check, Checked},
     watched::{Access, Watched, WatchedError},
@@ -109,6 +115,26 @@ impl Signing {
             let (key, direction) = (key.current(), Direction::Report);
             message.sign(&key, direction, &self.participant, now(), self.lifetime);
         }
+    }
+
+    /// What a receipt of an order says that we were told; none where we sign nothing.
+    pub(crate) fn told(&self, order: &Order, raw: &RawValue) -> Option<Told> {
+        self.key.as_ref()?;
+        Some(Told {
+            digest: order_digest(raw.get()),
+            configuration: order.configuration.clone(),
+        })
+    }
+
+    /// The signature over statements, by their leaves.
+    pub(crate) fn statements(&self, leaves: &[Digest]) -> Option<SignedStatements> {
+        let (key, tree) = (self.key.as_ref()?.current(), Tree::new(leaves)?);
+        let size = u64::try_from(leaves.len()).ok()?;
+        let signature = key.sign(&root_bytes(&self.participant, size, &tree.root));
+        Some(SignedStatements {
+            key: key.id(),
+            signature: BASE64.encode(signature),
+        })
     }
 
     /// Whether a dispatch is the broker's and for us; if it is signed, when.

@@ -291,6 +291,7 @@ pub(crate) fn job_of(
         traceparent: Some(trace.to_string()),
         tracestate: trace.tracestate().map(str::to_owned),
         absorbed: Vec::new(),
+        told: None,
         api: None,
     }
 }

@@ -16,7 +16,7 @@ mod neighbours;
 use std::{sync::Arc, time::Instant};
 
 use amqp::envelope::{ExecutionReport, MappingDocument, Order, ReportedOutcome};
-use domain::{ExecutionId, ParticipantId, ServerResult};
+use domain::{ExecutionId, ParticipantId, ServerResult, receipt::Told};
 use serde_json::value::RawValue;
 use service::trace::TraceContext;
 use tracing::{debug, info};
@@ -29,7 +29,7 @@ use crate::{
     ledger::Ledger,
     metrics,
     receipt::Receipt,
-    report::Reportable,
+    report::{Reportable, leaf_of},
 };
 
 /// One order of one dispatch.
@@ -39,6 +39,8 @@ pub(crate) struct Work {
     pub(crate) order: Order,
     /// The document that its calls were made by, where they were made by one and it came with them.
     pub(crate) mapping: Option<Arc<MappingDocument>>,
+    /// What a receipt of it says that we were told; none where receipts are not signed.
+    pub(crate) told: Option<Told>,
     /// The dispatch that waits for it.
     pub(crate) receipt: Receipt,
     /// Whether the broker may have sent it before in another message.
@@ -190,6 +192,7 @@ impl Worker {
         info!(execution.id = %work.order.execution, "answered from the journal");
         let answer = Reportable {
             report: Arc::clone(&report),
+            leaf: leaf_of(&report),
             traceparent: work.order.traceparent,
             receipt: Some(work.receipt.clone()),
             asked_by: work.asked_by,
@@ -279,6 +282,7 @@ impl Worker {
         };
         let job = Arc::new(Job {
             absorbed: work.absorbed.clone(),
+            told: work.told.clone(),
             ..*job
         });
         let outcome = ReportedOutcome::Running {
@@ -316,7 +320,10 @@ impl Worker {
         trace: &TraceContext,
     ) -> Result<(), JournalError> {
         metrics::execution(&outcome);
-        let report = report(&work.order, outcome, results, trace);
+        let report = ExecutionReport {
+            told: work.told.clone(),
+            ..report(&work.order, outcome, results, trace)
+        };
         let receipts = (Some(work.receipt), work.asked_by);
         ending::finish(&self.journal, &report, &work.absorbed, receipts).await
     }

@@ -7,7 +7,10 @@
 
 use domain::{
     CommandId, ConfigurationId, DialectName, Event, Evidence, ExecutionId, Fault, NativeCall,
-    ParticipantId, Probes, ServerId, ServerResult, Timestamp, participant::ServerAddress,
+    ParticipantId, Probes, ServerId, ServerResult, Timestamp,
+    participant::ServerAddress,
+    receipt::{Statement, Told},
+    signing::KeyId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -157,6 +160,19 @@ pub struct Report {
     /// How far the adapter has come, for each shard that it had something of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub progress: Vec<Progress>,
+    /// The signature over the statements of `executions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<SignedStatements>,
+}
+
+/// One signature over what a report says of all executions that have ended: over the root of a Merkle tree whose leaves are
+/// their statements ([`ExecutionReport::statement`]), in the order of the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedStatements {
+    /// Which key signed.
+    pub key: KeyId,
+    /// Ed25519 over [`domain::receipt::root_bytes`], base64.
+    pub signature: String,
 }
 
 /// How far an adapter has come with one of its participant's counts.
@@ -186,6 +202,36 @@ pub struct ExecutionReport {
     /// The command whose execution did this one's work too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absorbed_by: Option<CommandId>,
+    /// What it was told, where its adapter signs receipts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+}
+
+impl ExecutionReport {
+    /// What is signed of it; none of an execution that goes on, or whose adapter signs nothing.
+    pub fn statement(&self) -> Option<Statement> {
+        let told = self.told.as_ref()?;
+        let (outcome, evidence, fault) = match &self.outcome {
+            ReportedOutcome::Running { .. } => return None,
+            ReportedOutcome::Done(evidence) => ("done", Some(evidence.as_str()), None),
+            ReportedOutcome::Failed(fault) => ("failed", None, Some(fault.code.as_str())),
+            ReportedOutcome::Unknown => ("unknown", None, None),
+            ReportedOutcome::Cancelled => ("cancelled", None, None),
+            ReportedOutcome::Expired => ("expired", None, None),
+        };
+        let servers = self.results.iter().map(|result| result.server.clone());
+        Some(Statement {
+            execution: self.execution.clone(),
+            configuration: told.configuration.clone(),
+            digest: told.digest,
+            outcome: outcome.to_owned(),
+            evidence: evidence.map(str::to_owned),
+            fault: fault.map(str::to_owned),
+            servers: servers.collect(),
+            at: self.reported_at,
+            absorbed_by: self.absorbed_by,
+        })
+    }
 }
 
 /// What an adapter can say of an execution.

@@ -228,11 +228,13 @@ fn reports(orders: &[Entry]) -> Result<Reports> {
             reported_at: order.accepted_at,
             traceparent: None,
             absorbed_by: None,
+            told: None,
         })
     };
     Ok(Reports {
         participant: "cdn".parse()?,
         executions: orders.iter().map(report).collect::<Result<_>>()?,
         progress: Vec::new(),
+        receipts: None,
     })
 }

@@ -31,10 +31,11 @@ use crate::{
     metrics,
     pipeline::Pipeline,
     quotas::Quotas,
+    receipts::Receipts,
     registry::{Access, Registrar},
     signing::Signing,
     store::{self, Keys, Store, StoreError, StoreTls},
-    track::{self, Reports, Sweeper, Tracker, Watchers},
+    track::{self, Chainer, Reports, Sweeper, Tracker, Watchers},
     verify::Registered,
 };
 
@@ -205,6 +206,9 @@ impl Replica {
             signing: Arc::clone(&self.signing),
         };
         shutdown.spawn("reports", reports.run(consumer, token.clone()));
+        let kept = (config.store.receipts, config.store.receipts_at_most);
+        let chainer = Chainer::new(self.store.clone(), kept.0, kept.1);
+        shutdown.spawn("receipts", chainer.run(token.clone()));
         let (directory, every) = (Arc::clone(&self.directory), config.deadlines.sweep_every);
         shutdown.spawn(
             "sweeper",
@@ -313,13 +317,18 @@ impl Replica {
             (Arc::clone(&self.provisioner), Arc::clone(&self.access)),
             registered,
         );
+        let receipts = Receipts::new(
+            self.store.clone(),
+            Arc::clone(&self.directory),
+            Arc::clone(&self.signing),
+        );
         let (watchers, retention) = (Arc::clone(watchers), self.config.store.retention);
         Services::new(
             pipeline,
             registrar,
             Arc::new(gate),
             watchers,
-            self.start_dead_letters(shutdown),
+            (self.start_dead_letters(shutdown), receipts),
             (retention, self.config.limits.answer_bytes.0),
             shutdown.token(),
         )

@@ -105,6 +105,9 @@ rpcs! {
     AuditService {
         ListAudit,
     }
+    ReceiptService {
+        ListReceipts,
+    }
     DeadLetterService {
         ListDeadLetters, GetDeadLetter, RetryDeadLetters, DiscardDeadLetters,
     }
@@ -151,6 +154,8 @@ impl Rpc {
             | Self::ListMappings => [W, W, W, W],
             // Of others only operators see what they did.
             Self::ListAudit => [W, W, H, H],
+            // What was done for a configuration is its owner's to show; a host has signed its own part of it.
+            Self::ListReceipts => [W, W, H, H],
 
             Self::ListDeadLetters
             | Self::GetDeadLetter

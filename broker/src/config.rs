@@ -92,6 +92,11 @@ pub struct StoreSettings {
     /// How long a settled command is kept.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
+    /// How long receipts are kept.
+    #[serde(with = "humantime_serde")]
+    pub receipts: Duration,
+    /// Receipts of one configuration that are kept, the latest.
+    pub receipts_at_most: u64,
 }
 
 /// RabbitMQ.

@@ -39,4 +39,6 @@ pub mod dispatch;
 
 pub mod track;
 
+pub mod receipts;
+
 pub mod dead_letters;

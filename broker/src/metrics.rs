@@ -25,6 +25,8 @@ pub const DISPATCH_EXECUTIONS: &str = "broker_dispatch_executions";
 pub const PUBLISH_SECONDS: &str = "broker_publish_seconds";
 /// Reports by what became of them.
 pub const REPORTS_TOTAL: &str = "broker_reports_total";
+/// Receipts by what became of them.
+pub const RECEIPTS_TOTAL: &str = "broker_receipts_total";
 /// Reports that RabbitMQ delivered again.
 pub const REDELIVERIES_TOTAL: &str = "broker_redeliveries_total";
 /// Watchers now.
@@ -125,6 +127,13 @@ pub const TABLE: &[Description] = &[
         Unit::Count,
         &["result"],
         "Messages from adapters: applied, or why they are dead-lettered: unreadable, foreign, unknown_execution, store_broken, or what is wrong with the signature (unsigned, malformed_signature, unknown_key, forged, other_participant, key_out_of_time, too_old, from_the_future).",
+    ),
+    row(
+        RECEIPTS_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["result"],
+        "Receipts of participants: chained, told_otherwise (chained too, and not of what the broker told), not_signed or unreadable.",
     ),
     row(
         REDELIVERIES_TOTAL,

@@ -4,7 +4,7 @@
 //! long as `signing.required` holds; one that is signed and not by them is believed never. A dispatch is signed when there
 //! is a key, and a dead letter is signed anew only where the signature that it died with is ours.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use amqp::Message;
 use domain::{
@@ -97,6 +97,11 @@ impl Signing {
             required: settings.required,
             lifetime: settings.lifetime,
         })
+    }
+
+    /// Our key, if there is one.
+    pub fn key(&self) -> Option<Arc<SigningKey>> {
+        self.key.as_ref().map(Watched::current)
     }
 
     /// Signs a dispatch, where there is a key.

@@ -25,6 +25,7 @@ use crate::{
         mappings::Mappings,
         pki::Pki,
         plan::Plan,
+        receipts::Receipts,
         registry::{
             Registry, configurations::Configurations, deployments::DeploymentsCommand,
             progress::ParticipantsCommand, servers::Servers,
@@ -93,6 +94,8 @@ pub(crate) enum Verb {
     Mappings(Mappings),
     /// Check and try out such a document, without the broker
     Dialects(Dialects),
+    /// What participants signed of a configuration's commands: take it away, and check it without the broker
+    Receipts(Receipts),
     /// Make and show the keys that messages are signed with, without the broker
     Keys(Keys),
     /// Messages that nobody could handle: look at them, send them again, throw them away

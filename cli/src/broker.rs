@@ -11,7 +11,7 @@ use std::{cell::Cell, collections::BTreeMap, time::Duration};
 use proto::v1::{
     audit_service_client::AuditServiceClient, command_service_client::CommandServiceClient,
     dead_letter_service_client::DeadLetterServiceClient,
-    registry_service_client::RegistryServiceClient,
+    receipt_service_client::ReceiptServiceClient, registry_service_client::RegistryServiceClient,
 };
 use tokio::time::{sleep, timeout};
 use tonic::{
@@ -53,6 +53,8 @@ pub(crate) type Registry = RegistryServiceClient<Line>;
 
 /// The client for dead letters.
 pub(crate) type DeadLetters = DeadLetterServiceClient<Line>;
+/// The client for receipts.
+pub(crate) type Receipts = ReceiptServiceClient<Line>;
 
 /// The client for the audit log.
 pub(crate) type Audit = AuditServiceClient<Line>;
@@ -139,6 +141,19 @@ impl Broker {
     ) -> Result<T, Status> {
         let client =
             || AuditServiceClient::new(self.line()).max_decoding_message_size(ANSWER_BYTES_MAXIMUM);
+        self.in_turn(async || call(client()).await)
+            .await
+            .map_err(|refusal| refusal.status)
+    }
+
+    /// Calls the service for receipts, trying again while it is unavailable.
+    pub(crate) async fn receipts<T>(
+        &self,
+        call: impl AsyncFn(Receipts) -> Result<Response<T>, Status>,
+    ) -> Result<T, Status> {
+        let client = || {
+            ReceiptServiceClient::new(self.line()).max_decoding_message_size(ANSWER_BYTES_MAXIMUM)
+        };
         self.in_turn(async || call(client()).await)
             .await
             .map_err(|refusal| refusal.status)

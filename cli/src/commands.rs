@@ -12,6 +12,7 @@ pub(crate) mod load;
 pub(crate) mod mappings;
 pub(crate) mod pki;
 pub(crate) mod plan;
+pub(crate) mod receipts;
 pub(crate) mod registry;
 pub(crate) mod status;
 pub(crate) mod submission;
@@ -48,6 +49,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
         Verb::Deployments(registry) => registry.run(context).await,
         Verb::Mappings(mappings) => mappings.run(context).await,
         Verb::Dialects(dialects) => dialects.run(context),
+        Verb::Receipts(receipts) => receipts.run(context).await,
         Verb::Keys(keys) => keys.run(context),
         Verb::DeadLetters(letters) => letters.run(context).await,
         Verb::Pki(pki) => pki.run(context.output),

@@ -9,6 +9,7 @@ mod flags;
 use std::io;
 
 use dialects::mapped::Mistake;
+use domain::receipt::Flaw;
 use tonic::Status;
 
 use crate::{
@@ -71,6 +72,14 @@ pub(crate) enum Failure {
         name: String,
         /// All of them.
         mistakes: Vec<Mistake>,
+    },
+    /// A bundle of receipts is not what was signed.
+    #[error("{name} is not what was signed")]
+    Bundle {
+        /// The file, as the user named it.
+        name: String,
+        /// The first one.
+        flaw: Flaw,
     },
     /// Stdout is gone.
     #[error("cannot write the output")]
@@ -139,6 +148,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_)
+            | Self::Bundle { .. }
             | Self::Lines { .. }
             | Self::Read { .. }
             | Self::Mapping { .. }
@@ -164,6 +174,7 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::NotAllowed(_) | Self::Declined => Vec::new(),
             Self::Lines { mistakes, .. } => first_of(mistakes),
+            Self::Bundle { flaw, .. } => vec![flaw.to_string()],
             Self::Mapping { mistakes, .. } => mistakes.iter().map(ToString::to_string).collect(),
             Self::Read { source, .. } | Self::WriteFile { source, .. } | Self::Write(source) => {
                 vec![source.to_string()]

@@ -3,6 +3,7 @@
 //! Invariant: names are snake_case and stable; a document may gain fields and never loses one. What is not known is
 //! `null`, an unknown word of a newer broker is `unrecognized_<number>`.
 
+mod bundle;
 mod cancel;
 mod command;
 mod draft;
@@ -14,6 +15,7 @@ mod proof;
 mod registry;
 mod word;
 
+pub(crate) use bundle::{BundleView, incomplete_answer};
 pub(crate) use cancel::CancelView;
 pub(crate) use command::{
     ChangeView, CommandListView, CommandView, ExecutionView, FailedTryView, FaultView, FindingView,

@@ -17,6 +17,7 @@ pub mod call;
 pub mod capability;
 pub mod command;
 pub mod configuration;
+pub mod digest;
 pub mod evidence;
 pub mod execution;
 pub mod fault;

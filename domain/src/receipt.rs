@@ -7,16 +7,17 @@
 
 mod bundle;
 mod chain;
-mod digest;
 mod tree;
+mod trusted;
 
 use serde::{Deserialize, Serialize};
 
 pub use bundle::{Bundle, Flaw, Head, Opening, Summary};
 pub use chain::{Batch, Receipt, Record, root_bytes};
-pub use digest::Digest;
 pub use tree::{Tree, root_of};
+pub use trusted::Trusted;
 
+pub use crate::digest::Digest;
 use crate::{
     id::{CommandId, ConfigurationId, ExecutionId, ServerId},
     signing::Fields,
@@ -93,9 +94,14 @@ pub fn order_digest(order: &str) -> Digest {
             .then_some(rest)
     });
     match without {
-        Some(rest) => Digest::of(&[b"{", rest.as_bytes()]),
+        Some(rest) => order_tail_digest(rest),
         None => Digest::of(&[order.as_bytes()]),
     }
+}
+
+/// The digest of an order by what follows its sequence number.
+pub fn order_tail_digest(tail: &str) -> Digest {
+    Digest::of(&[b"{", tail.as_bytes()])
 }
 
 #[cfg(test)]

@@ -99,6 +99,7 @@ impl ScriptedAdapter {
                         .execution
                         .command,
                 ),
+                told: None,
             })
         });
         let progress = orders.last().map(|last| Progress {
@@ -109,6 +110,7 @@ impl ScriptedAdapter {
             progress: progress.into_iter().collect(),
             participant: self.participant.clone(),
             executions: absorbed.collect::<Result<_>>()?,
+            receipts: None,
         };
         self.send(serde_json::to_vec(&body)?).await
     }
@@ -147,11 +149,13 @@ impl ScriptedAdapter {
             reported_at: Timestamp::from_millis(0),
             traceparent: None,
             absorbed_by: None,
+            told: None,
         };
         let body = Report {
             progress: Vec::new(),
             participant: self.participant.clone(),
             executions: vec![report],
+            receipts: None,
         };
         self.send(serde_json::to_vec(&body)?).await
     }

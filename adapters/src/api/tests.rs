@@ -140,6 +140,7 @@ impl Stage {
             sent_before: false,
             order: order.clone(),
             mapping: None,
+            told: None,
             receipt: Receipt::of_test(false),
             absorbed: Vec::new(),
             asked_by: None,

@@ -317,6 +317,7 @@ fn report(job: &Job, outcome: ReportedOutcome, results: Vec<ServerResult>) -> Ex
         reported_at: now(),
         traceparent: job.traceparent.clone(),
         absorbed_by: None,
+        told: job.told.clone(),
     }
 }
 

@@ -55,6 +55,7 @@ fn report(execution: &ExecutionId) -> Reportable {
         reported_at: Timestamp::from_millis(7),
         traceparent: None,
         absorbed_by: None,
+        told: None,
     };
     Reportable::new(&report, None)
 }
@@ -70,6 +71,7 @@ fn job(execution: &ExecutionId) -> Arc<Job> {
         traceparent: None,
         tracestate: None,
         absorbed: Vec::new(),
+        told: None,
         api: None,
     })
 }

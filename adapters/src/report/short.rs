@@ -88,6 +88,7 @@ mod tests {
             reported_at: Timestamp::from_millis(1),
             traceparent: None,
             absorbed_by: None,
+            told: None,
         }
     }
 

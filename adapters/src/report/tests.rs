@@ -11,6 +11,7 @@ fn of_length(length: usize) -> Reportable {
     let report = RawValue::from_string(text).unwrap().into();
     Reportable {
         report,
+        leaf: None,
         traceparent: None,
         receipt: None,
         asked_by: None,

@@ -189,6 +189,7 @@ impl Stage {
         let work = Work {
             sent_before: false,
             order: order(),
+            told: None,
             receipt: Receipt::of_test(redelivered),
             mapping: None,
             absorbed,

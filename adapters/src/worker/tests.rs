@@ -132,6 +132,7 @@ fn work(order: &Order, redelivered: bool) -> Work {
     Work {
         sent_before: false,
         order: order.clone(),
+        told: None,
         receipt: Receipt::of_test(redelivered),
         mapping: None,
         absorbed: Vec::new(),

@@ -144,6 +144,9 @@ impl Checked for StoreSettings {
         let plain = !self.prefix.contains(['{', '}', ' ']);
         check.require("prefix", plain, "must have no braces and no spaces");
         check.positive("retention", self.retention);
+        check.positive("receipts", self.receipts);
+        let at_most = self.receipts_at_most > 0;
+        check.require("receipts_at_most", at_most, "must be more than 0");
     }
 }
 

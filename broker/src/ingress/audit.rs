@@ -204,7 +204,7 @@ fn show_seal(shard: u16, seal: Seal) -> v1::AuditSeal {
         shard: shard.into(),
         record_id: seal.id,
         sequence: seal.sequence,
-        hash: seal.hash,
+        hash: seal.hash.to_string(),
     }
 }
 

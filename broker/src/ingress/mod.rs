@@ -17,6 +17,7 @@ mod mappings;
 mod native;
 mod peer;
 mod progress;
+mod receipts;
 mod records;
 mod registry;
 mod revoked;

@@ -9,7 +9,7 @@ use proto::v1::{
     FILE_DESCRIPTOR_SET, audit_service_server::AuditServiceServer,
     command_service_server::CommandServiceServer,
     dead_letter_service_server::DeadLetterServiceServer,
-    registry_service_server::RegistryServiceServer,
+    receipt_service_server::ReceiptServiceServer, registry_service_server::RegistryServiceServer,
 };
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -22,12 +22,14 @@ use tracing::{info, warn};
 
 use super::{
     accept::Door, admission::Admission, audit::Service as AuditLog, commands::Commands,
-    dead_letters::Service as DeadLetterBoxes, gate::Gate, registry::Registry, trust::Trust,
+    dead_letters::Service as DeadLetterBoxes, gate::Gate, receipts::Service as ReceiptChains,
+    registry::Registry, trust::Trust,
 };
 use crate::{
     config::{Connections, Limits, Listen},
     dead_letters::DeadLetters,
     pipeline::Pipeline,
+    receipts::Receipts,
     registry::Registrar,
     track::Watchers,
 };
@@ -38,6 +40,7 @@ pub struct Services {
     registry: Registry,
     dead_letters: DeadLetterBoxes,
     audit: AuditLog,
+    receipts: ReceiptChains,
 }
 
 impl Services {
@@ -47,7 +50,7 @@ impl Services {
         registrar: Registrar,
         gate: Arc<Gate>,
         watchers: Arc<Watchers>,
-        dead_letters: DeadLetters,
+        (dead_letters, receipts): (DeadLetters, Receipts),
         (retention, answer_bytes): (Duration, usize),
         stop: CancellationToken,
     ) -> Self {
@@ -58,6 +61,11 @@ impl Services {
         };
         let audit = AuditLog {
             store: pipeline.store.clone(),
+            gate: Arc::clone(&gate),
+        };
+        let receipts = ReceiptChains {
+            receipts,
+            page_bytes: answer_bytes / 2,
             gate: Arc::clone(&gate),
         };
         let registry = Registry {
@@ -76,6 +84,7 @@ impl Services {
             registry,
             dead_letters,
             audit,
+            receipts,
         }
     }
 }
@@ -126,6 +135,9 @@ pub async fn serve(
     let audit = AuditServiceServer::new(services.audit)
         .max_decoding_message_size(request)
         .max_encoding_message_size(answer);
+    let receipts = ReceiptServiceServer::new(services.receipts)
+        .max_decoding_message_size(request)
+        .max_encoding_message_size(answer);
     let (health, health_service) = tonic_health::server::health_reporter();
     show_health(&health, ServingStatus::Serving).await;
     let router = builder(&connections, &limits)
@@ -135,7 +147,8 @@ pub async fn serve(
         .add_service(commands)
         .add_service(registry)
         .add_service(dead_letters)
-        .add_service(audit);
+        .add_service(audit)
+        .add_service(receipts);
     let stopping = async move {
         stop.cancelled().await;
         show_health(&health, ServingStatus::NotServing).await;

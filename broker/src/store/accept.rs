@@ -6,7 +6,7 @@
 use amqp::envelope::{NativeOrder, Order};
 use domain::{
     Command, CommandId, ConfigurationId, ExecutionId, Fidelity, ParticipantId, Probes, ServerId,
-    Timestamp, limits,
+    Timestamp, limits, receipt::order_tail_digest,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,15 +20,15 @@ use crate::translate::{Planned, PlannedExecution};
 /// KEYS: command, request, index, sequences, scheduled, scheduled-counts, expiring, open, audit, then an outbox for each
 /// execution that is sent. ARGV: id, what is kept of the request (empty without a request id), body, now, limit, wake channel,
 /// the moment before which nobody is told, the one at which it expires (both empty without), originator, how many of its
-/// commands may be open, audit record, then for each execution: participant, plan, order without its first member (empty when
-/// it is not sent).
+/// commands may be open, audit record, then for each execution: participant, plan, order without its first member, what it tells
+/// (both empty when it is not sent).
 pub(super) const SCRIPT: &str = r#"
 if ARGV[2] ~= '' then
   local known = redis.call('GET', KEYS[2])
   if known then return {'known', known} end
 end
 local later, sent, was_empty = ARGV[7] ~= '', 0, {}
-for i = 12, #ARGV, 3 do
+for i = 12, #ARGV, 4 do
   if ARGV[i + 2] ~= '' then
     sent = sent + 1
     local waiting
@@ -52,10 +52,12 @@ if ARGV[8] ~= '' then
   redis.call('ZADD', KEYS[7], ARGV[8], ARGV[1])
 end
 if later then redis.call('ZADD', KEYS[5], ARGV[7], ARGV[1]) end
-for i = 12, #ARGV, 3 do
+for i = 12, #ARGV, 4 do
   local state, sequence = 'X', '0'
   if ARGV[i + 2] ~= '' then
     state = 'A'
+    fields[#fields + 1] = 'd:' .. ARGV[i]
+    fields[#fields + 1] = ARGV[i + 3]
     if later then
       redis.call('HINCRBY', KEYS[6], ARGV[i], 1)
       fields[#fields + 1] = 'o:' .. ARGV[i]
@@ -193,7 +195,8 @@ impl Store {
             };
             call.arg(execution.participant.as_str())
                 .arg(plan_record(execution)?)
-                .arg(tail);
+                .arg(&tail)
+                .arg(told(command, &tail));
         }
         let (answer, detail) = self.accepts.run(shard, call).await?;
         match answer.as_str() {
@@ -233,6 +236,14 @@ fn audit_record(command: &Command) -> AuditRecord {
         result: "OK".to_owned(),
         count: 1,
     }
+}
+
+/// What its receipt must be of: the digest of the order's text as the adapter has it, but for the sequence, and the configuration.
+fn told(command: &Command, tail: &str) -> String {
+    if tail.is_empty() {
+        return String::new();
+    }
+    format!("{} {}", order_tail_digest(tail), command.configuration)
 }
 
 fn plan_record(execution: &PlannedExecution) -> Result<String, StoreError> {

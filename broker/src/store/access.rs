@@ -14,7 +14,7 @@ use service::configuration::SecretUrl;
 use super::{Keys, StoreError};
 
 /// Every command that the store sends, in scripts too.
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 37] = [
     "del",
     "evalsha",
     "exec",
@@ -28,9 +28,12 @@ const COMMANDS: [&str; 34] = [
     "hscan",
     "hset",
     "hsetnx",
+    "lrange",
+    "ltrim",
     "multi",
     "pexpire",
     "publish",
+    "rpush",
     "set",
     "setnx",
     "time",
@@ -115,7 +118,7 @@ mod tests {
             }
         }
         let mut used = BTreeSet::from(["evalsha".to_owned()]);
-        for opening in ["redis.call('", "cmd(\"", "Cmd::"] {
+        for opening in ["redis.call('", "on_all('", "cmd(\"", "Cmd::"] {
             used.extend(words_behind(&sources, opening));
         }
         for method in words_behind(&sources, ".") {

@@ -5,24 +5,24 @@
 
 use std::time::Duration;
 
-use domain::{CommandId, Event, Fault, ParticipantId, ServerResult, Timestamp};
+use domain::{CommandId, Event, Fault, ParticipantId, ServerResult, Timestamp, receipt::Receipt};
 use serde::{Deserialize, Serialize};
 
 use super::{Shard, Store, StoreError, outbox::millis, transitions};
 
-/// KEYS: unreported, retire, expiring, then a command for each event. ARGV: participant, now, retention in ms, deadline of
-/// a running job, changes channel, then for each event: command id, event, report.
+/// KEYS: unreported, retire, expiring, receipts, then a command for each event. ARGV: participant, now, retention in ms,
+/// deadline of a running job, changes channel, then for each event: command id, event, report, receipt (empty without).
 /// Answers for each: `unknown`, `stayed`, `moved`, or `settled` when it moved and had not been settled before.
 pub(super) const SCRIPT: &str = r"
-local participant, now, answers, changed, out, order = ARGV[1], ARGV[2], {}, {}, {}, {}
+local participant, now, answers, changed, out, order, receipts = ARGV[1], ARGV[2], {}, {}, {}, {}, {}
 -- When a command's silence is to end, or false where nothing is awaited of it any more; the last word counts.
 local function await(id, moment)
   if out[id] == nil then order[#order + 1] = id end
   out[id] = moment
 end
-for n = 1, #KEYS - 3 do
-  local key, at = KEYS[n + 3], 3 + n * 3
-  local id, event, report = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+for n = 1, #KEYS - 4 do
+  local key, at = KEYS[n + 4], 2 + n * 4
+  local id, event, report, receipt = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local one = look(key, participant)
   if not one.code then
     answers[n] = 'unknown'
@@ -36,6 +36,11 @@ for n = 1, #KEYS - 3 do
     end
     if after then
       changed[#changed + 1] = id
+      if receipt ~= '' and settled[after] then
+        -- Chained away from this road. What the order was stands in front of what its participant says that it was.
+        local told = redis.call('HGET', key, 'd:' .. participant)
+        if told then receipts[#receipts + 1] = told .. ' ' .. receipt end
+      end
       if open then
         await(id, false)
         if open <= 0 then ended(one, id, now + ARGV[3]) end
@@ -62,6 +67,7 @@ for _, id in ipairs(order) do
 end
 on_all('ZADD', KEYS[1], awaited)
 on_all('ZREM', KEYS[1], heard)
+on_all('RPUSH', KEYS[4], receipts)
 note_ended(KEYS[2], KEYS[3])
 if #changed > 0 then redis.call('PUBLISH', ARGV[5], table.concat(changed, ' ')) end
 return answers
@@ -89,6 +95,8 @@ pub struct Outcome {
     pub event: Event,
     /// Server by server.
     pub results: Vec<ServerResult>,
+    /// Its participant's receipt.
+    pub receipt: Option<Receipt>,
 }
 
 /// What is kept of a report.
@@ -122,7 +130,8 @@ impl Store {
         let mut call = self.scripts.apply.prepare_invoke();
         call.key(self.keys.unreported(shard, participant))
             .key(self.keys.retire(shard))
-            .key(self.keys.expiring(shard));
+            .key(self.keys.expiring(shard))
+            .key(self.keys.receipts(shard));
         call.arg(participant.as_str())
             .arg(now.as_millis())
             .arg(millis(terms.retention));
@@ -132,7 +141,8 @@ impl Store {
             call.key(self.keys.command(shard, outcome.command));
             call.arg(outcome.command.to_string())
                 .arg(transitions::event_code(&outcome.event))
-                .arg(report_record(outcome)?);
+                .arg(report_record(outcome)?)
+                .arg(receipt_record(outcome)?);
         }
         let answers: Vec<String> = self.redis.script(&call).await?;
         Ok(answers.iter().map(|answer| read_answer(answer)).collect())
@@ -164,6 +174,13 @@ fn read_answer(answer: &str) -> Applied {
         "stayed" => Applied::Stayed,
         _ => Applied::Unknown,
     }
+}
+
+fn receipt_record(outcome: &Outcome) -> Result<String, StoreError> {
+    let Some(receipt) = &outcome.receipt else {
+        return Ok(String::new());
+    };
+    serde_json::to_string(receipt).map_err(|error| StoreError::unreadable("a receipt", error))
 }
 
 fn report_record(outcome: &Outcome) -> Result<String, StoreError> {

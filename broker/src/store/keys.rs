@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! {s0}:command:<command>              hash    body, revision, open, expires; per participant s: state, x: plan, r: report,
-//!                                             h: moves, c: when its cancel was asked, b: what absorbed it, o: its order
-//!                                             while it is scheduled
+//!                                             h: moves, c: when its cancel was asked, b: what absorbed it, d: digest of
+//!                                             its order and configuration, o: its order while it is scheduled
 //! {s0}:request:<originator>:<request> string  digest, command id and configuration of an earlier submit
 //! {s0}:commands:<originator>          zset    command ids in order of acceptance (all scores 0)
 //! {s0}:sequences                      hash    participant → executions counted so far
@@ -16,6 +16,9 @@
 //! {s0}:progress                       hash    r:<participant> → highest sequence read, h:<participant> → last heard
 //! {s0}:owner:<participant>            string  the replica that dispatches, and its fencing token
 //! {s0}:fences                         hash    participant → last fencing token
+//! {s0}:receipts                       list    receipts that are not in a chain yet
+//! {s0}:receipts:<configuration>       stream  the configuration's chain of receipts, by sequence
+//! {s0}:receipt-heads                  hash    configuration → sequence and hash of its chain's end
 //! {s0}:retire                         zset    settled command ids, by the time at which they are deleted
 //! {s0}:open                           hash    originator → commands of it that have not settled
 //! {s0}:audit                          stream  audit records in order
@@ -180,6 +183,18 @@ impl Keys {
 
     pub(super) fn retire(&self, shard: Shard) -> String {
         self.named(shard, "retire")
+    }
+
+    pub(super) fn receipts(&self, shard: Shard) -> String {
+        self.named(shard, "receipts")
+    }
+
+    pub(super) fn receipt_chain(&self, shard: Shard, configuration: &ConfigurationId) -> String {
+        self.named(shard, &format!("receipts:{configuration}"))
+    }
+
+    pub(super) fn receipt_heads(&self, shard: Shard) -> String {
+        self.named(shard, "receipt-heads")
     }
 
     pub(super) fn wake(&self, shard: Shard) -> String {

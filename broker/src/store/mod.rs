@@ -19,6 +19,7 @@ mod mark;
 mod outbox;
 mod progress;
 mod read;
+mod receipts;
 mod records;
 mod registry;
 mod replicas;
@@ -42,6 +43,7 @@ pub use mark::{Mark, Marked, Marking, Marks};
 pub use outbox::{Batch, BatchLimits, Entry, Gone, Lane, Lease, OutboxState, accepted_at};
 pub use progress::Progress;
 pub use read::{CommandPage, StoredCommand};
+pub use receipts::{ChainEnd, ChainPage, Chained, Keep};
 pub use records::{MappingVersion, Record, RecordKind};
 pub use registry::{Change, Changes, Put};
 pub use request::Requested;
@@ -70,6 +72,7 @@ struct Scripts {
     apply: redis::Script,
     withdraw: redis::Script,
     release_due: redis::Script,
+    chain: redis::Script,
     note_progress: redis::Script,
     show_progress: redis::Script,
     put: redis::Script,
@@ -100,6 +103,7 @@ impl Store {
             apply: connection::with_transitions(apply::SCRIPT),
             withdraw: connection::with_transitions(cancel::SCRIPT),
             release_due: redis::Script::new(due::RELEASE),
+            chain: redis::Script::new(receipts::SCRIPT),
             note_progress: redis::Script::new(progress::NOTE),
             show_progress: redis::Script::new(progress::SHOW),
             put: redis::Script::new(registry::PUT),

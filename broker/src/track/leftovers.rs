@@ -68,6 +68,7 @@ async fn end_all(tracker: &Tracker, lane: &Lane) -> Result<(), StoreError> {
             command: entry.command,
             event: Event::Failed(nobody(&lane.participant)),
             results: Vec::new(),
+            receipt: None,
         });
         let outcomes = outcomes.collect::<Vec<_>>();
         tracker

@@ -3,11 +3,13 @@
 //! Invariant: any replica may take any report; the state machine in the store decides, so it does not matter which
 //! replica, in which order, or how often.
 
+mod chain;
 mod due;
 mod heard;
 mod hearing;
 mod leftovers;
 mod reports;
+mod statements;
 mod sweep;
 mod watchers;
 
@@ -16,6 +18,7 @@ use std::time::Duration;
 use domain::{ExecutionId, ParticipantId, State};
 use metrics::histogram;
 
+pub use chain::Chainer;
 pub use hearing::hear;
 pub use reports::Reports;
 pub use sweep::Sweeper;

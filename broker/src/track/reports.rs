@@ -8,11 +8,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use amqp::{
     Consumer, Delivery, Message, Topology,
-    envelope::{ExecutionReport, Progress},
+    envelope::{ExecutionReport, Progress, SignedStatements},
 };
 use domain::{
     Event, Evidence, Fault, Outcome as ServerOutcome, ParticipantId, Timestamp, limits,
-    signing::SealError,
+    signing::{SealError, TimedKey},
 };
 use metrics::counter;
 use serde::Deserialize;
@@ -25,7 +25,7 @@ use thiserror::Error;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use super::{Tracker, heard::Heard};
+use super::{Tracker, heard::Heard, statements::Statements};
 use crate::{
     directory::Directory,
     metrics as names,
@@ -71,6 +71,8 @@ struct Unread<'a> {
     executions: Vec<&'a RawValue>,
     #[serde(default)]
     progress: Vec<Progress>,
+    #[serde(default)]
+    receipts: Option<SignedStatements>,
 }
 
 /// Why a report is not taken. It will not be better when it comes again.
@@ -171,6 +173,8 @@ impl Reports {
             unknown: 0,
             unreadable: None,
         };
+        let mut statements = Statements::default();
+        let mut batches: BTreeMap<Shard, Vec<_>> = BTreeMap::new();
         for entry in report.executions {
             let entry = match serde_json::from_str::<ExecutionReport>(entry.get()) {
                 Ok(entry) => entry,
@@ -182,14 +186,28 @@ impl Reports {
             if entry.execution.participant != readable.participant {
                 return Err(Refusal::Foreign(entry.execution.participant));
             }
+            let place = statements.add(&entry);
             match self.tracker.shard_of(&entry.execution) {
-                Some(shard) => readable
-                    .batches
+                Some(shard) => batches
                     .entry(shard)
                     .or_default()
-                    .push(outcome(entry)),
+                    .push((place, outcome(entry))),
                 None => readable.unknown += 1,
             }
+        }
+        let keys = self.keys_of(&readable.participant);
+        let receipts = report
+            .receipts
+            .and_then(|signed| statements.receipts(&signed, &keys));
+        let mut receipts = receipts.unwrap_or_default();
+        for (shard, outcomes) in batches {
+            let of = |(place, outcome): (Option<usize>, Outcome)| Outcome {
+                receipt: place.and_then(|place| receipts.get_mut(place)?.take()),
+                ..outcome
+            };
+            readable
+                .batches
+                .insert(shard, outcomes.into_iter().map(of).collect());
         }
         Ok(readable)
     }
@@ -201,12 +219,14 @@ impl Reports {
         participant: &ParticipantId,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, Refusal> {
-        let record = self.directory.participant(participant);
-        let keys = record
-            .as_ref()
-            .map_or(&[][..], |record| &record.signing_keys);
-        let checked = self.signing.check(message, participant, keys, now);
+        let keys = self.keys_of(participant);
+        let checked = self.signing.check(message, participant, &keys, now);
         checked.map_err(Refusal::NotBelieved)
+    }
+
+    fn keys_of(&self, participant: &ParticipantId) -> Vec<TimedKey> {
+        let record = self.directory.participant(participant);
+        record.map_or_else(Vec::new, |record| record.signing_keys.clone())
     }
 
     /// Writes what is known, then settles the message.
@@ -310,5 +330,6 @@ fn outcome(mut report: ExecutionReport) -> Outcome {
         command: report.execution.command,
         event,
         results: report.results,
+        receipt: None,
     }
 }

@@ -114,6 +114,7 @@ impl Sweeper {
             command,
             event: Event::Silence,
             results: Vec::new(),
+            receipt: None,
         };
         let outcomes = overdue.into_iter().map(silent).collect::<Vec<_>>();
         let applied = self.tracker.apply(shard, participant, &outcomes).await?;

@@ -10,10 +10,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Digest, Record};
+use super::{Digest, Record, Trusted};
 use crate::{
     id::{ConfigurationId, ParticipantId},
-    signing::{Fields, KeyRing, PublicKey},
+    signing::{Fields, PublicKey},
     time::Timestamp,
 };
 
@@ -102,7 +102,7 @@ pub struct Summary {
 /// Checks a bundle line by line.
 #[derive(Debug, Default)]
 pub struct Bundle {
-    trusted: KeyRing,
+    trusted: Trusted,
     /// Roots whose signature has been seen to be good; a report has many records and one signature.
     good: HashSet<(PublicKey, Digest)>,
     previous: Option<(u64, Digest)>,
@@ -110,7 +110,7 @@ pub struct Bundle {
 
 impl Bundle {
     /// Believes these keys alone; without any, those that the bundle names, which the reader must compare.
-    pub fn new(trusted: KeyRing) -> Self {
+    pub fn new(trusted: Trusted) -> Self {
         Self {
             trusted,
             ..Self::default()
@@ -158,7 +158,7 @@ impl Bundle {
                 line,
                 what: what.to_owned(),
             })?;
-        self.previous = Some((record.sequence, Digest::of_record(text)));
+        self.previous = Some((record.sequence, record.previous.chained(text)));
         let first = summary.range.map_or(record.sequence, |(first, _)| first);
         summary.range = Some((first, record.sequence));
         summary.records += 1;
@@ -195,8 +195,9 @@ impl Bundle {
     /// Whether its participant signed it.
     fn signed(&mut self, record: &Record) -> Result<(), &'static str> {
         let receipt = &record.receipt;
-        if !self.trusted.is_empty() && self.trusted.find(receipt.key.id()).is_none() {
-            return Err("it is signed with a key that is not among the trusted ones");
+        let participant = &receipt.statement.execution.participant;
+        if !self.trusted.participant(participant, receipt.key) {
+            return Err("it is signed with a key that is not a trusted one of its participant");
         }
         let bytes = receipt.signed().ok_or("its path leads to no root")?;
         let root = Digest::of(&[&bytes, receipt.batch.signature.as_bytes()]);
@@ -215,10 +216,10 @@ impl Bundle {
         if expected != (head.sequence, head.hash) {
             return Err("the chain ends elsewhere: records are missing at the end, or changed");
         }
-        let Some(key) = head.key else { return Ok(()) };
-        if !self.trusted.is_empty() && self.trusted.find(key.id()).is_none() {
-            return Err("the end is signed with a key that is not among the trusted ones");
+        if !self.trusted.end(head.key.as_ref()) {
+            return Err("the end is not signed with a trusted key of the broker");
         }
+        let Some(key) = head.key else { return Ok(()) };
         if !verifies(&key, &head.bytes(&summary.configuration), &head.signature) {
             return Err("the broker did not sign this end");
         }

@@ -1,7 +1,7 @@
 //! A receipt, and the record of the chain that it stands in.
 //!
 //! Invariant: a receipt carries all that is needed to check it but the participant's name for its key; a record's hash is over
-//! its text as it is written, which holds the hash of the record before.
+//! the hash of the record before and its own text as it is written ([`Digest::chained`]).
 
 use serde::{Deserialize, Serialize};
 

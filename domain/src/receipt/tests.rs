@@ -2,7 +2,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use proptest::prelude::*;
 
 use super::*;
-use crate::signing::{KeyRing, SigningKey, TimedKey};
+use crate::signing::SigningKey;
 
 fn key() -> SigningKey {
     SigningKey::from_pem(&SigningKey::generate().unwrap()).unwrap()
@@ -58,7 +58,7 @@ fn bundle(adapter: &SigningKey, broker: &SigningKey, reports: &[u64]) -> Vec<Str
                 receipt,
             };
             let text = serde_json::to_string(&record).unwrap();
-            previous = Digest::of_record(&text);
+            previous = previous.chained(&text);
             lines.push(text);
         }
         number += size;
@@ -73,6 +73,11 @@ fn bundle(adapter: &SigningKey, broker: &SigningKey, reports: &[u64]) -> Vec<Str
     head.signature = BASE64.encode(broker.sign(&head.bytes(&configuration)));
     lines.push(serde_json::to_string(&head).unwrap());
     lines
+}
+
+fn hash_of(line: &str) -> Digest {
+    let record: Record = serde_json::from_str(line).unwrap();
+    record.previous.chained(line)
 }
 
 fn check(lines: &[String]) -> Result<Summary, Flaw> {
@@ -146,17 +151,33 @@ fn a_whole_bundle_has_no_flaw() {
         (Digest::default(), Some(broker.public()))
     );
     assert_eq!(whole.keys.len(), 1);
-    let trusting = |keys: &[&SigningKey]| {
-        let keys = keys.iter().map(|key| TimedKey::always(key.public()));
-        Bundle::new(KeyRing::new(keys)).check(&lines.join("\n"))
+    let trusting = |lines: &[String], keys: &[&str]| {
+        let trusted = Trusted::read(&keys.join("\n")).unwrap();
+        Bundle::new(trusted).check(&lines.join("\n"))
     };
-    assert_eq!(trusting(&[&adapter, &broker]), Ok(whole));
-    assert_eq!(trusting(&[&broker]).unwrap_err().line, 2);
-    assert_eq!(trusting(&[&adapter]).unwrap_err().line, 13);
+    let b = format!("b {} # the adapter's", adapter.public());
+    let (end, other) = (
+        broker.public().to_string(),
+        format!("c {}", adapter.public()),
+    );
+    assert_eq!(trusting(&lines, &[&b, &end]), Ok(whole));
+    // Neither the broker nor another participant signs for this one, and this one not for the broker.
+    assert_eq!(trusting(&lines, &[&end]).unwrap_err().line, 2);
+    assert_eq!(trusting(&lines, &[&other, &end]).unwrap_err().line, 2);
+    assert_eq!(trusting(&lines, &[&b]).unwrap_err().line, 13);
+    let mut open = lines.clone();
+    let mut head: Head = serde_json::from_str(&open[12]).unwrap();
+    head.key = None;
+    open[12] = serde_json::to_string(&head).unwrap();
+    assert_eq!(trusting(&open, &[&b, &end]).unwrap_err().line, 13);
+    assert!(check(&open).is_ok());
+    for malformed in ["", "b", "b c d", "b not-a-key"] {
+        assert!(Trusted::read(malformed).is_err(), "{malformed}");
+    }
     let mut later = lines.clone();
     later.drain(1..5);
     let later = check(&later).unwrap();
-    assert_eq!(later.anchor, Digest::of_record(&lines[4]));
+    assert_eq!(later.anchor, hash_of(&lines[4]));
     assert_eq!(check(&bundle(&adapter, &broker, &[])).unwrap().records, 0);
 }
 
@@ -175,7 +196,7 @@ fn who_mends_the_hashes_still_lacks_the_keys() {
             record.receipt.statement.outcome = "failed".to_owned();
         }
         *line = serde_json::to_string(&record).unwrap();
-        previous = Digest::of_record(line);
+        previous = previous.chained(line);
     }
     let flaw = check(&changed).unwrap_err();
     assert_eq!(
@@ -185,7 +206,7 @@ fn who_mends_the_hashes_still_lacks_the_keys() {
     let mut cut = lines.clone();
     cut.remove(4);
     let mut head: Head = serde_json::from_str(&cut[4]).unwrap();
-    (head.sequence, head.hash) = (3, Digest::of_record(&cut[3]));
+    (head.sequence, head.hash) = (3, hash_of(&cut[3]));
     cut[4] = serde_json::to_string(&head).unwrap();
     assert_eq!(
         check(&cut).unwrap_err().what,

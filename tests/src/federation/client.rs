@@ -6,7 +6,7 @@ use anyhow::Result;
 use proto::v1::{
     self, audit_service_client::AuditServiceClient, command_service_client::CommandServiceClient,
     dead_letter_service_client::DeadLetterServiceClient,
-    registry_service_client::RegistryServiceClient,
+    receipt_service_client::ReceiptServiceClient, registry_service_client::RegistryServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -32,6 +32,8 @@ pub struct Client {
     pub dead_letters: DeadLetterServiceClient<InterceptedService<Channel, Caller>>,
     /// The audit log.
     pub audit: AuditServiceClient<InterceptedService<Channel, Caller>>,
+    /// Receipts.
+    pub receipts: ReceiptServiceClient<InterceptedService<Channel, Caller>>,
 }
 
 /// Puts the caller's name on each call, where no certificate says it.
@@ -67,7 +69,11 @@ impl Client {
             commands: CommandServiceClient::with_interceptor(channel.clone(), caller.clone()),
             registry: RegistryServiceClient::with_interceptor(channel.clone(), caller.clone()),
             audit: AuditServiceClient::with_interceptor(channel.clone(), caller.clone()),
-            dead_letters: DeadLetterServiceClient::with_interceptor(channel, caller),
+            dead_letters: DeadLetterServiceClient::with_interceptor(
+                channel.clone(),
+                caller.clone(),
+            ),
+            receipts: ReceiptServiceClient::with_interceptor(channel, caller),
         }
     }
 

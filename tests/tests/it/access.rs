@@ -63,6 +63,7 @@ GetDeadLetter            ++--
 RetryDeadLetters         ++--
 DiscardDeadLetters       ++--
 ListAudit                ++--
+ListReceipts             ++--
 ";
 
 /// What came of a call.

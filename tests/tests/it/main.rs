@@ -31,6 +31,7 @@ mod missed_commands;
 mod model;
 mod native;
 mod quotas;
+mod receipts;
 mod recovery;
 mod redis_user;
 mod registry;

@@ -4,12 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ::amqp::{
     HeaderValue, LinkSettings, Message, Publisher, PublisherSettings, QueueLimits, Topology,
-    envelope::{ExecutionReport, Order, REPORT_TYPE, Report, ReportedOutcome},
+    envelope::{ExecutionReport, Order, REPORT_TYPE, Report, ReportedOutcome, SignedStatements},
     header,
 };
 use anyhow::{Context, Result, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use domain::{
     Evidence, ParticipantId, Timestamp,
+    receipt::{Told, Tree, order_digest, root_bytes},
     signing::{Direction, KeyRing, SigningKey, TimedKey, Window},
 };
 use proto::v1::{self, ExecutionState};
@@ -80,7 +82,9 @@ impl Stage {
                 reported_at: Timestamp::from_millis(0),
                 traceparent: None,
                 absorbed_by: None,
+                told: None,
             }],
+            receipts: None,
         };
         Ok(Message {
             message_id: uuid::Uuid::now_v7().to_string(),
@@ -314,5 +318,65 @@ async fn keys_are_kept_with_fedctl() -> Result<()> {
     );
     let own = stage.federation.key("a")?.id().to_string();
     ensure!(left["keys"][0]["key_id"] == own.as_str(), "{left}");
+    Ok(())
+}
+
+/// A participant that signs for another order than it was given is found out: its outcome counts, its receipt is marked. One whose
+/// receipts somebody else signed has none.
+#[tokio::test]
+async fn a_receipt_of_another_order_is_marked() -> Result<()> {
+    let mut stage = Stage::new("").await?;
+    let key = stage.federation.key("a")?;
+    for (signer, is_chained) in [(&key, true), (&new_key()?, false)] {
+        let command = stage.owner.submit(purge(&[URL])).await?;
+        let (delivery, orders) = stage.a.next().await?;
+        let mut message = stage.report(&orders[0], Evidence::Reported)?;
+        let mut report: Report = serde_json::from_slice(&message.body)?;
+        report.executions[0].told = Some(Told {
+            digest: order_digest("{}"),
+            configuration: orders[0].configuration.clone(),
+        });
+        let leaf = report.executions[0]
+            .statement()
+            .context("it has ended")?
+            .leaf();
+        let tree = Tree::new(&[leaf]).context("one leaf")?;
+        let signature = signer.sign(&root_bytes(&stage.participant, 1, &tree.root));
+        report.receipts = Some(SignedStatements {
+            key: signer.id(),
+            signature: BASE64.encode(signature),
+        });
+        message.body = serde_json::to_vec(&report)?;
+        stage.put(&stage.signed(&key, &message, now())).await?;
+        delivery.ack().await?;
+        stage.becomes(&command.id, ExecutionState::Done).await?;
+        let result = if is_chained {
+            "told_otherwise"
+        } else {
+            "not_signed"
+        };
+        let line = format!("broker_receipts_total{{result=\"{result}\"}} 1");
+        let metrics = format!("http://{}/metrics", stage.broker.signals);
+        wait::until(SOON, &line, async || {
+            let text = http().get(&metrics).send().await?.text().await?;
+            ensure!(text.contains(&line), "{text}");
+            Ok(())
+        })
+        .await?;
+    }
+    let request = v1::ListReceiptsRequest {
+        configuration_id: "shop".to_owned(),
+        ..v1::ListReceiptsRequest::default()
+    };
+    let listed = stage
+        .owner
+        .receipts
+        .list_receipts(request)
+        .await?
+        .into_inner();
+    let [record] = listed.records.as_slice() else {
+        anyhow::bail!("{listed:?}")
+    };
+    ensure!(record.text.contains("\"as_told\":false"), "{}", record.text);
     Ok(())
 }

@@ -165,7 +165,9 @@ async fn a_bad_report_is_dead_lettered_and_the_next_one_taken() -> Result<()> {
             reported_at: Timestamp::from_millis(0),
             traceparent: None,
             absorbed_by: None,
+            told: None,
         }],
+        receipts: None,
     };
     let real = orders[0].execution.clone();
     let foreign = ExecutionId {

@@ -134,6 +134,7 @@ fn mapped(version: u32) -> Work {
         sent_before: false,
         order,
         mapping: Some(Arc::new(mapping)),
+        told: None,
         receipt: Receipt::of_test(false),
         absorbed: Vec::new(),
         asked_by: None,

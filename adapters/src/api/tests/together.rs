@@ -25,6 +25,7 @@ fn work(order: &Order) -> Work {
         sent_before: false,
         order: order.clone(),
         mapping: None,
+        told: None,
         receipt: Receipt::of_test(false),
         absorbed: Vec::new(),
         asked_by: None,

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
+use domain::digest::Digest;
 use proto::v1::{AuditRecord, AuditSeal, ListAuditResponse};
-use ring::digest::{Context, SHA256};
 
 /// One shard's chain, record by record.
 #[derive(Debug)]
@@ -135,15 +135,10 @@ fn place(id: &str) -> (u64, u64) {
     parts.map_or((0, 0), |(moment, count)| (number(moment), number(count)))
 }
 
-/// SHA-256 over the hash before, a line feed and the record.
+/// The hash of the record that follows; behind something that is no hash there is none.
 fn chained(before: &str, text: &str) -> String {
-    let mut context = Context::new(&SHA256);
-    for part in [before, "\n", text] {
-        context.update(part.as_bytes());
-    }
-    let digest = context.finish();
-    let hex = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    hex.collect()
+    let before = before.parse::<Digest>();
+    before.map_or_else(|_| String::new(), |before| before.chained(text).to_string())
 }
 
 #[cfg(test)]
@@ -169,12 +164,13 @@ mod tests {
 
     /// The log of three records with seals over the first, and over all; checked as it then stands.
     fn check(records: Vec<AuditRecord>) -> Checked {
-        let one = chained("0", "a");
+        let before = Digest::default().to_string();
+        let one = chained(&before, "a");
         let three = chained(&chained(&one, "b"), "c");
         let mut checked = Checked::default();
         checked.take(ListAuditResponse {
             records,
-            anchors: vec![seal("0-0", 0, "0".to_owned())],
+            anchors: vec![seal("0-0", 0, before)],
             seals: vec![seal("1-0", 1, one), seal("3-0", 3, three)],
             ..ListAuditResponse::default()
         });

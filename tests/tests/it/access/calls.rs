@@ -114,6 +114,13 @@ async fn commands(name: &str, client: &mut Client, about: &About) -> Result<Answ
             };
             client.audit.list_audit(request).await.map(whole)
         }
+        "ListReceipts" => {
+            let request = v1::ListReceiptsRequest {
+                configuration_id: about.configuration.clone(),
+                ..v1::ListReceiptsRequest::default()
+            };
+            client.receipts.list_receipts(request).await.map(whole)
+        }
         name => Err(Status::unimplemented(format!(
             "the test cannot call {name}"
         ))),

@@ -2,13 +2,14 @@
 
 use ::amqp::envelope::{
     Absorbed, Dispatch, ExecutionReport, MappingDocument, NativeOrder, Order, OrderedServer,
-    Progress, Report, ReportedOutcome,
+    Progress, Report, ReportedOutcome, SignedStatements,
 };
 use anyhow::Result;
 use domain::{
     Evidence, Fault, Finding, NativeCall, Outcome, Probes, Proof, ServerResult, Timestamp, Try,
     fault::{Again, FaultCode, Side},
     proof::{Probed, ProofVerdict, Sighting},
+    receipt::Told,
     result::SelectorFinding,
     verification::{Expect, Probe},
 };
@@ -152,7 +153,15 @@ pub(super) fn report(outcome: ReportedOutcome, results: Vec<ServerResult>) -> Re
             reported_at: Timestamp::from_millis(1_700_000_000_000),
             traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
             absorbed_by: Some("0198c5a2-7a1e-7c3e-9d54-3b1f0c7d2e12".parse()?),
+            told: Some(Told {
+                digest: "00".repeat(32).parse()?,
+                configuration: "shop".parse()?,
+            }),
         }],
+        receipts: Some(SignedStatements {
+            key: "0011223344556677".parse()?,
+            signature: format!("{}==", "A".repeat(86)),
+        }),
     })
 }
 

@@ -375,6 +375,7 @@ impl Host {
             reported_at: world.clock,
             traceparent: None,
             absorbed_by: None,
+            told: None,
         };
         let mut ends = vec![Reportable::new(
             report.clone(),

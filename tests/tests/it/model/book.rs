@@ -39,7 +39,7 @@ struct Memory {
 enum Record {
     Begin(CommandId, Timestamp),
     Finish(Vec<Reportable>),
-    Answer(Reportable),
+    Answer(Box<Reportable>),
 }
 
 impl Book {
@@ -135,7 +135,7 @@ impl Book {
 
     /// Reports what is written already, behind what is not.
     pub(super) fn answer(&mut self, answer: Reportable) {
-        self.memory.records.push(Record::Answer(answer));
+        self.memory.records.push(Record::Answer(Box::new(answer)));
     }
 
     /// Everything is on disk now; what is to be reported then, and nothing where nothing waited.
@@ -157,7 +157,7 @@ impl Book {
                     }
                     reports.extend(ends);
                 }
-                Record::Answer(answer) => reports.push(answer),
+                Record::Answer(answer) => reports.push(*answer),
             }
         }
         Some(reports)

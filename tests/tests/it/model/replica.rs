@@ -229,6 +229,7 @@ impl Replica {
                 command,
                 event: Event::from(&entry.outcome),
                 results: entry.results,
+                receipt: None,
             });
         }
         for (shard, outcomes) in shards {
@@ -259,6 +260,7 @@ impl Replica {
                 command: *command,
                 event: Event::Silence,
                 results: Vec::new(),
+                receipt: None,
             };
             let outcomes = commands.iter().map(silent).collect::<Vec<_>>();
             let names = commands.iter().map(|id| short(*id)).collect::<Vec<_>>();

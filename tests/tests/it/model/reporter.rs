@@ -80,6 +80,7 @@ impl Reporter {
             participant: participant.clone(),
             executions: sent.iter().map(|one| one.report.clone()).collect(),
             progress: Vec::new(),
+            receipts: None,
         };
         let fate = Fate::draw(&mut world.rng, world.faults);
         world.note(format!("{participant} reports {}: {fate:?}", sent.len()));
