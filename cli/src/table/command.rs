@@ -311,3 +311,61 @@ fn counts(standing: &StandingView) -> String {
         .collect();
     words.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use proto::v1::{Command, CommandDraft, Execution, ExecutionState, Overall, Standing};
+
+    use super::*;
+
+    fn scheduled_for(begins: SystemTime) -> CommandView {
+        let execution = |participant: &str, state: ExecutionState| Execution {
+            participant_id: participant.to_owned(),
+            state: state.into(),
+            ..Execution::default()
+        };
+        let command = Command {
+            draft: Some(CommandDraft {
+                not_before: Some(begins.into()),
+                expire_time: Some((begins + Duration::from_mins(30)).into()),
+                ..CommandDraft::default()
+            }),
+            standing: Some(Standing {
+                overall: Overall::Pending.into(),
+                ..Standing::default()
+            }),
+            executions: vec![
+                execution("alder", ExecutionState::Accepted),
+                execution("birch", ExecutionState::Unsupported),
+                execution("cedar", ExecutionState::Unsupported),
+            ],
+            ..Command::default()
+        };
+        command.into()
+    }
+
+    /// Whoever does not wait hears when it begins, and who will not do it.
+    #[test]
+    fn what_begins_later_is_said_with_who_cannot() {
+        let begins = SystemTime::UNIX_EPOCH + Duration::from_hours(535_445);
+        assert_eq!(
+            schedule(&scheduled_for(begins)).as_deref(),
+            Some(
+                "begins 2031-01-31 05:00:00 UTC, expires 2031-01-31 05:30:00 UTC; birch, cedar cannot say it"
+            )
+        );
+        assert_eq!(schedule(&Command::default().into()), None);
+    }
+
+    /// What is still to begin is scheduled; after that it is pending as any other.
+    #[test]
+    fn what_has_not_begun_is_scheduled() {
+        let begins = SystemTime::UNIX_EPOCH + Duration::from_hours(535_445);
+        let command = scheduled_for(begins);
+        let at = |time: SystemTime| standing_word(&command, time.into());
+        assert_eq!(at(begins - Duration::from_secs(1)), "scheduled");
+        assert_eq!(at(begins), "pending");
+    }
+}
