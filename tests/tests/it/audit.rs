@@ -161,6 +161,12 @@ async fn a_changed_or_deleted_record_is_found() -> Result<()> {
             .query_async(&mut redis)
             .await?;
     }
+    // Who may not look is told so; it has seen no tampering.
+    let arguments = ["--as", "a", "audit", "verify"];
+    let output = stage.federation.fedctl(&stage.broker, &arguments).await?;
+    let said = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert_eq!(said, "fedctl: not allowed: audit verify is for operators\n");
     let (code, said) = stage.verify().await?;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&last.id), "{said}");
