@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         }),
         Task::Provision => service::main("broker", load, app::provision),
         Task::Check => service::main("broker", load_serving, |_, _| async {
+            print("the configuration is good\n");
             Ok::<(), app::Failure>(())
         }),
         Task::Defaults => {
