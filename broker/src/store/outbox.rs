@@ -34,7 +34,7 @@ return 0
 /// KEYS: outbox, unreported, cancels. ARGV: most entries, most bytes, window, how many of the following are sequences, then
 /// the sequences and the cancelled commands that are gone.
 /// Answers whether the window holds entries back, how many cancels there are, these, and then sequence, command and order
-/// of each entry. An entry that was marked before counts as out already, so it needs no room.
+/// of each entry. An entry that was marked before counts as out already, so it needs no room; nor does one that has ended.
 pub(super) const NEXT: &str = r"
 local sequences = tonumber(ARGV[4])
 for from = 5, sequences + 4, 1000 do
@@ -56,6 +56,12 @@ while count < most do
     local command, order = entry[2][2], entry[2][4]
     -- Which of them was marked before is asked only where the window may be full.
     local fresh = room >= most or not redis.call('ZSCORE', KEYS[2], command)
+    -- One that has ended needs no room either, and must not hold back what is out behind it and was lost on its way.
+    if fresh and room <= 0 then
+      local shard, participant = string.match(KEYS[1], '^(.*)outbox:([^:]+)$')
+      local record = redis.call('HGET', shard .. 'command:' .. command, 's:' .. participant)
+      fresh = string.match(record or '', '^A ') ~= nil
+    end
     if fresh and room <= 0 then
       answer[1] = '1'
       return answer

@@ -68,7 +68,7 @@ const START: Duration = Duration::from_secs(30);
 /// How many shards the stores have.
 const SHARDS: [u16; 2] = [1, 2];
 /// Seeds that failed once.
-const FAILED_ONCE: [u64; 1] = [165_164_260_080_850];
+const FAILED_ONCE: [u64; 2] = [165_164_260_080_850, 42_069_736_453_810];
 
 /// The promises hold in every order of events that ten thousand seeds come up with.
 #[tokio::test]
