@@ -206,7 +206,10 @@ async fn revoking_ends_what_runs_and_refuses_what_comes() -> Result<()> {
 
     list(&mut owner).await?;
     let quiet = tokio::time::timeout(Duration::from_millis(200), own.message()).await;
-    assert!(quiet.is_err(), "nothing happened to the command: {quiet:?}");
+    // Its own command may have gone on meanwhile; the watch has not ended.
+    if let Ok(change) = quiet {
+        ensure!(change?.is_some(), "another's certificate ended this watch");
+    }
     Ok(())
 }
 
