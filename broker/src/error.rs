@@ -293,23 +293,16 @@ impl Error {
                 }
             }
             Self::OutboxFull { participant, .. } => {
-                details
-                    .add_quota_failure_violation(format!("outbox:{participant}"), self.to_string());
-                details.set_retry_info(Some(RETRY_FULL));
+                self.add_quota(&mut details, format!("outbox:{participant}"), RETRY_FULL);
             }
             Self::OverQuota {
                 caller,
                 quota,
                 again_in,
                 ..
-            } => {
-                details.add_quota_failure_violation(format!("{quota}:{caller}"), self.to_string());
-                details.set_retry_info(Some(*again_in));
-            }
+            } => self.add_quota(&mut details, format!("{quota}:{caller}"), *again_in),
             Self::TooManyOpen { participant, .. } => {
-                details
-                    .add_quota_failure_violation(format!("open:{participant}"), self.to_string());
-                details.set_retry_info(Some(RETRY_FULL));
+                self.add_quota(&mut details, format!("open:{participant}"), RETRY_FULL);
             }
             Self::NotSent(PublishError::Refused { .. }) => {
                 details.set_retry_info(Some(RETRY_FULL));
@@ -340,6 +333,12 @@ impl Error {
             | Self::CannotSay(_) => {}
         }
         details
+    }
+
+    /// What is used up, and when there is more of it.
+    fn add_quota(&self, details: &mut ErrorDetails, subject: String, again_in: Duration) {
+        details.add_quota_failure_violation(subject, self.to_string());
+        details.set_retry_info(Some(again_in));
     }
 
     /// Every changing part of the message, as AIP-193 asks.

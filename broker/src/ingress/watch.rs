@@ -1,7 +1,8 @@
 //! `WatchCommand`: what changed since the caller last looked, until all has settled.
 //!
 //! Invariant: the token is the command's revision, and an execution is told when its own revision is newer: whichever
-//! replica answers, from whichever token, nothing is told twice and nothing is left out.
+//! replica answers, from whichever token, nothing is left out, and nothing is told twice but to a caller who resumes in the
+//! midst of news that took several answers: it hears them again.
 
 use std::{collections::VecDeque, time::Duration};
 
