@@ -1,6 +1,7 @@
 //! `CommandService`: each call reads its request, asks the pipeline or the store, and shows the answer.
 //!
-//! Invariant: a caller who gives up does not stop an acceptance half way: it runs in a task of its own.
+//! Invariant: each call goes through the gate, and what the caller may not see does not exist for it.
+//! Not here: how a command is taken in (`submit`), how a watch goes on (`watch`).
 
 use std::{pin::Pin, sync::Arc};
 
@@ -10,10 +11,14 @@ use proto::v1::{self, command_service_server::CommandService};
 use service::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
-use tonic_types::StatusExt as _;
 use tracing::info;
 
-use super::{draft, gate::Gate, identity::Identity, view, watch};
+use super::{
+    gate::Gate,
+    identity::Identity,
+    submit::{STREAM_CONCURRENCY, until_stopped},
+    view, watch,
+};
 use crate::{
     authorise::{Access, Resource, Rpc, admit},
     error::Error,
@@ -23,8 +28,6 @@ use crate::{
     track::Watchers,
 };
 
-/// Commands of one stream that are accepted at a time: together they share a flush to disk.
-const STREAM_CONCURRENCY: usize = 256;
 /// Commands on a page unless the caller says otherwise, and the most.
 const PAGE_SIZE: (usize, usize) = (50, 500);
 
@@ -41,110 +44,6 @@ pub(super) struct Commands {
 }
 
 impl Commands {
-    async fn submit(
-        &self,
-        request: v1::SubmitCommandRequest,
-        originator: ParticipantId,
-        trace: TraceContext,
-    ) -> Result<v1::SubmitCommandResponse, Error> {
-        let directory = &self.pipeline.directory;
-        let draft = draft::read(
-            request.draft,
-            &request.request_id,
-            originator,
-            &trace,
-            directory,
-        )?;
-        if request.validate_only {
-            let plan = self.pipeline.plan(draft)?;
-            return Ok(v1::SubmitCommandResponse {
-                command: None,
-                plan: Some(view::plan(&plan)),
-            });
-        }
-        let id = self.accept(draft, &trace).await?;
-        // It is accepted, whatever happens to the look at it. Shown as it was then, so that a repeated call has the same
-        // answer.
-        let command = match self.pipeline.store.command(id).await {
-            Ok(Some(stored)) => view::command(&stored.as_accepted(), true),
-            Ok(None) | Err(_) => v1::Command {
-                id: id.to_string(),
-                ..v1::Command::default()
-            },
-        };
-        Ok(v1::SubmitCommandResponse {
-            command: Some(command),
-            plan: None,
-        })
-    }
-
-    /// Accepts in a task of its own: a caller who is gone must not leave the question open whether it was written.
-    async fn accept(
-        &self,
-        draft: crate::verify::Draft,
-        trace: &TraceContext,
-    ) -> Result<CommandId, Error> {
-        if self.stop.is_cancelled() {
-            return Err(Error::ShuttingDown);
-        }
-        let (pipeline, operation, originator) = (
-            self.pipeline.clone(),
-            draft.operation.name().to_owned(),
-            draft.originator.clone(),
-        );
-        let accepting = tokio::spawn(async move { pipeline.accept(draft).await });
-        let id = accepting.await.map_err(|_| Error::Interrupted)??;
-        info!(
-            command.id = %id,
-            participant.id = %originator,
-            operation,
-            trace.id = %trace.trace_id_text(),
-            "accepted a command"
-        );
-        Ok(id)
-    }
-
-    async fn submit_one(
-        &self,
-        request: v1::SubmitCommandsRequest,
-        originator: ParticipantId,
-        trace: TraceContext,
-    ) -> v1::SubmitCommandsResponse {
-        use v1::submit_commands_response::Result as Answer;
-        let (tag, resource) = (request.tag.clone(), of_draft(request.draft.as_ref()));
-        let caller = Identity::Participant(originator.clone());
-        let result = match self.accept_one(&caller, request, originator, &trace).await {
-            Ok(id) => Answer::CommandId(id.to_string()),
-            Err(error) => {
-                self.gate.refused_one(&caller, resource, &error);
-                Answer::Failure(failure(error))
-            }
-        };
-        v1::SubmitCommandsResponse {
-            tag,
-            result: Some(result),
-        }
-    }
-
-    async fn accept_one(
-        &self,
-        caller: &Identity,
-        request: v1::SubmitCommandsRequest,
-        originator: ParticipantId,
-        trace: &TraceContext,
-    ) -> Result<CommandId, Error> {
-        self.gate.count_one(caller)?;
-        let directory = &self.pipeline.directory;
-        let draft = draft::read(
-            request.draft,
-            &request.request_id,
-            originator,
-            trace,
-            directory,
-        )?;
-        self.accept(draft, trace).await
-    }
-
     /// As much of a command as the caller may see in this call; to whom it is hidden it does not exist.
     pub(super) async fn admitted(
         &self,
@@ -338,29 +237,13 @@ impl CommandService for Commands {
     }
 }
 
-/// The commands of a stream; when the broker is asked to end, no more of them and the reason as the last word, for a stream
-/// that just ended would say that all was taken.
-fn until_stopped(
-    requests: Streaming<v1::SubmitCommandsRequest>,
-    stop: CancellationToken,
-) -> impl Stream<Item = Result<v1::SubmitCommandsRequest, Status>> {
-    futures::stream::unfold(Some((requests, stop)), |open| async move {
-        let (mut requests, stop) = open?;
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => Some((Err(Error::ShuttingDown.into()), None)),
-            request = requests.next() => Some((request?, Some((requests, stop)))),
-        }
-    })
-}
-
 /// A command in the audit log.
 fn of_command(id: &str) -> String {
     format!("command/{id}")
 }
 
 /// What a submit is about in the audit log; empty where the configuration is found by a host name.
-fn of_draft(draft: Option<&v1::CommandDraft>) -> String {
+pub(super) fn of_draft(draft: Option<&v1::CommandDraft>) -> String {
     let id = draft.map_or("", |draft| draft.configuration_id.as_str());
     format!("configuration/{id}")
 }
@@ -421,24 +304,4 @@ fn trace_of<T>(request: &Request<T>) -> TraceContext {
             .and_then(|value| value.to_str().ok())
     };
     TraceContext::continued(text(TRACEPARENT), text(TRACESTATE))
-}
-
-fn failure(error: Error) -> v1::SubmitFailure {
-    let violations = match &error {
-        Error::Invalid(violations) => violations.clone(),
-        _ => Vec::new(),
-    };
-    let status = Status::from(error);
-    let violation = |violation: crate::error::Violation| v1::FieldViolation {
-        field: violation.field,
-        description: violation.rule,
-    };
-    let retry = status.get_details_retry_info();
-    let retry = retry.and_then(|retry| retry.retry_delay);
-    v1::SubmitFailure {
-        retry_delay: retry.and_then(|delay| delay.try_into().ok()),
-        code: status.code().into(),
-        message: status.message().to_owned(),
-        violations: violations.into_iter().map(violation).collect(),
-    }
 }

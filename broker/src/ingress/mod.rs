@@ -22,6 +22,7 @@ mod records;
 mod registry;
 mod revoked;
 mod server;
+mod submit;
 mod trust;
 mod unread;
 mod view;
