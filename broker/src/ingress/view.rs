@@ -1,23 +1,21 @@
 //! Domain to proto: what an originator sees.
 
+mod draft;
+mod plan;
 mod proof;
 
 use std::collections::HashMap;
 
-use amqp::envelope::NativeOrder;
-use dialects::{Counterpart, cost_of};
 use domain::{
-    Command, Evidence, Execution, Fidelity, Finding, NativeCall, Operation, Outcome, PurgeMode,
-    Scope, Selector, ServerId, ServerResult, Standing, State, Timestamp, Try,
-    command::WhenImpossible, execution::Change, fault::Again, fidelity::Breadth, standing::Overall,
+    Evidence, Execution, Fidelity, Finding, Outcome, ServerId, ServerResult, Standing, State,
+    Timestamp, Try, execution::Change, fault::Again, fidelity::Breadth, standing::Overall,
 };
 use prost::Message as _;
 use proto::v1;
 
-use crate::{
-    store::StoredCommand,
-    translate::{Planned, PlannedExecution},
-};
+use self::draft::draft;
+pub(super) use self::plan::plan;
+use crate::store::StoredCommand;
 
 /// What stands around a command in an answer, at most.
 const AROUND: usize = 256 * 1024;
@@ -58,72 +56,6 @@ pub(super) fn command_within(stored: &StoredCommand, answer_bytes: usize) -> v1:
     v1::Command {
         servers_omitted: true,
         ..command(stored, false)
-    }
-}
-
-/// A plan.
-pub(super) fn plan(planned: &Planned) -> v1::Plan {
-    v1::Plan {
-        configuration_id: planned.command.configuration.to_string(),
-        executions: planned.executions.iter().map(planned_execution).collect(),
-        ..proof::looked_at(&planned.command)
-    }
-}
-
-fn planned_execution(execution: &PlannedExecution) -> v1::PlannedExecution {
-    let native = execution.native.iter().map(|order| v1::NativeOrder {
-        dialect: order.dialect.to_string(),
-        server_ids: order
-            .servers
-            .iter()
-            .map(|server| server.id.to_string())
-            .collect(),
-        calls: order.calls.iter().map(native_call).collect(),
-        mapping_version: order.mapping.unwrap_or_default(),
-        cost: Some(cost(order)),
-    });
-    v1::PlannedExecution {
-        participant_id: execution.participant.to_string(),
-        fidelity: Some(fidelity(&execution.fidelity)),
-        server_ids: execution
-            .servers
-            .iter()
-            .map(|server| server.id.to_string())
-            .collect(),
-        native: native.collect(),
-    }
-}
-
-/// A mapping counts nothing but calls. A cache is called by itself, everybody else once for all servers.
-fn cost(order: &NativeOrder) -> v1::NativeCost {
-    let dialect = dialects::by_name(&order.dialect).filter(|_| order.mapping.is_none());
-    let cost = dialect.map(|dialect| cost_of(dialect, &order.calls));
-    let to_each = dialect.is_some_and(|dialect| dialect.counterpart() == Counterpart::Server);
-    let times = if to_each { order.servers.len() } else { 1 };
-    let units = cost.map(|cost| cost.units).unwrap_or_default().into_iter();
-    v1::NativeCost {
-        calls: u64::try_from(order.calls.len().saturating_mul(times)).unwrap_or(u64::MAX),
-        units: units
-            .map(|(unit, amount)| v1::NativeUnits {
-                unit: unit.to_owned(),
-                amount,
-            })
-            .collect(),
-    }
-}
-
-fn native_call(call: &NativeCall) -> v1::NativeCall {
-    let header = |(name, value): &(String, String)| v1::NativeHeader {
-        name: name.clone(),
-        value: value.clone(),
-    };
-    v1::NativeCall {
-        method: call.method.clone(),
-        host: call.host.clone().unwrap_or_default(),
-        path: call.path.clone(),
-        headers: call.headers.iter().map(header).collect(),
-        body: call.body.clone().unwrap_or_default(),
-        selectors: call.selectors.clone(),
     }
 }
 
@@ -353,91 +285,6 @@ fn breadth(breadth: Breadth) -> v1::Breadth {
         Breadth::Operation => v1::Breadth::Operation,
         Breadth::Host => v1::Breadth::Host,
         Breadth::Configuration => v1::Breadth::Configuration,
-    }
-}
-
-fn draft(command: &Command) -> v1::CommandDraft {
-    v1::CommandDraft {
-        configuration_id: command.configuration.to_string(),
-        operation: Some(v1::Operation {
-            kind: Some(operation(&command.operation)),
-        }),
-        selectors: command.selectors.iter().map(selector).collect(),
-        scope: Some(v1::Scope {
-            kind: Some(scope(&command.scope)),
-        }),
-        ceiling: Some(v1::Ceiling {
-            widest: command
-                .ceiling
-                .widest
-                .map_or(v1::Breadth::Exact, breadth)
-                .into(),
-            allow_narrowed: command.ceiling.narrowed,
-        }),
-        when_impossible: match command.when_impossible {
-            WhenImpossible::Skip => v1::WhenImpossible::Skip,
-            WhenImpossible::Refuse => v1::WhenImpossible::Refuse,
-        }
-        .into(),
-        not_before: command.not_before.map(timestamp),
-        expire_time: command.expires_at.map(timestamp),
-        // Read as what it means when it came in.
-        native: None,
-        verify: command.verification.is_some(),
-        probe_urls: proof::probe_urls(command),
-    }
-}
-
-fn operation(operation: &Operation) -> v1::operation::Kind {
-    use v1::operation::Kind;
-    match operation {
-        Operation::Purge(mode) => {
-            let mode = match mode {
-                PurgeMode::Delete => v1::PurgeMode::Delete,
-                PurgeMode::Invalidate => v1::PurgeMode::Invalidate,
-                PurgeMode::Deferred => v1::PurgeMode::Deferred,
-            };
-            Kind::Purge(v1::Purge { mode: mode.into() })
-        }
-        Operation::Load => Kind::Load(v1::Load {}),
-        Operation::Custom(custom) => Kind::Custom(v1::CustomOperation {
-            name: custom.name.to_string(),
-            parameters: custom.parameters.clone().into_iter().collect(),
-        }),
-    }
-}
-
-fn selector(selector: &Selector) -> v1::Selector {
-    use v1::selector::Kind;
-    let kind = match selector {
-        Selector::Url(url) => Kind::Url(url.to_string()),
-        Selector::Prefix(part) => Kind::Prefix(part.to_string()),
-        Selector::Wildcard(part) => Kind::Wildcard(part.to_string()),
-        Selector::Regex(regex) => Kind::Regex(v1::HostRegex {
-            host: regex.host.to_string(),
-            pattern: regex.pattern().to_owned(),
-        }),
-        Selector::Tag(tag) => Kind::Tag(tag.to_string()),
-        Selector::Host(host) => Kind::Host(host.to_string()),
-        Selector::Everything => Kind::Everything(v1::Everything {}),
-    };
-    v1::Selector { kind: Some(kind) }
-}
-
-fn scope(scope: &Scope) -> v1::scope::Kind {
-    use v1::scope::Kind;
-    match scope {
-        Scope::Everywhere => Kind::Everywhere(v1::Everywhere {}),
-        Scope::Foreign => Kind::Foreign(v1::Foreign {}),
-        Scope::Participants(ids) => Kind::Participants(v1::Ids {
-            ids: ids.iter().map(ToString::to_string).collect(),
-        }),
-        Scope::Servers(ids) => Kind::Servers(v1::Ids {
-            ids: ids.iter().map(ToString::to_string).collect(),
-        }),
-        Scope::Places(places) => Kind::Places(v1::Places {
-            places: places.iter().map(super::records::place).collect(),
-        }),
     }
 }
 

@@ -1,0 +1,75 @@
+//! What would be done: per participant the fidelity, the servers, the native calls and what they cost.
+
+use amqp::envelope::NativeOrder;
+use dialects::{Counterpart, cost_of};
+use domain::NativeCall;
+use proto::v1;
+
+use super::{fidelity, proof};
+use crate::translate::{Planned, PlannedExecution};
+
+/// A plan.
+pub(in crate::ingress) fn plan(planned: &Planned) -> v1::Plan {
+    v1::Plan {
+        configuration_id: planned.command.configuration.to_string(),
+        executions: planned.executions.iter().map(planned_execution).collect(),
+        ..proof::looked_at(&planned.command)
+    }
+}
+
+fn planned_execution(execution: &PlannedExecution) -> v1::PlannedExecution {
+    let native = execution.native.iter().map(|order| v1::NativeOrder {
+        dialect: order.dialect.to_string(),
+        server_ids: order
+            .servers
+            .iter()
+            .map(|server| server.id.to_string())
+            .collect(),
+        calls: order.calls.iter().map(native_call).collect(),
+        mapping_version: order.mapping.unwrap_or_default(),
+        cost: Some(cost(order)),
+    });
+    v1::PlannedExecution {
+        participant_id: execution.participant.to_string(),
+        fidelity: Some(fidelity(&execution.fidelity)),
+        server_ids: execution
+            .servers
+            .iter()
+            .map(|server| server.id.to_string())
+            .collect(),
+        native: native.collect(),
+    }
+}
+
+/// A mapping counts nothing but calls. A cache is called by itself, everybody else once for all servers.
+fn cost(order: &NativeOrder) -> v1::NativeCost {
+    let dialect = dialects::by_name(&order.dialect).filter(|_| order.mapping.is_none());
+    let cost = dialect.map(|dialect| cost_of(dialect, &order.calls));
+    let to_each = dialect.is_some_and(|dialect| dialect.counterpart() == Counterpart::Server);
+    let times = if to_each { order.servers.len() } else { 1 };
+    let units = cost.map(|cost| cost.units).unwrap_or_default().into_iter();
+    v1::NativeCost {
+        calls: u64::try_from(order.calls.len().saturating_mul(times)).unwrap_or(u64::MAX),
+        units: units
+            .map(|(unit, amount)| v1::NativeUnits {
+                unit: unit.to_owned(),
+                amount,
+            })
+            .collect(),
+    }
+}
+
+fn native_call(call: &NativeCall) -> v1::NativeCall {
+    let header = |(name, value): &(String, String)| v1::NativeHeader {
+        name: name.clone(),
+        value: value.clone(),
+    };
+    v1::NativeCall {
+        method: call.method.clone(),
+        host: call.host.clone().unwrap_or_default(),
+        path: call.path.clone(),
+        headers: call.headers.iter().map(header).collect(),
+        body: call.body.clone().unwrap_or_default(),
+        selectors: call.selectors.clone(),
+    }
+}
