@@ -120,7 +120,7 @@ impl Registrar {
                     }
                     _ => true,
                 };
-                (written, tables.version, known)
+                (written, tables.edition.clone(), known)
             };
             let record: Record = written.clone().into();
             if let Record::Participant(participant) = &record {
@@ -133,7 +133,7 @@ impl Registrar {
                     .await?;
                 self.access.prepare(&participant.id).await?;
             }
-            if let Put::Written(_) = self.store.put(&record, seen).await? {
+            if let Put::Written(_) = self.store.put(&record, &seen).await? {
                 self.follower.catch_up().await?;
                 info!(
                     resource = record.kind().singular(),
@@ -156,7 +156,7 @@ impl Registrar {
             self.follower.catch_up().await?;
             let checked = {
                 let tables = self.directory.read();
-                check_delete::<R>(&tables, identity, &key, id).map(|()| tables.version)
+                check_delete::<R>(&tables, identity, &key, id).map(|()| tables.edition.clone())
             };
             let seen = match checked {
                 Err(Error::NotFound { .. })
@@ -172,7 +172,7 @@ impl Registrar {
             if R::KIND == RecordKind::Participant {
                 self.check_idle(id).await?;
             }
-            if let Put::Written(_) = self.store.delete_record(R::KIND, id, seen).await? {
+            if let Put::Written(_) = self.store.delete_record(R::KIND, id, &seen).await? {
                 self.follower.catch_up().await?;
                 info!(
                     resource = R::RESOURCE,

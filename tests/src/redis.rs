@@ -3,7 +3,7 @@
 //! Invariant: a restart, gentle or by SIGKILL, comes back with everything that was answered, on the same port. The one
 //! that forgets ([`Redis::forgetful`]) is for tests that only ask what the scripts do.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
@@ -35,6 +35,13 @@ const FORGETFUL: [&str; 6] = [
     "--unixsocket",
     "redis.sock",
 ];
+
+/// Where it keeps what it was told, in its folder.
+const WRITTEN: &str = "appendonlydir";
+
+/// What a durable one held at a moment.
+#[derive(Debug)]
+pub struct Backup(TempDir);
 
 /// A running Redis in a folder of its own. Dropping it ends it and deletes the folder.
 #[derive(Debug)]
@@ -99,6 +106,31 @@ impl Redis {
         self.process = run(&self.folder, self.port, &self.options).await?;
         Ok(())
     }
+
+    /// Keeps what it holds now, as a replica that lags behind does. Nobody writes meanwhile.
+    pub fn back_up(&self) -> Result<Backup> {
+        let backup = Backup(tempfile::tempdir()?);
+        copy(&self.folder.path().join(WRITTEN), backup.0.path())?;
+        Ok(backup)
+    }
+
+    /// Kills it, and starts it again with what it held then: what came later is lost, as with a failover.
+    pub async fn go_back(&mut self, backup: &Backup) -> Result<()> {
+        self.process.kill9();
+        let written = self.folder.path().join(WRITTEN);
+        fs::remove_dir_all(&written)?;
+        fs::create_dir(&written)?;
+        copy(backup.0.path(), &written)?;
+        self.restart().await
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 async fn run(folder: &TempDir, port: u16, options: &[String]) -> Result<Process> {

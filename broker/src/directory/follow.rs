@@ -1,7 +1,7 @@
 //! Keeping the directory as the registry is.
 //!
 //! Invariant: changes are taken in the order of their versions, none is left out: a replica that was away for longer than
-//! the log goes back reads everything anew.
+//! the log goes back, or whose Redis came back without what had been taken in, reads everything anew.
 
 use std::sync::Arc;
 
@@ -41,13 +41,13 @@ impl Follower {
     /// Takes in all changes that were made before this call.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
         let _alone = self.catching_up.lock().await;
-        match self.store.changes_since(self.directory.version()).await? {
-            Changes::TooLongAgo => self.read_all().await,
+        match self.store.changes_since(&self.directory.edition()).await? {
+            Changes::Unknown => self.read_all().await,
             Changes::Since(changes) => {
                 let mut tables = self.directory.write();
-                for (version, change) in changes {
+                for (edition, change) in changes {
                     tables.apply(change);
-                    tables.version = version;
+                    tables.edition = edition;
                 }
                 Ok(())
             }
@@ -70,15 +70,15 @@ impl Follower {
     }
 
     async fn step(&self) -> Result<(), StoreError> {
-        if self.store.wait_for_change(self.directory.version()).await? {
-            self.catch_up().await?;
-        }
-        Ok(())
+        // Looked at even when nothing was heard: a registry that went back says nothing.
+        self.catch_up().await?;
+        let seen = self.directory.edition().version;
+        self.store.wait_for_change(seen).await
     }
 
     async fn read_all(&self) -> Result<(), StoreError> {
         // Read before the records: what changes meanwhile is taken in again from the log, which does no harm.
-        let mut tables = Tables::at(self.store.registry_version().await?);
+        let mut tables = Tables::at(self.store.edition().await?);
         for kind in RecordKind::ALL {
             self.store
                 .records(kind, |record| {
@@ -88,7 +88,7 @@ impl Follower {
                 .await?;
         }
         info!(
-            registry.version = tables.version,
+            registry.version = tables.edition.version,
             participants = tables.participants.len(),
             servers = tables.servers.len(),
             configurations = tables.configurations.len(),

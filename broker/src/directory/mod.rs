@@ -1,6 +1,6 @@
 //! The deployment database in memory: who takes part, which servers there are, what is deployed where.
 //!
-//! Invariant: it holds what the registry in Redis held at [`Directory::version`]; a lookup takes microseconds with a
+//! Invariant: it holds what the registry in Redis held at [`Directory::edition`]; a lookup takes microseconds with a
 //! million deployments, and never waits for the network.
 //! Not here: how it learns of changes (`follow`), who may change what (`registry`).
 
@@ -19,6 +19,8 @@ pub use follow::Follower;
 pub use mapping::Mapping;
 pub use tables::Tables;
 
+use crate::store::Edition;
+
 /// One participant that carries a configuration, with the servers that carry it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Carrier {
@@ -35,9 +37,9 @@ pub struct Carrier {
 pub struct Directory(RwLock<Tables>);
 
 impl Directory {
-    /// The registry's version that this shows.
-    pub fn version(&self) -> u64 {
-        self.read().version
+    /// The registry's edition that this shows.
+    pub fn edition(&self) -> Edition {
+        self.read().edition.clone()
     }
 
     /// A participant.

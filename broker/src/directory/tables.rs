@@ -13,13 +13,13 @@ use domain::{
 };
 
 use super::{Carrier, Mapping};
-use crate::store::{Change, MappingVersion, Record, RecordKind};
+use crate::store::{Change, Edition, MappingVersion, Record, RecordKind};
 
 /// The records by id, and what finds them by other roads.
 #[derive(Debug, Default)]
 pub struct Tables {
-    /// The registry's version.
-    pub version: u64,
+    /// The registry's edition.
+    pub edition: Edition,
     /// All participants.
     pub participants: BTreeMap<ParticipantId, Arc<Participant>>,
     /// All servers.
@@ -39,10 +39,10 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Empty tables of a version.
-    pub fn at(version: u64) -> Self {
+    /// Empty tables of an edition.
+    pub fn at(edition: Edition) -> Self {
         Self {
-            version,
+            edition,
             ..Self::default()
         }
     }

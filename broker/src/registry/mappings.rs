@@ -66,13 +66,13 @@ impl Registrar {
             self.follower.catch_up().await?;
             let (version, seen) = {
                 let tables = self.directory.read();
-                (next(&tables)?, tables.version)
+                (next(&tables)?, tables.edition.clone())
             };
             let Some(version) = version else {
                 return Ok(());
             };
             let number = version.version;
-            if let Put::Written(_) = self.store.put(&Record::Mapping(version), seen).await? {
+            if let Put::Written(_) = self.store.put(&Record::Mapping(version), &seen).await? {
                 info!(resource = "mapping", id = %name, version = number, "wrote a record of the registry");
                 return self.let_go(name).await;
             }
@@ -85,11 +85,11 @@ impl Registrar {
         self.follower.catch_up().await?;
         let (old, mut seen) = {
             let tables = self.directory.read();
-            (out_of_use(&tables, name, now()), tables.version)
+            (out_of_use(&tables, name, now()), tables.edition.clone())
         };
         for version in old {
             let id = MappingVersion::id_of(name, version);
-            let deleted = self.store.delete_record(RecordKind::Mapping, &id, seen);
+            let deleted = self.store.delete_record(RecordKind::Mapping, &id, &seen);
             let Put::Written(changed) = deleted.await? else {
                 break;
             };

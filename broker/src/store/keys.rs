@@ -29,7 +29,7 @@
 //! {registry}:participants, :servers, :configurations, :deployments   hashes id → record
 //! {registry}:mappings                 hash    name.version → version of a mapping
 //! {registry}:shards                   string  how many shards the store was begun with
-//! {registry}:version, :log            the count of changes, and the latest of them
+//! {registry}:version, :log            the count of changes, and the latest of them, each with a random stamp
 //! {registry}:replicas                 zset    broker replicas by their last sign of life
 //! ```
 //!

@@ -45,7 +45,7 @@ pub use progress::Progress;
 pub use read::{CommandPage, StoredCommand};
 pub use receipts::{ChainEnd, ChainPage, Chained, Keep};
 pub use records::{MappingVersion, Record, RecordKind};
-pub use registry::{Change, Changes, Put};
+pub use registry::{Change, Changes, Edition, Put};
 pub use request::Requested;
 
 use connection::Redis;

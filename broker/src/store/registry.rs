@@ -1,9 +1,10 @@
 //! The registry in Redis: five hashes, a count of changes, and a log of the latest of them.
 //!
 //! Invariant: a change is written only by a replica that had seen every change before it, so a check that it made of its
-//! memory (nothing refers to this server, this host name is free) still holds when the change is written.
+//! memory (nothing refers to this server, this host name is free) still holds when the change is written. A change
+//! is known by its number and a random stamp: what a Redis that failed over has lost is never taken for what stands in its place.
 
-use redis::streams::{StreamRangeReply, StreamReadReply};
+use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
 
 use super::{Record, RecordKind, Store, StoreError, connection::BLOCK_LIMIT};
 
@@ -12,23 +13,43 @@ const LOG_LENGTH: usize = 100_000;
 /// Records in one step of a full read.
 const SCAN_COUNT: usize = 5_000;
 
-/// KEYS: version, log, hash of the kind. ARGV: version that the writer has seen, kind, id, record (empty deletes), log length.
+/// KEYS: version, log, hash of the kind. ARGV: version and stamp that the writer has seen, kind, id, record (empty deletes), log
+/// length, the change's stamp.
 /// Answers the new version, or -1 when there was a change that the writer has not seen.
 pub(super) const PUT: &str = r"
 local version = tonumber(redis.call('GET', KEYS[1]) or '0')
 if version ~= tonumber(ARGV[1]) then return -1 end
+local stamp = ''
+local latest = redis.call('XRANGE', KEYS[2], version .. '-1', version .. '-1')[1]
+if latest then
+  for i = 1, #latest[2], 2 do
+    if latest[2][i] == 'stamp' then stamp = latest[2][i + 1] end
+  end
+end
+if stamp ~= ARGV[2] then return -1 end
 version = version + 1
+-- First what may be refused.
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[6], version .. '-1',
+  'kind', ARGV[3], 'id', ARGV[4], 'record', ARGV[5], 'stamp', ARGV[7])
 redis.call('SET', KEYS[1], version)
-if ARGV[4] == '' then redis.call('HDEL', KEYS[3], ARGV[3]) else redis.call('HSET', KEYS[3], ARGV[3], ARGV[4]) end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], version .. '-1', 'kind', ARGV[2], 'id', ARGV[3], 'record', ARGV[4])
+if ARGV[5] == '' then redis.call('HDEL', KEYS[3], ARGV[4]) else redis.call('HSET', KEYS[3], ARGV[4], ARGV[5]) end
 return version
 ";
 
+/// A state of the registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edition {
+    /// How many changes have been made.
+    pub version: u64,
+    /// A random word of the latest change; empty where there was none, or it was made by a broker that gave none.
+    pub stamp: String,
+}
+
 /// What became of a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
-    /// Written; the registry's version now.
-    Written(u64),
+    /// Written; the registry's edition now.
+    Written(Edition),
     /// There are changes that the writer has not seen; it looks, checks and tries again.
     Behind,
 }
@@ -45,15 +66,15 @@ pub enum Change {
 /// Changes since a version.
 #[derive(Debug)]
 pub enum Changes {
-    /// All of them, each with the version that it made.
-    Since(Vec<(u64, Change)>),
-    /// The log no longer goes back that far.
-    TooLongAgo,
+    /// All of them, each with the edition that it made.
+    Since(Vec<(Edition, Change)>),
+    /// What was seen is not in the log: it was too long ago, or Redis has lost it.
+    Unknown,
 }
 
 impl Store {
     /// Writes a record, if nothing changed since `seen`.
-    pub async fn put(&self, record: &Record, seen: u64) -> Result<Put, StoreError> {
+    pub async fn put(&self, record: &Record, seen: &Edition) -> Result<Put, StoreError> {
         self.change(record.kind(), &record.id(), &record.text()?, seen)
             .await
     }
@@ -63,7 +84,7 @@ impl Store {
         &self,
         kind: RecordKind,
         id: &str,
-        seen: u64,
+        seen: &Edition,
     ) -> Result<Put, StoreError> {
         self.change(kind, id, "", seen).await
     }
@@ -73,19 +94,25 @@ impl Store {
         kind: RecordKind,
         id: &str,
         record: &str,
-        seen: u64,
+        seen: &Edition,
     ) -> Result<Put, StoreError> {
+        let stamp = format!("{:032x}", rand::random::<u128>());
         let mut call = self.scripts.put.prepare_invoke();
         call.key(self.keys.registry("version"))
             .key(self.keys.registry("log"))
             .key(self.keys.registry(kind.plural()));
-        call.arg(seen)
+        call.arg(seen.version)
+            .arg(&seen.stamp)
             .arg(kind.plural())
             .arg(id)
             .arg(record)
-            .arg(LOG_LENGTH);
+            .arg(LOG_LENGTH)
+            .arg(&stamp);
         let version: i64 = self.redis.script(&call).await?;
-        Ok(u64::try_from(version).map_or(Put::Behind, Put::Written))
+        Ok(match u64::try_from(version) {
+            Ok(version) => Put::Written(Edition { version, stamp }),
+            Err(_) => Put::Behind,
+        })
     }
 
     /// Whether there is such a record, whatever a replica remembers.
@@ -95,13 +122,22 @@ impl Store {
         Ok(record.is_some())
     }
 
-    /// The registry's version.
-    pub async fn registry_version(&self) -> Result<u64, StoreError> {
-        let version: Option<u64> = self
-            .redis
-            .command(&redis::Cmd::get(self.keys.registry("version")))
-            .await?;
-        Ok(version.unwrap_or_default())
+    /// The registry's edition.
+    pub async fn edition(&self) -> Result<Edition, StoreError> {
+        let (version, latest): (Option<u64>, StreamRangeReply) = {
+            let mut pipeline = redis::pipe();
+            pipeline
+                .atomic()
+                .get(self.keys.registry("version"))
+                .cmd("XREVRANGE")
+                .arg(self.keys.registry("log"))
+                .arg("+")
+                .arg("-")
+                .arg("COUNT")
+                .arg(1);
+            self.redis.pipeline(&pipeline).await?
+        };
+        edition_of(version.unwrap_or_default(), &latest.ids)
     }
 
     /// Reads all records of a kind, giving each to `take`.
@@ -129,42 +165,48 @@ impl Store {
     }
 
     /// What changed since `seen`, without waiting.
-    pub async fn changes_since(&self, seen: u64) -> Result<Changes, StoreError> {
-        let log = self.keys.registry("log");
+    pub async fn changes_since(&self, seen: &Edition) -> Result<Changes, StoreError> {
         let mut pipeline = redis::pipe();
-        pipeline
-            .xrange_count(&log, "-", "+", 1)
-            .xrange(&log, format!("{}-0", seen + 1), "+");
-        let (first, range): (StreamRangeReply, StreamRangeReply) =
+        // Read together: a version and a log of different moments would look like a loss.
+        pipeline.atomic().get(self.keys.registry("version")).xrange(
+            self.keys.registry("log"),
+            format!("{}-0", seen.version),
+            "+",
+        );
+        let (version, range): (Option<u64>, StreamRangeReply) =
             self.redis.pipeline(&pipeline).await?;
-        let oldest = first
+        let version = version.unwrap_or_default();
+        let known = edition_of(seen.version, &range.ids)?;
+        let changes: Vec<_> = range
             .ids
-            .first()
-            .map(|entry| version_of(&entry.id))
-            .transpose()?;
-        // Never written to, or the next change that we miss is still there.
-        if oldest.is_some_and(|oldest| oldest > seen + 1) {
-            return Ok(Changes::TooLongAgo);
-        }
-        Ok(Changes::Since(
-            range
-                .ids
-                .iter()
-                .map(read_change)
-                .collect::<Result<_, _>>()?,
-        ))
+            .iter()
+            .map(read_change)
+            .skip_while(
+                |change| matches!(change, Ok((edition, _)) if edition.version <= seen.version),
+            )
+            .collect::<Result<_, _>>()?;
+        let misses_none = match changes.first() {
+            Some((first, _)) => first.version == seen.version + 1,
+            None => version == seen.version,
+        };
+        Ok(if known == *seen && misses_none {
+            Changes::Since(changes)
+        } else {
+            Changes::Unknown
+        })
     }
 
-    /// Waits until something changed since `seen`, or a named time has passed; answers whether it did.
-    pub async fn wait_for_change(&self, seen: u64) -> Result<bool, StoreError> {
+    /// Waits until something changed since `seen`, or a named time has passed.
+    pub async fn wait_for_change(&self, seen: u64) -> Result<(), StoreError> {
         let block = usize::try_from(BLOCK_LIMIT.as_millis()).unwrap_or(usize::MAX);
         let mut read = redis::cmd("XREAD");
         read.arg("COUNT").arg(1).arg("BLOCK").arg(block);
         read.arg("STREAMS")
             .arg(self.keys.registry("log"))
             .arg(format!("{seen}-1"));
-        let reply: Option<StreamReadReply> = self.redis.block(&read).await?;
-        Ok(reply.is_some_and(|reply| !reply.keys.is_empty()))
+        // What it was is read from the log.
+        self.redis.block::<Option<StreamReadReply>>(&read).await?;
+        Ok(())
     }
 }
 
@@ -175,7 +217,23 @@ fn version_of(id: &str) -> Result<u64, StoreError> {
         .ok_or_else(|| StoreError::lacking("a change's version"))
 }
 
-fn read_change(entry: &redis::streams::StreamId) -> Result<(u64, Change), StoreError> {
+/// A version with the stamp of its change, where that is among these.
+fn edition_of(version: u64, entries: &[StreamId]) -> Result<Edition, StoreError> {
+    for entry in entries {
+        if version_of(&entry.id)? == version {
+            return Ok(Edition {
+                version,
+                stamp: entry.get("stamp").unwrap_or_default(),
+            });
+        }
+    }
+    Ok(Edition {
+        version,
+        stamp: String::new(),
+    })
+}
+
+fn read_change(entry: &StreamId) -> Result<(Edition, Change), StoreError> {
     let lacking = || StoreError::lacking("a change of the registry");
     let field = |name: &str| entry.get::<String>(name).ok_or_else(lacking);
     let kind = RecordKind::from_plural(&field("kind")?).ok_or_else(lacking)?;
@@ -185,5 +243,9 @@ fn read_change(entry: &redis::streams::StreamId) -> Result<(u64, Change), StoreE
     } else {
         Change::Put(kind.read(&record)?)
     };
-    Ok((version_of(&entry.id)?, change))
+    let edition = Edition {
+        version: version_of(&entry.id)?,
+        stamp: entry.get("stamp").unwrap_or_default(),
+    };
+    Ok((edition, change))
 }

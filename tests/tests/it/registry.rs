@@ -9,6 +9,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 mod gone;
+mod went_back;
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -68,9 +68,9 @@ async fn a_participant_stays_while_something_waits_for_it() -> Result<()> {
     // As if another replica had accepted the command a moment after the check.
     let url = toml::Value::String(federation.shared().redis.clone()).try_into()?;
     let store = Store::connect(&url, Keys::new(federation.prefix(), 1)).await?;
-    let version = store.registry_version().await?;
+    let edition = store.edition().await?;
     let deleted = store
-        .delete_record(RecordKind::Participant, "host", version)
+        .delete_record(RecordKind::Participant, "host", &edition)
         .await?;
     ensure!(matches!(deleted, Put::Written(_)), "{deleted:?}");
     // A new one of that name is not told what was meant for the old one.
