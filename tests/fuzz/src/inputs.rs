@@ -2,11 +2,18 @@
 //!
 //! Fields are ended by a zero byte, so that an input can be written by hand; what is missing is empty.
 
+#[path = "../../../dialects/src/native/tests/filled.rs"]
+mod filled;
+
+use std::sync::LazyLock;
+
 use dialects::{Answer, CannotSay, Dialect, Presence, Site, all};
 use domain::{
-    Ceiling, Command, Configuration, HostName, NativeCall, Operation, PurgeMode, Scope, Selector,
-    Timestamp, command::WhenImpossible, selector::HostRegex,
+    Ceiling, Command, Configuration, ExecutionId, HostName, NativeCall, Operation, PurgeMode,
+    Scope, Selector, Timestamp, command::WhenImpossible, selector::HostRegex,
 };
+
+pub(crate) use filled::filled_in;
 
 const METHODS: [&str; 6] = ["POST", "PURGE", "PUT", "GET", "DELETE", "BAN"];
 /// Headers that any dialect reads.
@@ -23,12 +30,17 @@ const HOSTS: [&str; 2] = ["www.example.com", "img.example.com"];
 /// What is left of the bytes.
 pub(crate) struct Input<'a>(&'a [u8]);
 
+/// Whose content all commands are for.
+static SHOP: LazyLock<Configuration> = LazyLock::new(|| Configuration {
+    id: parsed("shop"),
+    customer: parsed("acme"),
+    owner: parsed("cdn-a"),
+    hosts: HOSTS.map(parsed).into(),
+});
+
 /// The host names of the configuration.
-pub(crate) fn hosts() -> Vec<HostName> {
-    HOSTS
-        .iter()
-        .map(|name| name.parse().expect("it is a host name"))
-        .collect()
+pub(crate) fn hosts() -> &'static [HostName] {
+    &SHOP.hosts
 }
 
 impl<'a> Input<'a> {
@@ -157,32 +169,14 @@ impl<'a> Input<'a> {
 
 /// What the dialect says for the configuration.
 pub(crate) fn said(dialect: &dyn Dialect, command: &Command) -> Result<Vec<NativeCall>, CannotSay> {
-    let configuration = Configuration {
-        id: parsed("shop"),
-        customer: parsed("acme"),
-        owner: parsed("cdn-a"),
-        hosts: hosts(),
-    };
+    static EXECUTION: LazyLock<ExecutionId> =
+        LazyLock::new(|| parsed("01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"));
     let site = Site {
-        execution: &parsed("01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"),
-        configuration: &configuration,
+        execution: &EXECUTION,
+        configuration: &SHOP,
         servers: &[],
     };
     dialect.translate(command, &site)
-}
-
-/// The call as it goes out: with the values of an account, which the adapter puts in.
-pub(crate) fn filled_in(dialect: &dyn Dialect, mut call: NativeCall) -> NativeCall {
-    for field in dialect.account() {
-        let value = match field.presence {
-            Presence::Default(value) => value,
-            Presence::Required | Presence::Optional => "12345",
-        };
-        let name = format!("{{account:{}}}", field.name);
-        call.path = call.path.replace(&name, value);
-        call.body = call.body.map(|body| body.replace(&name, value));
-    }
-    call
 }
 
 fn command(operation: Operation, selectors: Vec<Selector>) -> Command {

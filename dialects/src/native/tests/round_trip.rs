@@ -1,6 +1,17 @@
 //! Whatever is said exactly is read as it was meant, and whatever else comes in is read or refused.
 
+#[path = "filled.rs"]
+mod filled;
+
+use std::sync::LazyLock;
+
+use ::regex::Regex;
+
 use super::*;
+use filled::filled_in;
+
+/// Percent-encoded octets.
+static OCTET: LazyLock<Regex> = LazyLock::new(|| Regex::new("%[0-9a-fA-F]{2}").unwrap());
 
 fn any_selector() -> impl Strategy<Value = Selector> {
     let name = || prop_oneof![Just(fixture::HOST), Just("img.example.com")];
@@ -59,7 +70,6 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 /// upper and in lower case, and a cache is told of each.
 fn meant(dialect: &str, selectors: &[Selector]) -> Vec<String> {
     let by_host = BY_HOST.contains(&dialect);
-    let octet = ::regex::Regex::new("%[0-9a-fA-F]{2}").unwrap();
     let upper = |found: &::regex::Captures<'_>| found[0].to_ascii_uppercase();
     // Several `*` in a row are one.
     let is_run = |rest: &str| rest.bytes().all(|letter| letter == b'*');
@@ -88,27 +98,13 @@ fn meant(dialect: &str, selectors: &[Selector]) -> Vec<String> {
         match (dialect, said, selector.host()) {
             ("varnish" | "varnish-broadcaster", Ok(said), Some(host)) => format!("{host} {said}"),
             _ if matches!(selector, Selector::Regex(_)) => format!("{selector:?}"),
-            _ => octet
+            _ => OCTET
                 .replace_all(&format!("{selector:?}"), upper)
                 .into_owned(),
         }
     };
     let texts: std::collections::BTreeSet<_> = selectors.iter().flat_map(each).map(text).collect();
     texts.into_iter().collect()
-}
-
-/// The call as it goes out: with the values of an account, which the adapter puts in.
-fn filled_in(dialect: &dyn Dialect, mut call: NativeCall) -> NativeCall {
-    for field in dialect.account() {
-        let value = match field.presence {
-            Presence::Default(value) => value,
-            Presence::Required | Presence::Optional => "12345",
-        };
-        let name = format!("{{account:{}}}", field.name);
-        call.path = call.path.replace(&name, value);
-        call.body = call.body.map(|body| body.replace(&name, value));
-    }
-    call
 }
 
 /// Those that say everything by naming each host name.
