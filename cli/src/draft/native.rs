@@ -129,11 +129,15 @@ impl NativeRequest {
         let header = call.headers.iter().find(|(name, _)| name == "host");
         let header = header.map(|(_, value)| value.clone());
         // An API is called by its own name, and a cache by that of the content.
-        let named = authority
-            .or(header)
-            .filter(|_| of_host || call.method == "PURGE");
+        let is_of_content = of_host || call.method == "PURGE";
+        // Only a whole URL says its scheme. All that have one of content and know it by its method read it so.
+        let is_url = matches!(call.method.as_str(), "PURGE" | "GET") && self.dialect().is_some();
+        let stays_whole = is_url && is_of_content && authority.is_some() && self.host.is_none();
+        let named = authority.or(header).filter(|_| is_of_content);
         call.host = self.host.clone().or(named);
-        call.path = path;
+        if !stays_whole {
+            call.path = path;
+        }
         call.headers
             .retain(|(name, _)| name != "host" && !self.is_secret(name));
         Ok(call)
@@ -265,8 +269,32 @@ mod tests {
         let (native, is_wide) = typed(&["varnish", "-X", "PURGE", "http://www.example.com:8080/a"]);
         assert_eq!(
             (native.host.as_str(), native.path.as_str(), is_wide),
-            ("www.example.com:8080", "/a", false)
+            (
+                "www.example.com:8080",
+                "http://www.example.com:8080/a",
+                false
+            )
         );
+    }
+
+    /// What is read is shown as it was typed, with its scheme; who names a host name beside it means that.
+    #[test]
+    fn a_url_keeps_its_scheme() {
+        let read = |words: &[&str]| {
+            let (native, _) = typed(words);
+            let asked = formats::read(&native.dialect, &call_of(&native), &[]);
+            asked.expect("can be read").selectors[0].to_string()
+        };
+        for url in ["http://www.example.com/a?b", "https://www.example.com/a?b"] {
+            for dialect in ["varnish", "nginx", "fastly", "varnish-broadcaster"] {
+                assert_eq!(read(&[dialect, "-X", "PURGE", url]), url, "{dialect}");
+            }
+            assert_eq!(read(&["squid", url]), url);
+            let host = read(&["varnish", "-X", "PURGE", url, "--host", "img.example.com"]);
+            assert_eq!(host, "https://img.example.com/a?b");
+        }
+        let url = "http://www.example.com/a";
+        assert_eq!(read(&["varnish", "-X", "BAN", url]), "host www.example.com");
     }
 
     /// One slip of the hand may empty a zone by its native format too; a mapping's may be anything.
