@@ -1,7 +1,8 @@
 //! Changing the registry: who may, and what must hold.
 //!
 //! Invariant: nothing refers to a record that is not there, and a host name belongs to one configuration. What a caller may
-//! not see does not exist for it. A participant's queues and its RabbitMQ user stand before the participant can be told anything.
+//! not see does not exist for it. A participant's queues and its RabbitMQ user stand before the participant can be told anything,
+//! and as long as it is registered: among all replicas one at a time makes or removes them.
 
 mod access;
 mod agreements;
@@ -11,7 +12,7 @@ mod mappings;
 mod spoken;
 mod visible;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use access::{Access, Issued};
 pub use check::Written;
@@ -19,19 +20,25 @@ pub use visible::Visible;
 
 use amqp::Provisioner;
 use domain::ParticipantId;
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
 use tracing::info;
 
 use crate::{
     directory::{Directory, Follower, Tables},
     error::Error,
     ingress::Identity,
-    store::{Lane, Put, Record, RecordKind, Store},
+    store::{Lane, Put, Record, RecordKind, Store, Turn},
     verify::Registered,
 };
 
 /// How often a change is checked anew because another replica changed something meanwhile.
 const ATTEMPTS: u32 = 20;
+
+/// How long a change waits while another replica makes or removes the same participant's queues, and between two looks.
+const TURN_WAIT: (Duration, Duration) = (Duration::from_secs(15), Duration::from_millis(100));
 
 /// What a write is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +115,7 @@ impl Registrar {
         next: impl Fn(&Tables) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let _alone = self.changing.lock().await;
+        let mut turn = None;
         for _ in 0..ATTEMPTS {
             self.follower.catch_up().await?;
             let (written, seen, known) = {
@@ -127,6 +135,9 @@ impl Registrar {
                 if !known {
                     // What an earlier one of that name was to be told is not for this one.
                     self.check_idle(participant.id.as_str()).await?;
+                }
+                if turn.is_none() {
+                    turn = Some(self.turn(&participant.id).await?);
                 }
                 self.provisioner
                     .declare_participant(&participant.id)
@@ -152,6 +163,7 @@ impl Registrar {
             .parse::<R::Id>()
             .map_err(Error::broken(format!("{}_id", R::RESOURCE)))?;
         let _alone = self.changing.lock().await;
+        let mut turn = None;
         for _ in 0..ATTEMPTS {
             self.follower.catch_up().await?;
             let checked = {
@@ -164,13 +176,16 @@ impl Registrar {
                         && matches!(identity, Identity::Operator(_)) =>
                 {
                     // Deleted before, perhaps without its queues: repeating the call removes them.
-                    self.remove_queues(id).await?;
+                    self.remove_leftovers(id).await?;
                     return checked.map(drop);
                 }
                 checked => checked?,
             };
             if R::KIND == RecordKind::Participant {
                 self.check_idle(id).await?;
+                if turn.is_none() {
+                    turn = Some(self.turn(&participant_id(id)?).await?);
+                }
             }
             if let Put::Written(_) = self.store.delete_record(R::KIND, id, &seen).await? {
                 self.follower.catch_up().await?;
@@ -179,7 +194,7 @@ impl Registrar {
                     id, "deleted a record of the registry"
                 );
                 if R::KIND == RecordKind::Participant {
-                    self.remove_queues(id).await?;
+                    self.remove_queues(&participant_id(id)?).await?;
                 }
                 return Ok(());
             }
@@ -189,7 +204,7 @@ impl Registrar {
 
     /// A participant that still has executions on their way, or waiting for their time, does not go.
     async fn check_idle(&self, id: &str) -> Result<(), Error> {
-        let participant: ParticipantId = id.parse().map_err(Error::broken("participant_id"))?;
+        let participant = participant_id(id)?;
         for shard in self.store.keys().shards() {
             let lane = Lane {
                 shard,
@@ -208,13 +223,42 @@ impl Registrar {
         Ok(())
     }
 
-    /// A participant that has gone leaves no queues. It went first: nothing is sent any more, so nothing is lost with them.
-    async fn remove_queues(&self, id: &str) -> Result<(), Error> {
-        let participant: ParticipantId = id.parse().map_err(Error::broken("participant_id"))?;
-        // First nobody can log in any more.
-        self.access.remove(&participant).await?;
-        Ok(self.provisioner.remove_participant(&participant).await?)
+    /// What a deletion before left behind, unless there is a new participant of that name.
+    async fn remove_leftovers(&self, id: &str) -> Result<(), Error> {
+        let participant = participant_id(id)?;
+        let _turn = self.turn(&participant).await?;
+        let kind = RecordKind::Participant;
+        if self.store.is_registered(kind, id).await? {
+            return Ok(());
+        }
+        self.remove_queues(&participant).await
     }
+
+    /// A participant that has gone leaves no queues. It went first: nothing is sent any more, so nothing is lost with them.
+    async fn remove_queues(&self, participant: &ParticipantId) -> Result<(), Error> {
+        // First nobody can log in any more.
+        self.access.remove(participant).await?;
+        Ok(self.provisioner.remove_participant(participant).await?)
+    }
+
+    /// The turn at a participant's queues and user, once nobody else has it.
+    async fn turn(&self, participant: &ParticipantId) -> Result<Turn, Error> {
+        let (wait, pause) = TURN_WAIT;
+        let end = Instant::now() + wait;
+        loop {
+            if let Some(turn) = self.store.turn(participant).await? {
+                return Ok(turn);
+            }
+            if Instant::now() >= end {
+                return Err(Error::Contended);
+            }
+            sleep(pause).await;
+        }
+    }
+}
+
+fn participant_id(id: &str) -> Result<ParticipantId, Error> {
+    id.parse().map_err(Error::broken("participant_id"))
 }
 
 fn check_delete<R: Visible>(

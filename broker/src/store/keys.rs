@@ -30,6 +30,7 @@
 //! {registry}:mappings                 hash    name.version → version of a mapping
 //! {registry}:shards                   string  how many shards the store was begun with
 //! {registry}:version, :log            the count of changes, and the latest of them, each with a random stamp
+//! {registry}:turn:<participant>       string  who changes its part of RabbitMQ at the moment
 //! {registry}:replicas                 zset    broker replicas by their last sign of life
 //! ```
 //!

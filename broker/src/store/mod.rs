@@ -26,6 +26,7 @@ mod replicas;
 mod request;
 mod retire;
 mod transitions;
+mod turn;
 
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ pub use receipts::{ChainEnd, ChainPage, Chained, Keep};
 pub use records::{MappingVersion, Record, RecordKind};
 pub use registry::{Change, Changes, Edition, Put};
 pub use request::Requested;
+pub use turn::Turn;
 
 use connection::Redis;
 use gather::Gatherer;

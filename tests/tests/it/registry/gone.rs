@@ -7,6 +7,7 @@ use broker::store::{Keys, Put, RecordKind, Store};
 use proto::v1;
 use tests::{
     federation::{Client, Federation, purge},
+    rabbitmq::Management,
     shared, wait,
 };
 use tonic::Code;
@@ -14,6 +15,8 @@ use tonic::Code;
 const SOON: Duration = Duration::from_secs(20);
 /// Long enough for everything that comes before it.
 const LATER: Duration = Duration::from_secs(4);
+/// How often one replica creates what another deletes.
+const ROUNDS: usize = 12;
 
 async fn delete(operator: &mut Client, id: &str) -> Code {
     let request = v1::DeleteParticipantRequest {
@@ -92,5 +95,39 @@ async fn a_participant_stays_while_something_waits_for_it() -> Result<()> {
     assert_eq!(delete(&mut operator, "host").await, Code::Ok);
     // Repeating it finds nothing, and does no harm.
     assert_eq!(delete(&mut operator, "host").await, Code::NotFound);
+    Ok(())
+}
+
+/// One replica deletes a participant, and again for what a deletion before left behind, while another creates it. Whoever comes
+/// last: a participant that is registered has its queue, and one that is not has none.
+#[tokio::test]
+async fn queues_stand_exactly_for_those_that_are_registered() -> Result<()> {
+    let federation = Federation::start(shared()?).await?;
+    let (first, second) = (
+        federation.broker("first").await?,
+        federation.broker("second").await?,
+    );
+    let mut creating = federation.client(&first, "operator/ops")?;
+    let mut deleting = federation.client(&second, "operator/ops")?;
+    let url = toml::Value::String(federation.shared().redis.clone()).try_into()?;
+    let store = Store::connect(&url, Keys::new(federation.prefix(), 1)).await?;
+    let management = Management::new(&federation.shared().management)?;
+    let queue = format!("{}commands.host", federation.prefix());
+    for round in 0..ROUNDS {
+        let (created, _) = tokio::join!(creating.create_participant("host"), async {
+            delete(&mut deleting, "host").await;
+            delete(&mut deleting, "host").await
+        });
+        if let Err(error) = created {
+            let status = error.downcast::<tonic::Status>()?;
+            ensure!(status.code() == Code::AlreadyExists, "{status}");
+        }
+        let registered = store.is_registered(RecordKind::Participant, "host").await?;
+        let stands = management.queue(&queue).await.is_ok();
+        ensure!(
+            registered == stands,
+            "round {round}: registered {registered}, its queue stands {stands}"
+        );
+    }
     Ok(())
 }
