@@ -135,6 +135,7 @@ fn directory() -> Result<Directory> {
         customer: "customer".parse()?,
         owner: "owner".parse()?,
         hosts: vec!["shop.example".parse()?],
+        wide_purges_need_approval: false,
     }));
     tables.insert(Record::Deployment(Deployment {
         id: "shop-cdn".parse()?,
@@ -151,6 +152,7 @@ fn directory() -> Result<Directory> {
 fn plan(directory: &Directory) -> Result<Planned> {
     let draft = Draft {
         originator: "owner".parse()?,
+        submitted_by: broker::ingress::Identity::Participant("owner".parse()?),
         configuration: None,
         operation: Operation::Purge(PurgeMode::Delete),
         selectors: vec![Selector::Url("http://shop.example/images/1.jpg".parse()?)],

@@ -296,6 +296,7 @@ impl Replica {
             directory: Arc::clone(&self.directory),
             registered: Arc::clone(&registered),
             outbox_limit: self.config.outbox.limit,
+            approval_time: self.config.deadlines.approval,
             quotas: Arc::clone(&quotas),
         };
         let identities = if self.config.listen.insecure {

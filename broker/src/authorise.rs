@@ -91,7 +91,7 @@ macro_rules! rpcs {
 
 rpcs! {
     CommandService {
-        SubmitCommand, SubmitCommands, GetCommand, ListCommands, WatchCommand, CancelCommand,
+        SubmitCommand, SubmitCommands, GetCommand, ListCommands, WatchCommand, CancelCommand, ApproveCommand,
     }
     RegistryService {
         CreateParticipant, GetParticipant, ListParticipants, UpdateParticipant, DeleteParticipant, ListParticipantProgress,
@@ -122,6 +122,8 @@ impl Rpc {
             // Operator, owner, host, stranger.
             Self::SubmitCommand | Self::SubmitCommands => [D, W, H, H],
             Self::CancelCommand => [D, W, D, H],
+            // That it is a second person is asked where it is approved.
+            Self::ApproveCommand => [W, W, D, H],
             Self::GetCommand | Self::WatchCommand => [W, W, P, H],
             Self::ListCommands => [W, W, H, H],
 
@@ -186,13 +188,17 @@ impl Rpc {
     pub fn check_ever(self, identity: &Identity) -> Result<(), Error> {
         let columns: &[Relation] = match identity {
             Identity::Operator(_) => &[Relation::Operator],
-            Identity::Participant(_) => &[Relation::Owner, Relation::Host, Relation::Stranger],
+            Identity::Participant(_) | Identity::Person { .. } => {
+                &[Relation::Owner, Relation::Host, Relation::Stranger]
+            }
         };
         let denied = |relation: &Relation| self.access(*relation) == Access::Denied;
         if columns.iter().all(denied) {
             Err(match identity {
                 Identity::Operator(_) => refusal(identity),
-                Identity::Participant(_) => Error::NotAllowed("this is for an operator"),
+                Identity::Participant(_) | Identity::Person { .. } => {
+                    Error::NotAllowed("this is for an operator")
+                }
             })
         } else {
             Ok(())
@@ -202,9 +208,8 @@ impl Rpc {
 
 /// What `identity` may do with the resource. One that owns and hosts it may do what either may.
 pub fn authorise(identity: &Identity, rpc: Rpc, resource: &Resource<'_>) -> Access {
-    let id = match identity {
-        Identity::Operator(_) => return rpc.access(Relation::Operator),
-        Identity::Participant(id) => id,
+    let Some(id) = identity.participant() else {
+        return rpc.access(Relation::Operator);
     };
     let owner = (resource.owner == Some(id)).then(|| rpc.access(Relation::Owner));
     let host = (resource.hosts.contains(&id)).then(|| rpc.access(Relation::Host));
@@ -233,7 +238,7 @@ const fn refusal(identity: &Identity) -> Error {
         Identity::Operator(_) => {
             Error::NotAllowed("an operator commands no configuration; its owner does")
         }
-        Identity::Participant(_) => {
+        Identity::Participant(_) | Identity::Person { .. } => {
             Error::NotAllowed("this is for another to do: the owner, the host or an operator")
         }
     }

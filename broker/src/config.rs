@@ -170,6 +170,9 @@ pub struct Deadlines {
     /// For a native job.
     #[serde(with = "humantime_serde")]
     pub running: Duration,
+    /// For a second person's approval.
+    #[serde(with = "humantime_serde")]
+    pub approval: Duration,
     /// How often we look.
     #[serde(with = "humantime_serde")]
     pub sweep_every: Duration,

@@ -92,6 +92,9 @@ pub enum Error {
         /// Who, and why.
         refusals: Vec<(ParticipantId, String)>,
     },
+    /// No second person is waited for.
+    #[error("the command does not wait for an approval: it never did, has one, or has ended")]
+    NothingToApprove,
     /// The request id was used before for something else.
     #[error("the request id was used before for a different command")]
     RequestIdUsed,

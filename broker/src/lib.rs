@@ -17,6 +17,7 @@ pub mod app;
 pub mod error;
 pub mod metrics;
 
+pub mod approval;
 pub mod audit;
 pub mod authorise;
 pub mod ingress;

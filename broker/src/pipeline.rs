@@ -3,12 +3,13 @@
 //! Invariant: each stage eats the one before, so nothing can be sent that was not verified, and nothing is told to its
 //! originator as accepted that is not on disk.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::{CommandId, State, Timestamp, limits};
 use metrics::counter;
 
 use crate::{
+    approval,
     directory::Directory,
     error::Error,
     ingress::Identity,
@@ -32,6 +33,8 @@ pub struct Pipeline {
     pub registered: Arc<Registered>,
     /// What may wait for one participant.
     pub outbox_limit: u64,
+    /// How long a command waits for a second person.
+    pub approval_time: Duration,
     /// What one caller may ask.
     pub quotas: Arc<Quotas>,
 }
@@ -54,9 +57,13 @@ impl Pipeline {
         let moment = now();
         let verified = verify(draft, &self.directory, &self.registered, moment)?;
         let resolved = resolve(verified, &self.directory)?;
+        let configuration = Arc::clone(&resolved.configuration);
         let id = Keys::new_command_id(self.store.keys().shard_of(&resolved.configuration.id));
         let mut planned = translate(resolved, id, moment)?;
         weigh(&mut planned.executions)?;
+        if approval::is_needed(&configuration, &planned) {
+            planned.approve_until = Some(moment.plus(self.approval_time));
+        }
         Ok(planned)
     }
 

@@ -111,10 +111,9 @@ impl Quotas {
     }
 
     fn allowance(&self, caller: &Identity) -> &Allowance {
-        let own = match caller {
-            Identity::Participant(id) => self.settings.participants.get(id),
-            Identity::Operator(_) => None,
-        };
+        let own = caller
+            .participant()
+            .and_then(|id| self.settings.participants.get(id));
         own.unwrap_or(&self.settings.each)
     }
 
@@ -144,6 +143,9 @@ impl Quotas {
         take: impl FnOnce(&mut Buckets, Instant) -> Result<(), Duration>,
     ) -> Result<(), Error> {
         let now = Instant::now();
+        // A participant's persons share what it may.
+        let acting = caller.participant().cloned().map(Identity::Participant);
+        let caller = acting.as_ref().unwrap_or(caller);
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         if !callers.contains_key(caller) {
             if callers.len() >= CALLERS {

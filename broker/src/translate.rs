@@ -23,6 +23,10 @@ use crate::{
 pub struct Planned {
     /// The command.
     pub command: Command,
+    /// Who gave it, as in `participant/acme/person/ann`.
+    pub submitted_by: String,
+    /// By when another person must have approved it, where that is asked for.
+    pub approve_until: Option<Timestamp>,
     /// One for each participant.
     pub executions: Vec<PlannedExecution>,
 }
@@ -76,11 +80,14 @@ pub fn translate(
         configuration,
         targets,
     } = resolved;
+    let submitted_by = draft.submitted_by.to_string();
     let command = command(draft, &configuration, id, accepted_at);
     let plan = |target| plan_execution(&command, &configuration, target);
     let executions = targets.into_iter().map(plan).collect::<Result<_, _>>()?;
     Ok(Planned {
         command,
+        submitted_by,
+        approve_until: None,
         executions,
     })
 }

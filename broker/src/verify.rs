@@ -25,6 +25,8 @@ use crate::{
 pub struct Draft {
     /// Who asks.
     pub originator: ParticipantId,
+    /// Who it was, where that is one of several persons.
+    pub submitted_by: Identity,
     /// Of which configuration; found by the first host name when absent.
     pub configuration: Option<ConfigurationId>,
     /// What is to be done.

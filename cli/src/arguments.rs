@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
+        approve::Approve,
         audit::Audit,
         cancel::Cancel,
         dead_letters::DeadLetters,
@@ -82,6 +83,8 @@ pub(crate) enum Verb {
     List(List),
     /// Take a command back: for certain where it has not been sent yet, and elsewhere by asking
     Cancel(Cancel),
+    /// Let a wide purge go that somebody else submitted and that waits for a second person
+    Approve(Approve),
     /// The CDNs in the federation, and who is behind
     Participants(ParticipantsCommand),
     /// Their caches

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a command returns how it ended, or a failure; it never ends the process.
 
+pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod cancel;
 pub(crate) mod dead_letters;
@@ -43,6 +44,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
         Verb::Watch(watch) => watch.run(context).await,
         Verb::List(list) => list.run(context).await,
         Verb::Cancel(cancel) => cancel.run(context).await,
+        Verb::Approve(approve) => approve.run(context).await,
         Verb::Participants(registry) => registry.run(context).await,
         Verb::Servers(registry) => registry.run(context).await,
         Verb::Configurations(registry) => registry.run(context).await,

@@ -18,8 +18,8 @@ mod word;
 pub(crate) use bundle::{BundleView, incomplete_answer};
 pub(crate) use cancel::CancelView;
 pub(crate) use command::{
-    ChangeView, CommandListView, CommandView, ExecutionView, FailedTryView, FaultView, FindingView,
-    ServerResultView, StandingView, is_under_way,
+    ApprovalView, ChangeView, CommandListView, CommandView, ExecutionView, FailedTryView,
+    FaultView, FindingView, ServerResultView, StandingView, is_under_way,
 };
 pub(crate) use draft::{DraftView, OperationView, ScopeView, SelectorView, text_of};
 pub(crate) use key::KeyView;

@@ -18,6 +18,9 @@ pub struct Configuration {
     pub owner: ParticipantId,
     /// Its host names; a host name belongs to one configuration.
     pub hosts: Vec<HostName>,
+    /// Whether a wide purge of it waits until a second person has approved it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wide_purges_need_approval: bool,
 }
 
 /// A configuration placed at a participant.

@@ -43,6 +43,17 @@ impl Selector {
         }
     }
 
+    /// Whether it may mean all of a host name: as a host name and `everything` say outright, as a path of nothing but the
+    /// root says too, and as nobody can tell of a regular expression.
+    pub fn is_wide(&self) -> bool {
+        match self {
+            Self::Host(_) | Self::Everything | Self::Regex(_) => true,
+            Self::Prefix(part) => part.path() == "/",
+            Self::Wildcard(part) => part.path().bytes().all(|byte| matches!(byte, b'/' | b'*')),
+            Self::Url(_) | Self::Tag(_) => false,
+        }
+    }
+
     /// The word for people, messages and metrics.
     pub const fn kind(&self) -> &'static str {
         match self {

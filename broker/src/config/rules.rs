@@ -65,6 +65,7 @@ impl Checked for Deadlines {
     fn check(&self, check: &mut Check<'_>) {
         check.positive("report", self.report);
         check.positive("running", self.running);
+        check.positive("approval", self.approval);
         check.positive("sweep_every", self.sweep_every);
     }
 }

@@ -36,6 +36,7 @@ impl Error {
             Self::Impossible { .. } => (Code::FailedPrecondition, "IMPOSSIBLE"),
             Self::NotOurs(_) => (Code::FailedPrecondition, "NOT_OURS"),
             Self::RequestIdUsed => (Code::AlreadyExists, "REQUEST_ID_USED"),
+            Self::NothingToApprove => (Code::FailedPrecondition, "NOTHING_TO_APPROVE"),
             Self::OutboxFull { .. } => (Code::ResourceExhausted, "OUTBOX_FULL"),
             Self::TooManyCalls { .. } => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
             Self::ConnectionAged => (Code::Unavailable, "CONNECTION_AGED"),
@@ -119,6 +120,7 @@ impl Error {
             | Self::NotDeployed { .. }
             | Self::NobodyMeant { .. }
             | Self::RequestIdUsed
+            | Self::NothingToApprove
             | Self::Interrupted
             | Self::UnknownDialect { .. }
             | Self::NotSent(_)

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use domain::ParticipantId;
 use proto::v1::{self, audit_service_server::AuditService};
 use tonic::{Request, Response, Status};
 
@@ -169,11 +168,11 @@ impl Asked {
 fn whose(identity: &Identity, asked: &str) -> Result<Option<String>, Error> {
     match (identity, asked) {
         (Identity::Operator(_), "") => Ok(None),
-        (Identity::Participant(_), "") => Ok(Some(identity.to_string())),
+        (_, "") => Ok(Some(identity.to_string())),
         (_, asked) => {
-            let participant = asked.strip_prefix("participant/");
-            let id = participant.and_then(|id| id.parse::<ParticipantId>().ok());
-            let resource = id.as_ref().map(Resource::of).unwrap_or_default();
+            let named = Identity::from_path(asked).ok();
+            let participant = named.as_ref().and_then(Identity::participant);
+            let resource = participant.map(Resource::of).unwrap_or_default();
             admit(
                 identity,
                 Rpc::ListAudit,

@@ -57,8 +57,8 @@ impl Commands {
         let stored = self.pipeline.store.command(id).await?;
         let found = stored.as_ref().map(|stored| (stored, resource(stored)));
         let (found, access) = admit(identity, rpc, ("command", &id.to_string()), found)?;
-        match (access, identity) {
-            (Access::Part, Identity::Participant(host)) => Ok(found.clone().part_of(host)),
+        match (access, identity.participant()) {
+            (Access::Part, Some(host)) => Ok(found.clone().part_of(host)),
             _ => Ok(found.clone()),
         }
     }
@@ -151,8 +151,7 @@ impl CommandService for Commands {
         request: Request<v1::SubmitCommandRequest>,
     ) -> Result<Response<v1::SubmitCommandResponse>, Status> {
         let trace = trace_of(&request);
-        let work =
-            |caller, request| async move { self.submit(request, originator(caller)?, trace).await };
+        let work = |caller, request| async move { self.submit(request, caller, trace).await };
         let about = |request: &v1::SubmitCommandRequest| of_draft(request.draft.as_ref());
         self.gate
             .call(Rpc::SubmitCommand, request, about, work)
@@ -164,13 +163,12 @@ impl CommandService for Commands {
         request: Request<Streaming<v1::SubmitCommandsRequest>>,
     ) -> Result<Response<Self::SubmitCommandsStream>, Status> {
         let trace = trace_of(&request);
-        let work = |caller, requests: Streaming<_>| async move {
-            let (service, originator) = (self.clone(), originator(caller)?);
+        let work = |caller: Identity, requests: Streaming<_>| async move {
+            let service = self.clone();
             let requests = until_stopped(requests, self.stop.clone());
             let answers = requests.map(move |message| {
-                let (service, originator, trace) =
-                    (service.clone(), originator.clone(), trace.child());
-                async move { Ok(service.submit_one(message?, originator, trace).await) }
+                let (service, caller, trace) = (service.clone(), caller.clone(), trace.child());
+                async move { Ok(service.submit_one(message?, caller, trace).await) }
             });
             let answers: Self::SubmitCommandsStream =
                 Box::pin(answers.buffered(STREAM_CONCURRENCY));
@@ -223,6 +221,17 @@ impl CommandService for Commands {
             .await
     }
 
+    async fn approve_command(
+        &self,
+        request: Request<v1::ApproveCommandRequest>,
+    ) -> Result<Response<v1::ApproveCommandResponse>, Status> {
+        let work = |caller, request| async move { self.approve(&caller, request).await };
+        let about = |request: &v1::ApproveCommandRequest| of_command(&request.command_id);
+        self.gate
+            .call(Rpc::ApproveCommand, request, about, work)
+            .await
+    }
+
     async fn cancel_command(
         &self,
         request: Request<v1::CancelCommandRequest>,
@@ -259,19 +268,11 @@ fn resource(stored: &StoredCommand) -> Resource<'_> {
     }
 }
 
-/// The participant that submits; the gate lets nobody else submit.
-fn originator(caller: Identity) -> Result<ParticipantId, Error> {
-    match caller {
-        Identity::Participant(id) => Ok(id),
-        Identity::Operator(_) => Err(Error::Interrupted),
-    }
-}
-
 /// Whose commands are listed: a participant's own; an operator says whose.
 fn whose(identity: &Identity, asked: &str) -> Result<ParticipantId, Error> {
-    let id = match (identity, asked) {
-        (Identity::Participant(own), "") => own.clone(),
-        (Identity::Operator(_), "") => {
+    let id = match (identity.participant(), asked) {
+        (Some(own), "") => own.clone(),
+        (None, "") => {
             let rule = "must name whose commands an operator wants to see";
             return Err(Error::invalid("originator_id", rule));
         }

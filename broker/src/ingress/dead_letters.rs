@@ -38,9 +38,9 @@ impl Service {
     /// The boxes that a caller means: the one that it names, or all that exist for it.
     fn boxes(&self, identity: &Identity, rpc: Rpc, asked: &str) -> Result<Vec<LetterBox>, Error> {
         let what = ("participant", asked);
-        match (identity, asked) {
-            (Identity::Participant(own), "") => Ok(vec![LetterBox::Participant(own.clone())]),
-            (Identity::Operator(_), "") => Ok(LetterBox::all(&self.directory)),
+        match (identity.participant(), asked) {
+            (Some(own), "") => Ok(vec![LetterBox::Participant(own.clone())]),
+            (None, "") => Ok(LetterBox::all(&self.directory)),
             // It belongs to the federation.
             (_, amqp::REPLIES) => {
                 admit(identity, rpc, what, Some((&(), Resource::default())))?;

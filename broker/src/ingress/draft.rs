@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    Ceiling, Operation, ParticipantId, Place, PurgeMode, Scope, Selector, Timestamp, Verification,
+    Ceiling, Operation, Place, PurgeMode, Scope, Selector, Timestamp, Verification,
     command::WhenImpossible, fidelity::Breadth, limits, operation::CustomOperation,
     selector::HostRegex,
 };
 use proto::v1;
 use service::trace::TraceContext;
 
-use super::native::{self, Whose};
+use super::{
+    identity::Identity,
+    native::{self, Whose},
+};
 use crate::{
     directory::Directory,
     error::{Error, Violation},
@@ -21,11 +24,13 @@ use crate::{
 pub(super) fn read(
     draft: Option<v1::CommandDraft>,
     request_id: &str,
-    originator: ParticipantId,
+    caller: &Identity,
     trace: &TraceContext,
     directory: &Directory,
 ) -> Result<Draft, Error> {
     let draft = draft.ok_or_else(|| Error::invalid("draft", "must be given"))?;
+    // The gate lets nobody else submit.
+    let originator = caller.participant().ok_or(Error::Interrupted)?.clone();
     let mut problems = Vec::new();
     let configuration = optional(
         &mut problems,
@@ -59,6 +64,7 @@ pub(super) fn read(
     };
     Ok(Draft {
         originator,
+        submitted_by: caller.clone(),
         configuration,
         operation,
         selectors,

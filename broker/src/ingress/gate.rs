@@ -141,10 +141,9 @@ impl Gate {
 
     /// Whoever left the federation may hold a certificate that is still valid.
     fn takes_part(&self, identity: &Identity) -> bool {
-        match identity {
-            Identity::Participant(id) => self.directory.read().participants.contains_key(id),
-            Identity::Operator(_) => true,
-        }
+        identity
+            .participant()
+            .is_none_or(|id| self.directory.read().participants.contains_key(id))
     }
 }
 

@@ -11,7 +11,7 @@ use tonic::Request;
 use super::peer::Peer;
 use crate::error::Error;
 
-/// The metadata field of callers without TLS: `participant/<id>` or `operator/<name>`.
+/// The metadata field of callers without TLS: `participant/<id>`, `participant/<id>/person/<name>` or `operator/<name>`.
 pub const METADATA_KEY: &str = "x-federation-identity";
 
 /// Who calls.
@@ -19,6 +19,13 @@ pub const METADATA_KEY: &str = "x-federation-identity";
 pub enum Identity {
     /// A participant's invocation system.
     Participant(ParticipantId),
+    /// A person who acts for a participant: what it may do is what the participant may, and who it was is remembered.
+    Person {
+        /// For whom.
+        participant: ParticipantId,
+        /// Who, by a name that is the participant's to give.
+        name: String,
+    },
     /// An operator of the federation.
     Operator(String),
 }
@@ -58,15 +65,31 @@ impl IdentitySource {
 }
 
 impl Identity {
-    /// Reads `participant/<id>` or `operator/<name>`.
+    /// The participant in whose name it acts; an operator acts in its own.
+    pub const fn participant(&self) -> Option<&ParticipantId> {
+        match self {
+            Self::Participant(participant) | Self::Person { participant, .. } => Some(participant),
+            Self::Operator(_) => None,
+        }
+    }
+
+    /// Whether it is one of many, and not a system.
+    pub const fn is_person(&self) -> bool {
+        matches!(self, Self::Person { .. } | Self::Operator(_))
+    }
+
+    /// Reads `participant/<id>`, `participant/<id>/person/<name>` or `operator/<name>`.
     pub(super) fn from_path(path: &str) -> Result<Self, &'static str> {
-        let malformed = "an identity is `participant/<id>` or `operator/<name>`";
-        match path.split_once('/') {
-            Some(("participant", id)) => Ok(Self::Participant(id.parse().map_err(|_| malformed)?)),
-            // An operator's name has the form of any other id.
-            Some(("operator", name)) if name.parse::<ParticipantId>().is_ok() => {
-                Ok(Self::Operator(name.to_owned()))
-            }
+        let malformed = "an identity is `participant/<id>`, `participant/<id>/person/<name>` or `operator/<name>`";
+        // A name has the form of any other id.
+        let id = |text: &str| text.parse::<ParticipantId>().map_err(|_| malformed);
+        match path.split('/').collect::<Vec<_>>()[..] {
+            ["participant", participant] => Ok(Self::Participant(id(participant)?)),
+            ["participant", participant, "person", name] => Ok(Self::Person {
+                participant: id(participant)?,
+                name: id(name)?.to_string(),
+            }),
+            ["operator", name] => Ok(Self::Operator(id(name)?.to_string())),
             _ => Err(malformed),
         }
     }
@@ -76,6 +99,9 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Participant(id) => write!(f, "participant/{id}"),
+            Self::Person { participant, name } => {
+                write!(f, "participant/{participant}/person/{name}")
+            }
             Self::Operator(name) => write!(f, "operator/{name}"),
         }
     }

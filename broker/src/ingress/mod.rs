@@ -4,6 +4,7 @@
 
 mod accept;
 mod admission;
+mod approve;
 mod audit;
 mod certificate;
 mod commands;

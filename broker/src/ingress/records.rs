@@ -269,6 +269,7 @@ impl Form for Configuration {
             customer,
             owner,
             hosts,
+            wide_purges_need_approval: message.wide_purges_need_approval,
         }))
     }
 
@@ -278,6 +279,7 @@ impl Form for Configuration {
             customer_id: self.customer.to_string(),
             owner_id: self.owner.to_string(),
             hosts: self.hosts.iter().map(ToString::to_string).collect(),
+            wide_purges_need_approval: self.wide_purges_need_approval,
         }
     }
 

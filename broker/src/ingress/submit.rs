@@ -2,7 +2,7 @@
 //!
 //! Invariant: a caller who gives up does not stop an acceptance half way: it runs in a task of its own.
 
-use domain::{CommandId, ParticipantId};
+use domain::CommandId;
 use futures::{Stream, StreamExt as _};
 use proto::v1;
 use service::trace::TraceContext;
@@ -30,14 +30,14 @@ impl Commands {
     pub(super) async fn submit(
         &self,
         request: v1::SubmitCommandRequest,
-        originator: ParticipantId,
+        caller: Identity,
         trace: TraceContext,
     ) -> Result<v1::SubmitCommandResponse, Error> {
         let directory = &self.pipeline.directory;
         let draft = draft::read(
             request.draft,
             &request.request_id,
-            originator,
+            &caller,
             &trace,
             directory,
         )?;
@@ -90,13 +90,12 @@ impl Commands {
     pub(super) async fn submit_one(
         &self,
         request: v1::SubmitCommandsRequest,
-        originator: ParticipantId,
+        caller: Identity,
         trace: TraceContext,
     ) -> v1::SubmitCommandsResponse {
         use v1::submit_commands_response::Result as Answer;
         let (tag, resource) = (request.tag.clone(), of_draft(request.draft.as_ref()));
-        let caller = Identity::Participant(originator.clone());
-        let result = match self.accept_one(&caller, request, originator, &trace).await {
+        let result = match self.accept_one(&caller, request, &trace).await {
             Ok(id) => Answer::CommandId(id.to_string()),
             Err(error) => {
                 self.gate.refused_one(&caller, resource, &error);
@@ -113,18 +112,11 @@ impl Commands {
         &self,
         caller: &Identity,
         request: v1::SubmitCommandsRequest,
-        originator: ParticipantId,
         trace: &TraceContext,
     ) -> Result<CommandId, Error> {
         self.gate.count_one(caller)?;
         let directory = &self.pipeline.directory;
-        let draft = draft::read(
-            request.draft,
-            &request.request_id,
-            originator,
-            trace,
-            directory,
-        )?;
+        let draft = draft::read(request.draft, &request.request_id, caller, trace, directory)?;
         self.accept(draft, trace).await
     }
 }

@@ -39,11 +39,31 @@ pub(super) fn command(stored: &StoredCommand, full: bool) -> v1::Command {
         executions: stored.executions.iter().map(one).collect(),
         revision: stored.revision,
         servers_omitted: false,
+        approval: approval(stored),
         request_id: command
             .request_id
             .map(|id| id.to_string())
             .unwrap_or_default(),
     }
+}
+
+/// What a second person has to do with it.
+fn approval(stored: &StoredCommand) -> Option<v1::Approval> {
+    let asked = stored.approval.as_ref()?;
+    let given = asked.given.as_ref();
+    let state = match given {
+        Some(_) => v1::ApprovalState::Given,
+        None if stored.standing().open() == 0 => v1::ApprovalState::NotGiven,
+        None => v1::ApprovalState::Waiting,
+    };
+    Some(v1::Approval {
+        state: state.into(),
+        deadline: Some(timestamp(asked.until)),
+        submitted_by: asked.submitted_by.clone(),
+        approved_by: given.map(|given| given.by.clone()).unwrap_or_default(),
+        approve_time: given.map(|given| timestamp(given.at)),
+        reason: given.map(|given| given.reason.clone()).unwrap_or_default(),
+    })
 }
 
 /// The same with everything, or without what each server made of it where that would be more than an answer may have.

@@ -44,7 +44,7 @@ fn presence<'t, R: Visible>(
 
 /// What a participant creates is called `<its id>-…`.
 fn check_name(identity: &Identity, resource: &str, text: &str) -> Result<(), Error> {
-    let Identity::Participant(own) = identity else {
+    let Some(own) = identity.participant() else {
         return Ok(());
     };
     if extends(text, own.as_str()) {
@@ -135,8 +135,16 @@ impl Written for Configuration {
         if change == Change::Create {
             owner()?;
         }
-        presence::<Self>(tables, identity, &self.id, id, (change, rpc))?;
+        let before = presence::<Self>(tables, identity, &self.id, id, (change, rpc))?;
         owner()?;
+        let asked_before = before.is_some_and(|before| before.wide_purges_need_approval);
+        if asked_before && !self.wide_purges_need_approval && identity.participant().is_some() {
+            // Otherwise one person ends it, purges, and asks for it again.
+            return Err(Error::invalid(
+                "configuration.wide_purges_need_approval",
+                "must stay true; only an operator may end it",
+            ));
+        }
         let taken = |host: &HostName| {
             tables
                 .hosts
@@ -186,9 +194,9 @@ fn agreement_of_new(
     let found = configuration.map(|found| (found, Resource::of(&found.owner)));
     let what = ("configuration", deployment.configuration.as_str());
     admit(identity, Rpc::CreateDeployment, what, found)?;
-    Ok(match identity {
-        Identity::Participant(caller) if *caller != deployment.participant => Agreement::Wished,
-        Identity::Participant(_) | Identity::Operator(_) => Agreement::Granted,
+    Ok(match identity.participant() {
+        Some(caller) if *caller != deployment.participant => Agreement::Wished,
+        Some(_) | None => Agreement::Granted,
     })
 }
 

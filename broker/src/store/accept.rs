@@ -11,31 +11,33 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditRecord, Store, StoreError,
+    ApprovalAsked, AuditRecord, Store, StoreError,
     gather::Call,
     request::{self, Requested},
 };
 use crate::translate::{Planned, PlannedExecution};
 
-/// KEYS: command, request, index, sequences, scheduled, scheduled-counts, expiring, open, audit, then an outbox for each
+/// KEYS: command, request, index, sequences, scheduled, scheduled-counts, expiring, open, audit, approvals, then an outbox for each
 /// execution that is sent. ARGV: id, what is kept of the request (empty without a request id), body, now, limit, wake channel,
 /// the moment before which nobody is told, the one at which it expires (both empty without), originator, how many of its
-/// commands may be open, audit record, then for each execution: participant, plan, order without its first member, what it tells
+/// commands may be open, audit record, by when a second person must have approved it, what is asked for of that one (both
+/// empty where nobody need), then for each execution: participant, plan, order without its first member, what it tells
 /// (both empty when it is not sent).
 pub(super) const SCRIPT: &str = r#"
 if ARGV[2] ~= '' then
   local known = redis.call('GET', KEYS[2])
   if known then return {'known', known} end
 end
-local later, sent, was_empty = ARGV[7] ~= '', 0, {}
-for i = 12, #ARGV, 4 do
+local held = ARGV[12] ~= ''
+local later, sent, was_empty = held or ARGV[7] ~= '', 0, {}
+for i = 14, #ARGV, 4 do
   if ARGV[i + 2] ~= '' then
     sent = sent + 1
     local waiting
     if later then
       waiting = tonumber(redis.call('HGET', KEYS[6], ARGV[i]) or 0)
     else
-      waiting = redis.call('XLEN', KEYS[9 + sent])
+      waiting = redis.call('XLEN', KEYS[10 + sent])
     end
     if waiting >= tonumber(ARGV[5]) then return {'full', tostring(sent - 1)} end
     was_empty[sent] = waiting == 0
@@ -45,14 +47,20 @@ if sent > 0 and redis.call('HINCRBY', KEYS[8], ARGV[9], 1) > tonumber(ARGV[10]) 
   redis.call('HINCRBY', KEYS[8], ARGV[9], -1)
   return {'busy', ''}
 end
-local fields, woken, outbox = {'body', ARGV[3], 'revision', '1', 'open', string.format('%d', sent), 'by', ARGV[9]}, {}, 10
+local fields, woken, outbox = {'body', ARGV[3], 'revision', '1', 'open', string.format('%d', sent), 'by', ARGV[9]}, {}, 11
 if ARGV[8] ~= '' then
   fields[#fields + 1] = 'expires'
   fields[#fields + 1] = ARGV[8]
   redis.call('ZADD', KEYS[7], ARGV[8], ARGV[1])
 end
-if later then redis.call('ZADD', KEYS[5], ARGV[7], ARGV[1]) end
-for i = 12, #ARGV, 4 do
+if held then
+  fields[#fields + 1] = 'a'
+  fields[#fields + 1] = ARGV[13]
+  redis.call('ZADD', KEYS[10], ARGV[12], ARGV[1])
+elseif later then
+  redis.call('ZADD', KEYS[5], ARGV[7], ARGV[1])
+end
+for i = 14, #ARGV, 4 do
   local state, sequence = 'X', '0'
   if ARGV[i + 2] ~= '' then
     state = 'A'
@@ -67,7 +75,7 @@ for i = 12, #ARGV, 4 do
       redis.call('XADD', KEYS[outbox], sequence .. '-1', 'c', ARGV[1], 'o', '{"sequence":' .. sequence .. ',' .. ARGV[i + 2])
       outbox = outbox + 1
       -- Whoever empties an outbox goes on until it is empty, and is told when it is so no longer.
-      if was_empty[outbox - 10] then woken[#woken + 1] = ARGV[i] end
+      if was_empty[outbox - 11] then woken[#woken + 1] = ARGV[i] end
     end
   end
   fields[#fields + 1] = 's:' .. ARGV[i]
@@ -166,7 +174,8 @@ impl Store {
             .key(self.keys.scheduled_counts(shard))
             .key(self.keys.expiring(shard))
             .key(self.keys.open(shard))
-            .key(self.keys.audit(shard));
+            .key(self.keys.audit(shard))
+            .key(self.keys.approvals(shard));
         let kept = request.map_or_else(String::new, |_| request::record(&digest, command));
         call.arg(command.id.to_string())
             .arg(kept)
@@ -181,7 +190,10 @@ impl Store {
         }
         call.arg(command.originator.as_str())
             .arg(bounds.open)
-            .arg(audit_record(command).text()?);
+            .arg(audit_record(planned).text()?);
+        let until = planned.approve_until;
+        call.arg(until.map_or_else(String::new, |moment| moment.as_millis().to_string()))
+            .arg(asked(planned)?);
         let (mut sent, probes) = (Vec::new(), Probes::of(command));
         for execution in &planned.executions {
             let tail = match order_tail(command, probes.as_ref(), execution)? {
@@ -224,10 +236,24 @@ pub(super) fn is_scheduled(command: &Command) -> bool {
         .is_some_and(|moment| moment > command.accepted_at)
 }
 
-fn audit_record(command: &Command) -> AuditRecord {
+/// What is asked for of a second person; empty where nobody need approve.
+fn asked(planned: &Planned) -> Result<String, StoreError> {
+    let Some(until) = planned.approve_until else {
+        return Ok(String::new());
+    };
+    let asked = ApprovalAsked {
+        submitted_by: planned.submitted_by.clone(),
+        until,
+        given: None,
+    };
+    serde_json::to_string(&asked).map_err(|error| StoreError::unreadable("an approval", error))
+}
+
+fn audit_record(planned: &Planned) -> AuditRecord {
+    let command = &planned.command;
     AuditRecord {
         at: command.accepted_at,
-        caller: format!("participant/{}", command.originator),
+        caller: planned.submitted_by.clone(),
         call: "SubmitCommand".to_owned(),
         resource: format!(
             "configuration/{} command/{}",

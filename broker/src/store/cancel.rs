@@ -9,14 +9,14 @@ use domain::{CommandId, Event, ParticipantId, State, Timestamp};
 
 use super::{Shard, Store, StoreError, StoredCommand, outbox::millis, transitions};
 
-/// KEYS: retire, expiring, scheduled, scheduled-counts, then for each execution: command, outbox, cancels. ARGV: event, now,
+/// KEYS: retire, expiring, scheduled, scheduled-counts, approvals, then for each execution: command, outbox, cancels. ARGV: event, now,
 /// retention in ms, changes channel, wake channel, then for each execution: command id, participant.
 /// Answers for each 0 (it had ended, or is not there), 1 (it has ended with this), 2 (it is out, and is not asked or was
 /// asked before) or 3 (it is asked now).
 pub(super) const SCRIPT: &str = r"
 local event, now, answers, changed, woken = ARGV[1], ARGV[2], {}, {}, {}
 for n = 1, (#ARGV - 5) / 2 do
-  local key, outbox, cancels = KEYS[2 + n * 3], KEYS[3 + n * 3], KEYS[4 + n * 3]
+  local key, outbox, cancels = KEYS[3 + n * 3], KEYS[4 + n * 3], KEYS[5 + n * 3]
   local id, participant = ARGV[4 + n * 2], ARGV[5 + n * 2]
   local one = look(key, participant)
   local code, sequence = one.code, one.sequence
@@ -31,6 +31,7 @@ for n = 1, (#ARGV - 5) / 2 do
     if open <= 0 then
       ended(one, id, now + ARGV[3])
       redis.call('ZREM', KEYS[3], id)
+      redis.call('ZREM', KEYS[5], id)
     end
     changed[#changed + 1] = id
     answers[n] = 1
@@ -112,7 +113,8 @@ impl Store {
         call.key(self.keys.retire(shard))
             .key(self.keys.expiring(shard))
             .key(self.keys.scheduled(shard))
-            .key(self.keys.scheduled_counts(shard));
+            .key(self.keys.scheduled_counts(shard))
+            .key(self.keys.approvals(shard));
         call.arg(transitions::event_code(event))
             .arg(now.as_millis())
             .arg(millis(retention))

@@ -56,13 +56,17 @@ pub struct Expired {
 }
 
 impl Store {
-    /// When something is due next in a shard, scheduled or expiring; it may have passed.
+    /// When something is due next in a shard: scheduled, expiring, or to be approved by then; it may have passed.
     pub async fn next_due(&self, shard: Shard) -> Result<Option<Timestamp>, StoreError> {
         let mut pipeline = redis::pipe();
-        for key in [self.keys.scheduled(shard), self.keys.expiring(shard)] {
+        for key in [
+            self.keys.scheduled(shard),
+            self.keys.expiring(shard),
+            self.keys.approvals(shard),
+        ] {
             pipeline.zrange_withscores(key, 0, 0);
         }
-        let first: [Vec<(String, f64)>; 2] = self.redis.pipeline(&pipeline).await?;
+        let first: [Vec<(String, f64)>; 3] = self.redis.pipeline(&pipeline).await?;
         Ok(first
             .iter()
             .flatten()
@@ -112,7 +116,42 @@ impl Store {
     ) -> Result<Expired, StoreError> {
         let key = self.keys.expiring(shard);
         let due = self.due(&key, now, count).await?;
-        let executions = self.participants_with("s:", shard, &due).await?;
+        let participants = self.expire(shard, &due, now, retention).await?;
+        // What is out is its adapter's to end; nothing becomes `accepted` again.
+        self.remove(&key, &due).await?;
+        Ok(Expired {
+            participants,
+            more: due.len() >= count.unsigned_abs(),
+        })
+    }
+
+    /// Ends the executions of at most `count` commands that nobody has approved in time.
+    pub async fn lapse_due(
+        &self,
+        shard: Shard,
+        now: Timestamp,
+        retention: Duration,
+        count: isize,
+    ) -> Result<Expired, StoreError> {
+        let key = self.keys.approvals(shard);
+        let due = self.due(&key, now, count).await?;
+        let lapsed = self.lapse(shard, &due).await?;
+        let participants = self.expire(shard, &lapsed, now, retention).await?;
+        self.remove(&key, &due).await?;
+        Ok(Expired {
+            participants,
+            more: due.len() >= count.unsigned_abs(),
+        })
+    }
+
+    async fn expire(
+        &self,
+        shard: Shard,
+        commands: &[CommandId],
+        now: Timestamp,
+        retention: Duration,
+    ) -> Result<Vec<ParticipantId>, StoreError> {
+        let executions = self.participants_with("s:", shard, commands).await?;
         let mut participants = Vec::new();
         for chunk in executions.chunks(CHUNK) {
             let flags = self
@@ -124,12 +163,7 @@ impl Store {
                 .filter(|(_, flag)| *flag == Withdrawn::TakenBack);
             participants.extend(ended.map(|((_, participant), _)| participant.clone()));
         }
-        // What is out is its adapter's to end; nothing becomes `accepted` again.
-        self.remove(&key, &due).await?;
-        Ok(Expired {
-            participants,
-            more: due.len() >= count.unsigned_abs(),
-        })
+        Ok(participants)
     }
 
     async fn due(

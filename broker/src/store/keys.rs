@@ -3,7 +3,8 @@
 //! ```text
 //! {s0}:command:<command>              hash    body, revision, open, expires; per participant s: state, x: plan, r: report,
 //!                                             h: moves, c: when its cancel was asked, b: what absorbed it, d: digest of
-//!                                             its order and configuration, o: its order while it is scheduled
+//!                                             its order and configuration, o: its order while it is scheduled;
+//!                                             a: what of a second person is asked for, p: what was given
 //! {s0}:request:<originator>:<request> string  digest, command id and configuration of an earlier submit
 //! {s0}:commands:<originator>          zset    command ids in order of acceptance (all scores 0)
 //! {s0}:sequences                      hash    participant → executions counted so far
@@ -11,6 +12,7 @@
 //! {s0}:unreported:<participant>       zset    command ids that are out, by their deadline
 //! {s0}:cancels:<participant>          zset    commands whose execution is to be left, until RabbitMQ has confirmed that
 //! {s0}:scheduled                      zset    commands that wait for their time, by it
+//! {s0}:approvals                      zset    commands that wait for a second person, by when that must have been
 //! {s0}:scheduled-counts               hash    participant → executions that wait for their time
 //! {s0}:expiring                       zset    commands with executions that have not settled, by the time they expire
 //! {s0}:progress                       hash    r:<participant> → highest sequence read, h:<participant> → last heard
@@ -136,6 +138,10 @@ impl Keys {
 
     pub(super) fn scheduled(&self, shard: Shard) -> String {
         self.named(shard, "scheduled")
+    }
+
+    pub(super) fn approvals(&self, shard: Shard) -> String {
+        self.named(shard, "approvals")
     }
 
     pub(super) fn scheduled_counts(&self, shard: Shard) -> String {

@@ -8,6 +8,7 @@ mod accept;
 mod access;
 mod ahead;
 mod apply;
+mod approval;
 mod audit;
 mod cancel;
 mod connection;
@@ -34,6 +35,7 @@ pub use accept::{Accepted, Bounds};
 pub use access::{acl, rules};
 pub use ahead::{AbsorbedEntry, Plans, Waiting};
 pub use apply::{Applied, Outcome, Terms};
+pub use approval::{Approval, ApprovalAsked, Approved};
 pub use audit::{AuditRecord, KeptRecord, Seal};
 pub use cancel::Withdrawn;
 pub use connection::{StoreError, StoreTls, is_address};
@@ -74,6 +76,7 @@ struct Scripts {
     apply: redis::Script,
     withdraw: redis::Script,
     release_due: redis::Script,
+    approve: redis::Script,
     chain: redis::Script,
     note_progress: redis::Script,
     show_progress: redis::Script,
@@ -105,6 +108,7 @@ impl Store {
             apply: connection::with_transitions(apply::SCRIPT),
             withdraw: connection::with_transitions(cancel::SCRIPT),
             release_due: redis::Script::new(due::RELEASE),
+            approve: redis::Script::new(approval::APPROVE),
             chain: redis::Script::new(receipts::SCRIPT),
             note_progress: redis::Script::new(progress::NOTE),
             show_progress: redis::Script::new(progress::SHOW),

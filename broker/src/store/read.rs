@@ -8,7 +8,7 @@ use domain::{
 };
 
 use super::{
-    Shard, Store, StoreError,
+    ApprovalAsked, Shard, Store, StoreError,
     accept::{PlanRecord, is_scheduled},
     apply::ReportRecord,
     transitions,
@@ -26,13 +26,18 @@ pub struct StoredCommand {
     pub revision: u64,
     /// One for each participant, by its id.
     pub executions: Vec<Execution>,
+    /// Where a second person is asked for.
+    pub approval: Option<ApprovalAsked>,
 }
 
 impl StoredCommand {
     /// The command as it was when it was accepted, the same at any time and from any replica.
     #[must_use]
     pub fn as_accepted(mut self) -> Self {
-        let scheduled = is_scheduled(&self.command);
+        let scheduled = is_scheduled(&self.command) || self.approval.is_some();
+        if let Some(approval) = &mut self.approval {
+            approval.given = None;
+        }
         self.revision = FIRST_REVISION;
         for execution in &mut self.executions {
             if execution.state != State::Unsupported {
@@ -62,6 +67,13 @@ impl StoredCommand {
         let revisions = self.executions.iter().map(|execution| execution.revision);
         self.revision = revisions.max().unwrap_or(FIRST_REVISION);
         self.command.request_id = None;
+        if let Some(approval) = &mut self.approval {
+            approval.submitted_by.clear();
+            if let Some(given) = &mut approval.given {
+                given.by.clear();
+                given.reason.clear();
+            }
+        }
         // It may name others.
         self.command.scope = Scope::Participants([host.clone()].into());
         self
@@ -259,7 +271,13 @@ fn read_command(
         }
     }
     executions.sort_unstable_by(|one, other| one.id.participant.cmp(&other.id.participant));
+    let approval = fields.get("a").map(|asked| {
+        let unreadable =
+            |error| StoreError::unreadable(format!("the approval of command {id}"), error);
+        ApprovalAsked::read(asked, fields.get("p").map(String::as_str), unreadable)
+    });
     Ok(Some(StoredCommand {
+        approval: approval.transpose()?,
         command,
         revision,
         executions,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use domain::State;
+use domain::{ParticipantId, State};
 use rand::Rng as _;
 use service::exit::Chain;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +54,7 @@ async fn look(tracker: &Tracker) -> Result<Duration, StoreError> {
             continue;
         };
         if next <= now() {
+            lapse(tracker, shard).await?;
             expire(tracker, shard).await?;
             release(tracker, shard).await?;
             match tracker.store.next_due(shard).await? {
@@ -66,24 +67,38 @@ async fn look(tracker: &Tracker) -> Result<Duration, StoreError> {
     Ok(pause)
 }
 
+async fn lapse(tracker: &Tracker, shard: Shard) -> Result<(), StoreError> {
+    loop {
+        let lapsed = tracker
+            .store
+            .lapse_due(shard, now(), tracker.retention, STEP)
+            .await?;
+        count_expired(&lapsed.participants, "nobody approved them in time");
+        if !lapsed.more {
+            return Ok(());
+        }
+    }
+}
+
 async fn expire(tracker: &Tracker, shard: Shard) -> Result<(), StoreError> {
     loop {
         let expired = tracker
             .store
             .expire_due(shard, now(), tracker.retention, STEP)
             .await?;
-        for participant in &expired.participants {
-            names::count_execution(participant, &State::Expired);
-        }
-        if !expired.participants.is_empty() {
-            info!(
-                executions = expired.participants.len(),
-                "expired before they were sent"
-            );
-        }
+        count_expired(&expired.participants, "they were not sent in time");
         if !expired.more {
             return Ok(());
         }
+    }
+}
+
+fn count_expired(participants: &[ParticipantId], why: &'static str) {
+    for participant in participants {
+        names::count_execution(participant, &State::Expired);
+    }
+    if !participants.is_empty() {
+        info!(executions = participants.len(), why, "executions expired");
     }
 }
 

@@ -67,7 +67,7 @@ struct Issue {
     /// The authority's folder
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// For whom: participant/ID, operator/NAME, or server and its NAME
+    /// For whom: participant/ID, participant/ID/person/NAME, operator/NAME, or server and its NAME
     #[arg(value_name = "WHO", num_args = 1..=2, required = true)]
     holder: Vec<String>,
     /// A host name of the server; may be given again
@@ -89,7 +89,7 @@ struct Revoke {
     /// The authority's folder
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Its serial number as `list` shows it, or its file; or whose: all that participant/ID or operator/NAME has
+    /// Its serial number as `list` shows it, or its file; or whose: all that participant/ID, participant/ID/person/NAME or operator/NAME has
     #[arg(value_name = "SERIAL|FILE|WHO")]
     which: String,
 }

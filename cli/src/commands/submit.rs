@@ -4,7 +4,7 @@
 
 use clap::Args;
 use prost_types::Timestamp;
-use proto::v1::{CommandDraft, Plan, SubmitCommandRequest, SubmitCommandResponse};
+use proto::v1::{ApprovalState, CommandDraft, Plan, SubmitCommandRequest, SubmitCommandResponse};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -40,8 +40,16 @@ pub(super) async fn submit(
     let request_id = attempt.request_id.unwrap_or_else(Uuid::now_v7);
     let answer = send(context, draft, request_id, false).await?;
     let command = answer.command.ok_or_else(incomplete)?;
-    if waiting.no_wait {
-        return accepted(context, &command.into());
+    let awaits_approval = command.approval.as_ref();
+    let awaits_approval = awaits_approval.is_some_and(|it| it.state() == ApprovalState::Waiting);
+    if waiting.no_wait || awaits_approval {
+        accepted(context, &command.into())?;
+        // How long a person takes is nothing to wait for.
+        return Ok(if waiting.no_wait {
+            Exit::Done
+        } else {
+            Exit::StillRunning
+        });
     }
     let watch = wait::Watch {
         shown: waiting.watch,
@@ -112,20 +120,26 @@ fn retry(request: &SubmitCommandRequest) -> String {
     )
 }
 
-fn accepted(context: &Context, command: &CommandView) -> Result<Exit, Failure> {
+fn accepted(context: &Context, command: &CommandView) -> Result<(), Failure> {
     if context.output.json {
-        context.output.document(command)?;
-        return Ok(Exit::Done);
+        return context.output.document(command);
     }
     context.output.text(&format!("{}\n", command.command_id))?;
-    context.output.note("accepted; it goes on by itself");
+    match command.awaits_approval() {
+        None => context.output.note("accepted; it goes on by itself"),
+        Some(deadline) => context.output.note(&format!(
+            "accepted; it waits until a second person has approved it, at most until {} UTC: fedctl approve {}",
+            words::readable(deadline),
+            command.command_id
+        )),
+    }
     if let Some(line) = table::schedule(command) {
         context.output.note(&line);
     }
     for line in resume(&command.command_id) {
         context.output.note(&format!("  {line}"));
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 fn incomplete() -> Failure {

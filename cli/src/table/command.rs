@@ -8,8 +8,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{Tone, history, paint, plain, proof, result, tone_of, toned};
 use crate::{
     view::{
-        CommandView, DraftView, ExecutionView, OperationView, ScopeView, ServerResultView,
-        StandingView, text_of,
+        ApprovalView, CommandView, DraftView, ExecutionView, OperationView, ScopeView,
+        ServerResultView, StandingView, text_of,
     },
     words,
 };
@@ -64,7 +64,15 @@ pub(crate) fn details(command: &CommandView) -> String {
             &format!("{time} UTC, where it has not begun by then"),
         );
     }
+    if let Some(approval) = &command.approval {
+        line("Approval", &self::approval(approval));
+    }
     line("Standing", &headline(&command.standing));
+    if command.servers_omitted {
+        let why =
+            "left out, for it would not fit into one answer; `fedctl watch` tells it in parts";
+        line("Servers", why);
+    }
     if !command.executions.is_empty() {
         text.push('\n');
         text.push_str(&executions(&command.executions));
@@ -73,6 +81,31 @@ pub(crate) fn details(command: &CommandView) -> String {
     text.push_str(&proof::proofs(command));
     text.push_str(&history::tries(command));
     text
+}
+
+/// `waits for a second person until …`, or who gave it.
+fn approval(approval: &ApprovalView) -> String {
+    let time = |time: &Option<String>| time.as_deref().map(words::readable).unwrap_or_default();
+    match approval.state.as_str() {
+        "given" => {
+            let by = approval.approved_by.as_deref().unwrap_or("a second person");
+            let reason = approval.reason.as_deref();
+            let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+            format!(
+                "given by {by} at {} UTC{reason}",
+                time(&approval.approve_time)
+            )
+        }
+        "waiting" => {
+            let than = approval.submitted_by.as_deref();
+            let than = than.map_or(String::new(), |by| format!(" other than {by}"));
+            format!(
+                "waits for a person{than} until {} UTC",
+                time(&approval.deadline)
+            )
+        }
+        _ => "not given before it ended".to_owned(),
+    }
 }
 
 /// `purge (delete) of 2 selectors of shop, everywhere`.
@@ -142,6 +175,7 @@ fn standing_word(command: &CommandView, now: OffsetDateTime) -> &str {
     let begins = command.draft.not_before.as_deref();
     let begins = begins.and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
     match command.standing.overall.as_str() {
+        "pending" if command.awaits_approval().is_some() => "waits for approval",
         "pending" if begins.is_some_and(|begins| begins > now) => "scheduled",
         overall => overall,
     }

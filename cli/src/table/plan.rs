@@ -33,6 +33,9 @@ pub(crate) fn plan(plan: &PlanView, asked: &str) -> String {
         }
     }
     text.push_str(&looked_at(plan));
+    if plan.needs_approval {
+        text.push_str("\nIt would wait until a second person has approved it.\n");
+    }
     text.push('\n');
     text.push_str(&summary(plan));
     text

@@ -131,13 +131,19 @@ impl Row for ServerView {
 }
 
 impl Row for ConfigurationView {
-    const HEADER: &'static [&'static str] = &["CONFIGURATION", "OWNER", "CUSTOMER", "HOSTS"];
+    const HEADER: &'static [&'static str] =
+        &["CONFIGURATION", "OWNER", "CUSTOMER", "WIDE PURGES", "HOSTS"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.configuration_id.clone(),
             self.owner_id.clone(),
             self.customer_id.clone(),
+            if self.wide_purges_need_approval {
+                "with approval".to_owned()
+            } else {
+                "at once".to_owned()
+            },
             self.hosts.join(", "),
         ]
     }

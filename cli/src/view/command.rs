@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use proto::v1::{
-    Command, Evidence, Execution, ExecutionState, FailedTry, Fault, Overall, SelectorFinding,
-    ServerResult, Standing, StateChange, WatchCommandResponse,
+    Approval, ApprovalState, Command, Evidence, Execution, ExecutionState, FailedTry, Fault,
+    Overall, SelectorFinding, ServerResult, Standing, StateChange, WatchCommandResponse,
 };
 use serde::Serialize;
 
@@ -27,7 +27,32 @@ pub(crate) struct CommandView {
     #[serde(flatten)]
     pub(crate) draft: DraftView,
     pub(crate) standing: StandingView,
+    /// Where a second person is asked for.
+    pub(crate) approval: Option<ApprovalView>,
     pub(crate) executions: Vec<ExecutionView>,
+    /// Whether what each server made of it did not fit into the answer.
+    pub(crate) servers_omitted: bool,
+}
+
+/// What a second person has to do with it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ApprovalView {
+    /// `waiting`, `given` or `not_given`.
+    pub(crate) state: String,
+    pub(crate) deadline: Option<String>,
+    pub(crate) submitted_by: Option<String>,
+    pub(crate) approved_by: Option<String>,
+    pub(crate) approve_time: Option<String>,
+    pub(crate) reason: Option<String>,
+}
+
+impl CommandView {
+    /// By when a second person must approve it, while it waits for one.
+    pub(crate) fn awaits_approval(&self) -> Option<&str> {
+        let approval = self.approval.as_ref()?;
+        let deadline = approval.deadline.as_deref().unwrap_or_default();
+        (approval.state == "waiting").then_some(deadline)
+    }
 }
 
 /// All executions in one answer.
@@ -141,11 +166,26 @@ impl From<Command> for CommandView {
             revision: command.revision,
             draft: command.draft.unwrap_or_default().into(),
             standing: command.standing.unwrap_or_default().into(),
+            approval: command.approval.map(ApprovalView::from),
+            servers_omitted: command.servers_omitted,
             executions: command
                 .executions
                 .into_iter()
                 .map(ExecutionView::from)
                 .collect(),
+        }
+    }
+}
+
+impl From<Approval> for ApprovalView {
+    fn from(approval: Approval) -> Self {
+        Self {
+            state: word::<ApprovalState>(approval.state),
+            deadline: approval.deadline.as_ref().and_then(words::rfc3339),
+            submitted_by: text(approval.submitted_by),
+            approved_by: text(approval.approved_by),
+            approve_time: approval.approve_time.as_ref().and_then(words::rfc3339),
+            reason: text(approval.reason),
         }
     }
 }

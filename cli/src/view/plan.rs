@@ -18,6 +18,8 @@ pub(crate) struct PlanView {
     pub(crate) probes: Vec<PlannedProbeView>,
     /// Selectors that none of these stands for, counted from 0.
     pub(crate) unprobed_selectors: Vec<u32>,
+    /// Whether it would wait for a second person.
+    pub(crate) needs_approval: bool,
 }
 
 /// A URL that would be looked at.
@@ -85,6 +87,7 @@ impl From<Plan> for PlanView {
     fn from(plan: Plan) -> Self {
         Self {
             configuration_id: plan.configuration_id,
+            needs_approval: plan.needs_approval,
             executions: plan
                 .executions
                 .into_iter()

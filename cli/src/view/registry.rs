@@ -77,6 +77,7 @@ pub(crate) struct ConfigurationView {
     pub(crate) customer_id: String,
     pub(crate) owner_id: String,
     pub(crate) hosts: Vec<String>,
+    pub(crate) wide_purges_need_approval: bool,
 }
 
 /// A deployment.
@@ -181,6 +182,7 @@ impl From<Configuration> for ConfigurationView {
             customer_id: configuration.customer_id,
             owner_id: configuration.owner_id,
             hosts: configuration.hosts,
+            wide_purges_need_approval: configuration.wide_purges_need_approval,
         }
     }
 }

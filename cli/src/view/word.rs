@@ -1,7 +1,8 @@
 //! The words of the contract's enums, in lower case and without their prefix.
 
 use proto::v1::{
-    Breadth, Evidence, ExecutionState, Fidelity, Overall, ProofVerdict, PurgeMode, WhenImpossible,
+    ApprovalState, Breadth, Evidence, ExecutionState, Fidelity, Overall, ProofVerdict, PurgeMode,
+    WhenImpossible,
 };
 
 /// Whose names are words.
@@ -26,6 +27,7 @@ macro_rules! words {
 }
 
 words! {
+    ApprovalState: "APPROVAL_STATE_",
     Breadth: "BREADTH_",
     Evidence: "EVIDENCE_",
     ExecutionState: "EXECUTION_STATE_",

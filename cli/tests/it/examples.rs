@@ -37,6 +37,7 @@ pub(crate) fn accepted() -> Command {
         executions: ["north", "south", "west"].map(waiting).to_vec(),
         revision: 1,
         servers_omitted: false,
+        approval: None,
         request_id: "0198c5a2-0000-7000-8000-000000000001".to_owned(),
     }
 }

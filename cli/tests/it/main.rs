@@ -2,6 +2,7 @@
 //!
 //! Invariant: what a person or a script sees is tested here; the real broker is met in the workspace's own tests.
 
+mod approving;
 mod cancelling;
 mod commands;
 mod connection;

@@ -9,9 +9,10 @@ use std::{
 };
 
 use proto::v1::{
-    CancelCommandRequest, CancelCommandResponse, Command, GetCommandRequest, GetCommandResponse,
-    ListCommandsRequest, ListCommandsResponse, SubmitCommandRequest, SubmitCommandResponse,
-    SubmitCommandsRequest, SubmitCommandsResponse, WatchCommandRequest, WatchCommandResponse,
+    ApproveCommandRequest, ApproveCommandResponse, CancelCommandRequest, CancelCommandResponse,
+    Command, GetCommandRequest, GetCommandResponse, ListCommandsRequest, ListCommandsResponse,
+    SubmitCommandRequest, SubmitCommandResponse, SubmitCommandsRequest, SubmitCommandsResponse,
+    WatchCommandRequest, WatchCommandResponse,
     command_service_server::{CommandService, CommandServiceServer},
     registry_service_server::RegistryServiceServer,
 };
@@ -47,6 +48,10 @@ pub(crate) struct Peer {
     pub(crate) lists: Answers<ListCommandsResponse>,
     /// Answers to CancelCommand, in order.
     pub(crate) cancels: Answers<CancelCommandResponse>,
+    /// Answers to ApproveCommand, in order.
+    pub(crate) approvals: Answers<ApproveCommandResponse>,
+    /// What ApproveCommand was asked.
+    pub(crate) approved: Mutex<Vec<ApproveCommandRequest>>,
     /// Answers to WatchCommand, in order.
     pub(crate) watches: Mutex<VecDeque<Watched>>,
     /// The registry.
@@ -223,5 +228,16 @@ impl CommandService for Peer {
         _: Request<CancelCommandRequest>,
     ) -> Result<Response<CancelCommandResponse>, Status> {
         next(&self.cancels, "CancelCommand")
+    }
+
+    async fn approve_command(
+        &self,
+        request: Request<ApproveCommandRequest>,
+    ) -> Result<Response<ApproveCommandResponse>, Status> {
+        self.approved
+            .lock()
+            .expect("nobody panicked")
+            .push(request.into_inner());
+        next(&self.approvals, "ApproveCommand")
     }
 }

@@ -68,6 +68,8 @@ async fn an_authority_lives_in_a_folder() {
         "init fed --federation fed.example",
         "issue fed server broker --dns broker.example --ip 127.0.0.1",
         "issue fed participant/acme --days 30",
+        "issue fed participant/acme/person/ann --days 30",
+        "revoke fed participant/acme/person/ann",
         "issue fed participant/acme",
         "revoke fed fed/participant-acme.pem",
         "revoke fed fed/participant-acme.pem",
@@ -101,7 +103,7 @@ async fn an_authority_lives_in_a_folder() {
     }
     assert_eq!(
         fs::read_dir(path("issued")).expect("it is there").count(),
-        4
+        5
     );
 }
 

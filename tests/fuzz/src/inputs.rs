@@ -36,6 +36,7 @@ static SHOP: LazyLock<Configuration> = LazyLock::new(|| Configuration {
     customer: parsed("acme"),
     owner: parsed("cdn-a"),
     hosts: HOSTS.map(parsed).into(),
+    wide_purges_need_approval: false,
 });
 
 /// The host names of the configuration.

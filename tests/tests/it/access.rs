@@ -30,6 +30,7 @@ GetCommand               ++/-
 ListCommands             ++--
 WatchCommand             ++/-
 CancelCommand            !+!-
+ApproveCommand           ++!-
 CreateParticipant        +!!!
 GetParticipant           ++--
 ListParticipants         ++--

@@ -6,6 +6,7 @@ mod access;
 mod adapter;
 mod agreements;
 mod amqp;
+mod approval;
 mod audit;
 mod budgets;
 mod caches;

@@ -13,6 +13,7 @@ pub(in crate::ingress) fn plan(planned: &Planned) -> v1::Plan {
     v1::Plan {
         configuration_id: planned.command.configuration.to_string(),
         executions: planned.executions.iter().map(planned_execution).collect(),
+        needs_approval: planned.approve_until.is_some(),
         ..proof::looked_at(&planned.command)
     }
 }

@@ -27,6 +27,8 @@ pub(super) enum Holder {
         kind: &'static str,
         /// Its id.
         id: ParticipantId,
+        /// Who of that participant, where it is one person.
+        person: Option<ParticipantId>,
     },
     /// One who is called.
     Server {
@@ -40,7 +42,7 @@ pub(super) enum Holder {
 }
 
 impl Holder {
-    /// Reads what was typed: `participant/ID`, `operator/NAME`, or `server NAME`.
+    /// Reads what was typed: `participant/ID`, `participant/ID/person/NAME`, `operator/NAME`, or `server NAME`.
     pub(super) fn read(
         words: &[String],
         dns: Vec<String>,
@@ -64,12 +66,14 @@ impl Holder {
             [path] => path,
             _ => "",
         };
-        let (kind, of) = match kind.split_once('/') {
-            Some(("participant", of)) => ("participant", of),
-            Some(("operator", of)) => ("operator", of),
+        let (kind, of, person) = match kind.split('/').collect::<Vec<_>>()[..] {
+            ["participant", of] => ("participant", of, None),
+            ["participant", of, "person", name] => ("participant", of, Some(name)),
+            ["operator", of] => ("operator", of, None),
             _ => {
                 return Err(Failure::Usage(
-                    "for whom? participant/ID, operator/NAME, or server NAME".to_owned(),
+                    "for whom? participant/ID, participant/ID/person/NAME, operator/NAME, or server NAME"
+                        .to_owned(),
                 ));
             }
         };
@@ -78,13 +82,21 @@ impl Holder {
                 "--dns and --ip are names of servers; a caller has its URI alone".to_owned(),
             ));
         }
-        Ok(Self::Caller { kind, id: id(of)? })
+        Ok(Self::Caller {
+            kind,
+            id: id(of)?,
+            person: person.map(id).transpose()?,
+        })
     }
 
     /// What its files are called.
     pub(super) fn file_stem(&self) -> String {
         match self {
-            Self::Caller { kind, id } => format!("{kind}-{id}"),
+            // No id has a dot.
+            Self::Caller { kind, id, person } => match person {
+                None => format!("{kind}-{id}"),
+                Some(person) => format!("{kind}-{id}.{person}"),
+            },
             Self::Server { name, .. } => format!("server-{name}"),
         }
     }
@@ -110,7 +122,12 @@ impl Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Caller { kind, id } => write!(formatter, "{kind}/{id}"),
+            Self::Caller { kind, id, person } => {
+                write!(formatter, "{kind}/{id}")?;
+                person
+                    .as_ref()
+                    .map_or(Ok(()), |person| write!(formatter, "/person/{person}"))
+            }
             Self::Server { name, .. } => write!(formatter, "server {name}"),
         }
     }

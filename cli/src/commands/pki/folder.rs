@@ -113,7 +113,10 @@ impl Folder {
 
     /// What somebody has that still counts, where `typed` is a caller's path such as `participant/acme` and no file.
     pub(super) fn issued_to(&self, typed: &str) -> Result<Option<Vec<CertificateView>>, Failure> {
-        let is_caller = matches!(typed.split_once('/'), Some(("participant" | "operator", id)) if !id.contains('/'));
+        let is_caller = matches!(
+            typed.split('/').collect::<Vec<_>>()[..],
+            ["participant" | "operator", _] | ["participant", _, "person", _]
+        );
         if !is_caller || Path::new(typed).exists() {
             return Ok(None);
         }

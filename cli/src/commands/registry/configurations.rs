@@ -49,6 +49,9 @@ pub(crate) struct Create {
     /// A host name of it; may be repeated
     #[arg(long, value_name = "HOST", required = true, value_delimiter = ',')]
     host: Vec<String>,
+    /// Let wide purges (a host name, everything, a regular expression) wait until a second person has approved them
+    #[arg(long)]
+    wide_purges_need_approval: bool,
 }
 
 /// What may be changed in a configuration.
@@ -63,6 +66,9 @@ pub(crate) struct Changes {
     /// All its host names from now on; may be repeated
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     host: Option<Vec<String>>,
+    /// Whether wide purges wait for a second person; only an operator may end it
+    #[arg(long, value_name = "true|false")]
+    wide_purges_need_approval: Option<bool>,
 }
 
 impl From<Create> for Configuration {
@@ -72,19 +78,27 @@ impl From<Create> for Configuration {
             customer_id: typed.customer,
             owner_id: typed.owner,
             hosts: typed.host,
+            wide_purges_need_approval: typed.wide_purges_need_approval,
         }
     }
 }
 
 impl Change<Configuration> for Changes {
     fn is_empty(&self) -> bool {
-        self.customer.is_none() && self.owner.is_none() && self.host.is_none()
+        self.customer.is_none()
+            && self.owner.is_none()
+            && self.host.is_none()
+            && self.wide_purges_need_approval.is_none()
     }
 
     fn apply(self, record: &mut Configuration) {
         set(&mut record.customer_id, self.customer);
         set(&mut record.owner_id, self.owner);
         set(&mut record.hosts, self.host);
+        set(
+            &mut record.wide_purges_need_approval,
+            self.wide_purges_need_approval,
+        );
     }
 }
 

@@ -107,6 +107,14 @@ async fn commands(name: &str, client: &mut Client, about: &About) -> Result<Answ
             let request = v1::CancelCommandRequest { command_id };
             client.commands.cancel_command(request).await.map(whole)
         }
+        // What does not wait for anybody is told so, to whoever may approve.
+        "ApproveCommand" => {
+            let request = v1::ApproveCommandRequest {
+                command_id,
+                ..v1::ApproveCommandRequest::default()
+            };
+            client.commands.approve_command(request).await.map(whole)
+        }
         "ListAudit" => {
             let request = v1::ListAuditRequest {
                 caller: format!("participant/{}", about.owner),
@@ -238,6 +246,7 @@ async fn configurations(name: &str, client: &mut Client, about: &About) -> Resul
             customer_id: "customer".to_owned(),
             owner_id: about.owner.clone(),
             hosts: vec![host],
+            wide_purges_need_approval: false,
         })
     };
     let part = |shown: &v1::Configuration| match shown.customer_id.as_str() {

@@ -82,6 +82,8 @@ impl Cast {
             }
         }
         Planned {
+            submitted_by: String::new(),
+            approve_until: None,
             command,
             executions,
         }
