@@ -26,7 +26,7 @@ use proto::v1;
 use tempfile::TempDir;
 
 pub(crate) use self::client::endpoint;
-pub use self::client::{Caller, Client, client, draft, load, purge, selector};
+pub use self::client::{Caller, Client, NOWHERE, client, draft, load, purge, selector};
 pub use self::invocation_system::OwnServer;
 use crate::{Shared, adapter::ScriptedAdapter, binaries, ports, process::Process, redis};
 

@@ -1,6 +1,9 @@
 //! Clients that call a broker as somebody, and the drafts that tests submit.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::Result;
 use proto::v1::{
@@ -18,6 +21,8 @@ use tonic::{
 use super::CALL;
 use crate::wait;
 
+/// A server at which nobody is.
+pub const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 /// The metadata field that says who calls a broker without TLS.
 const IDENTITY: &str = "x-federation-identity";
 
@@ -137,6 +142,20 @@ impl Client {
         };
         self.registry.create_configuration(request).await?;
         Ok(())
+    }
+
+    /// The usual scene: the participant has one server, of this dialect at this address, and on it its configuration `shop` with
+    /// the host `www.shop.example`.
+    pub async fn open_shop(
+        &mut self,
+        owner: &str,
+        (dialect, address): (&str, SocketAddr),
+    ) -> Result<()> {
+        self.create_server(&format!("{owner}1"), owner, dialect, address)
+            .await?;
+        self.create_configuration("shop", owner, &["www.shop.example"])
+            .await?;
+        self.deploy("shop", owner).await
     }
 
     /// Deploys a configuration on all servers of a participant.

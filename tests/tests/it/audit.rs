@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use proto::v1;
 use tests::{
-    federation::{Client, Federation, Program, purge},
+    federation::{Client, Federation, NOWHERE, Program, purge},
     shared, wait,
 };
 
@@ -26,14 +26,7 @@ async fn stage(settings: &str) -> Result<Stage> {
     for id in ["a", "b"] {
         operator.create_participant(id).await?;
     }
-    let address = ([127, 0, 0, 1], 1).into();
-    operator
-        .create_server("a1", "a", "varnish", address)
-        .await?;
-    operator
-        .create_configuration("shop", "a", &["www.shop.example"])
-        .await?;
-    operator.deploy("shop", "a").await?;
+    operator.open_shop("a", ("varnish", NOWHERE)).await?;
     let a = federation.client(&broker, "participant/a")?;
     Ok(Stage {
         federation,

@@ -9,7 +9,7 @@ use domain::Evidence;
 use proto::v1;
 use tests::{
     adapter::ScriptedAdapter,
-    federation::{Client, Federation, Program, purge},
+    federation::{Client, Federation, NOWHERE, Program, purge},
     http,
     relay::{Relay, Weather},
     shared, wait,
@@ -34,13 +34,7 @@ async fn stage(settings: &str) -> Result<Stage> {
     let broker = federation.broker("broker").await?;
     let mut operator = federation.client(&broker, "operator/ops")?;
     operator.create_participant("a").await?;
-    operator
-        .create_server("a1", "a", "varnish", ([127, 0, 0, 1], 1).into())
-        .await?;
-    operator
-        .create_configuration("shop", "a", &["www.shop.example"])
-        .await?;
-    operator.deploy("shop", "a").await?;
+    operator.open_shop("a", ("varnish", NOWHERE)).await?;
     let owner = federation.client(&broker, "participant/a")?;
     let a = federation.scripted("a")?;
     Ok(Stage {

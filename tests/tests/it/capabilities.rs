@@ -35,12 +35,8 @@ impl Stage {
         let mut operator = federation.client(&broker, "operator/ops")?;
         operator.put_participant(participant).await?;
         operator
-            .create_server("a1", "a", dialect, ([127, 0, 0, 1], port).into())
+            .open_shop("a", (dialect, ([127, 0, 0, 1], port).into()))
             .await?;
-        operator
-            .create_configuration("shop", "a", &["www.shop.example"])
-            .await?;
-        operator.deploy("shop", "a").await?;
         let owner = federation.client(&broker, "participant/a")?;
         Ok(Self {
             federation,

@@ -10,7 +10,7 @@ use ::amqp::{Consumer, ConsumerSettings, LinkSettings, QueueLimits, Topology};
 use anyhow::{Context, Result};
 use proto::v1;
 use tests::{
-    federation::{Client, Federation, Program, purge},
+    federation::{Client, Federation, NOWHERE, Program, purge},
     http,
     rabbitmq::Management,
     shared, wait,
@@ -36,13 +36,7 @@ impl Stage {
         let mut operator = federation.client(&broker, "operator/ops")?;
         operator.create_participant("a").await?;
         operator.create_participant("b").await?;
-        operator
-            .create_server("a1", "a", "varnish", ([127, 0, 0, 1], 1).into())
-            .await?;
-        operator
-            .create_configuration("shop", "a", &["www.shop.example"])
-            .await?;
-        operator.deploy("shop", "a").await?;
+        operator.open_shop("a", ("varnish", NOWHERE)).await?;
         let owner = federation.client(&broker, "participant/a")?;
         let management = Management::new(&federation.shared().management)?;
         Ok(Self {

@@ -182,11 +182,8 @@ async fn a_connection_that_is_too_old_is_renewed_without_a_dropped_call() -> Res
     let (federation, broker) = start("[connections]\nage = \"2s\"\ngrace = \"2s\"\n").await?;
     let mut ops = federation.client(&broker, "operator/ops")?;
     ops.create_participant("a").await?;
-    ops.create_server("a1", "a", "varnish", ([127, 0, 0, 1], 9).into())
+    ops.open_shop("a", ("varnish", ([127, 0, 0, 1], 9).into()))
         .await?;
-    ops.create_configuration("shop", "a", &["www.shop.example"])
-        .await?;
-    ops.deploy("shop", "a").await?;
     let mut a = federation.client(&broker, "participant/a")?;
     let command = a.submit(purge(&["http://www.shop.example/"])).await?;
     let request = v1::WatchCommandRequest {

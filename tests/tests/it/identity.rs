@@ -81,11 +81,8 @@ impl Guarded {
     /// A command of `a` that nobody carries out, so that watching it does not end.
     async fn endless_command(&self, a: &mut Client) -> Result<String> {
         let mut ops = self.client(&self.pki.issue("operator/ops")?)?;
-        ops.create_server("a1", "a", "varnish", ([127, 0, 0, 1], 9).into())
+        ops.open_shop("a", ("varnish", ([127, 0, 0, 1], 9).into()))
             .await?;
-        ops.create_configuration("shop", "a", &["www.shop.example"])
-            .await?;
-        ops.deploy("shop", "a").await?;
         Ok(a.submit(purge(&["http://www.shop.example/"])).await?.id)
     }
 

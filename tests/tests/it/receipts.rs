@@ -41,13 +41,7 @@ impl Road {
         };
         operator.put_participant(participant).await?;
         operator.create_participant("b").await?;
-        operator
-            .create_server("a1", "a", "varnish", cache().await?)
-            .await?;
-        operator
-            .create_configuration("shop", "a", &["www.shop.example"])
-            .await?;
-        operator.deploy("shop", "a").await?;
+        operator.open_shop("a", ("varnish", cache().await?)).await?;
         Ok(Self {
             owner: federation.client(&broker, "participant/a")?,
             _adapter: federation.adapter("adapter", "a", "").await?,

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use proto::v1;
 use tests::{
     Shared,
-    federation::{Client, Federation, Program, purge},
+    federation::{Client, Federation, NOWHERE, Program, purge},
     relay::Relay,
     shared,
 };
@@ -50,13 +50,7 @@ impl Scene {
         let broker = federation.broker("broker").await?;
         let mut operator = federation.client(&broker, "operator/ops")?;
         operator.create_participant("a").await?;
-        operator
-            .create_server("a1", "a", "varnish", ([127, 0, 0, 1], 1).into())
-            .await?;
-        operator
-            .create_configuration("shop", "a", &["www.shop.example"])
-            .await?;
-        operator.deploy("shop", "a").await?;
+        operator.open_shop("a", ("varnish", NOWHERE)).await?;
         let owner = federation.client(&broker, "participant/a")?;
         Ok(Self {
             federation,

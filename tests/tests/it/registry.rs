@@ -21,11 +21,8 @@ async fn records_keep_their_promises() -> Result<()> {
     let mut ops = federation.client(&broker, "operator/ops")?;
     ops.create_participant("a").await?;
     ops.create_participant("b").await?;
-    ops.create_server("a1", "a", "varnish", ([127, 0, 0, 1], 80).into())
+    ops.open_shop("a", ("varnish", ([127, 0, 0, 1], 80).into()))
         .await?;
-    ops.create_configuration("shop", "a", &["www.shop.example"])
-        .await?;
-    ops.deploy("shop", "a").await?;
 
     let code = |result: Result<()>| {
         result

@@ -17,7 +17,7 @@ use domain::{
 use proto::v1::{self, ExecutionState};
 use tests::{
     adapter::ScriptedAdapter,
-    federation::{Client, Federation, Program, purge},
+    federation::{Client, Federation, NOWHERE, Program, purge},
     http,
     rabbitmq::Management,
     shared, wait,
@@ -50,13 +50,7 @@ impl Stage {
             ..v1::Participant::default()
         };
         operator.put_participant(participant).await?;
-        operator
-            .create_server("a1", "a", "varnish", ([127, 0, 0, 1], 1).into())
-            .await?;
-        operator
-            .create_configuration("shop", "a", &["www.shop.example"])
-            .await?;
-        operator.deploy("shop", "a").await?;
+        operator.open_shop("a", ("varnish", NOWHERE)).await?;
         let link = LinkSettings::new(federation.shared().amqp.clone().into(), "administrator");
         Ok(Self {
             owner: federation.client(&broker, "participant/a")?,

@@ -60,11 +60,7 @@ async fn without_room_for_its_journal_an_adapter_says_so_and_ends() -> Result<()
     let broker = federation.broker("broker").await?;
     let mut operator = federation.client(&broker, "operator/ops")?;
     operator.create_participant("a").await?;
-    operator.create_server("a1", "a", "agent", address).await?;
-    operator
-        .create_configuration("shop", "a", &["www.shop.example"])
-        .await?;
-    operator.deploy("shop", "a").await?;
+    operator.open_shop("a", ("agent", address)).await?;
     let mut owner = federation.client(&broker, "participant/a")?;
     // Once with room, so that its configuration and its journal are there.
     let quiet = "[logs]\nfilter = \"warn\"";
