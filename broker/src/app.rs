@@ -2,28 +2,31 @@
 //!
 //! Invariant: nothing is global but logs and metrics; a replica keeps no state that another could not rebuild.
 
-use std::{error::Error, sync::Arc, time::Duration};
+mod links;
+mod ready;
 
-use amqp::{
-    ClientCertificate, Consumer, ConsumerSettings, Copies, LinkSettings, LinkState,
-    ManagementSettings, Provisioner, Publisher, PublisherSettings, Topology, UserLimits, Users,
-};
+use std::{error::Error, sync::Arc};
+
+use amqp::{Copies, LinkSettings, Provisioner, Publisher, PublisherSettings, Topology};
 use domain::ParticipantId;
 use service::{
     Shutdown,
     backoff::BackoffSettings,
-    configuration::{Problems, Secret, SecretUrl},
-    exit::Chain,
-    telemetry::{Condition, Readiness, Signals, install_metrics},
+    configuration::Problems,
+    telemetry::{Readiness, Signals, install_metrics},
 };
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
 
+use self::{
+    links::{
+        access, link, open_store, provisioner, reports_consumer, restrict_ourselves, topology,
+    },
+    ready::{keep_connected, watch_link, watch_store},
+};
 use crate::{
     audit::Audit,
-    config::{AmqpSettings, Config},
+    config::Config,
     dead_letters::{DeadLetters, Depths},
     directory::{Directory, Follower},
     dispatch::{self, Dispatcher, Wakers},
@@ -34,16 +37,10 @@ use crate::{
     receipts::Receipts,
     registry::{Access, Registrar},
     signing::Signing,
-    store::{self, Keys, Store, StoreError, StoreTls},
+    store::{self, Keys, Store},
     track::{self, Chainer, Reports, Sweeper, Tracker, Watchers},
     verify::Registered,
 };
-
-/// How often Redis and the publisher's connection are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// How long RabbitMQ's management API may take for one call.
-const MANAGEMENT_LIMIT: Duration = Duration::from_secs(10);
 
 /// What can stop a replica from starting or running.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -82,18 +79,6 @@ pub fn redis_acl(config: &Config) -> Result<String, Failure> {
     let keys = Keys::new(&config.store.prefix, config.store.shards);
     let acl = store::acl(&keys, &config.redis.url)?;
     acl.ok_or_else(|| Problems::one("redis.url", "must name a user and a password").into())
-}
-
-/// Where somebody else declares, the user that brokers serve with configures nothing.
-async fn restrict_ourselves(config: &Config, access: &Access) -> Result<(), Failure> {
-    let (Some(users), Some(provision_url)) = (&access.users, &config.amqp.provision_url) else {
-        return Ok(());
-    };
-    let (own, declares) = (parts(&config.amqp.url)?, parts(provision_url)?);
-    if own.user != declares.user {
-        users.prepare_broker(&own.user, &own.password).await?;
-    }
-    Ok(())
 }
 
 /// Everything that one replica is made of.
@@ -333,179 +318,5 @@ impl Replica {
             (retention, self.config.limits.answer_bytes.0),
             shutdown.token(),
         )
-    }
-}
-
-async fn open_store(config: &Config) -> Result<(Store, Follower, Arc<Directory>), Failure> {
-    let keys = Keys::new(&config.store.prefix, config.store.shards);
-    let store = Store::connect_with(&config.redis.url, &store_tls(config), keys).await?;
-    store.check_shards().await.map_err(of_configuration)?;
-    let directory = Arc::<Directory>::default();
-    let follower = Follower::new(store.clone(), Arc::clone(&directory));
-    Ok((store, follower, directory))
-}
-
-/// What only Redis could tell is wrong with the configuration.
-fn of_configuration(error: StoreError) -> Failure {
-    match error {
-        StoreError::OtherShards { .. } => Problems::one("store.shards", Chain(&error)).into(),
-        error => error.into(),
-    }
-}
-
-fn topology(config: &Config) -> Result<Topology, Failure> {
-    Ok(Topology::new(
-        config.amqp.prefix.clone(),
-        config.amqp.queue_limits(),
-    )?)
-}
-
-fn provisioner(config: &Config, name: &str) -> Result<Provisioner, Failure> {
-    let url = config
-        .amqp
-        .provision_url
-        .as_ref()
-        .unwrap_or(&config.amqp.url);
-    let link = LinkSettings {
-        url: url.expose().to_owned().into(),
-        ..link(&config.amqp, &format!("broker {name} provision"))
-    };
-    Ok(Provisioner::new(link, topology(config)?))
-}
-
-fn store_tls(config: &Config) -> StoreTls {
-    let pem = |secret: &Option<Secret>| secret.as_ref().map(|pem| pem.expose().as_bytes().to_vec());
-    let redis = &config.redis;
-    let own = pem(&redis.client_certificate).zip(pem(&redis.client_key));
-    StoreTls {
-        authority: pem(&redis.certificate_authority),
-        own,
-    }
-}
-
-/// Who makes the users of participants.
-fn access(config: &Config) -> Result<Access, Failure> {
-    let (settings, topology) = (&config.amqp.management, topology(config)?);
-    let own = parts(&config.amqp.url)?;
-    let adapters_url = settings.adapters_url.as_ref();
-    let adapters_url = adapters_url.map_or(own.bare, |url| url.expose().to_owned());
-    let limits = UserLimits {
-        connections: settings.connections,
-        channels: settings.channels,
-    };
-    let users = match &settings.url {
-        None => None,
-        Some(url) => {
-            let authority = config.amqp.certificate_authority.as_ref();
-            let settings = ManagementSettings {
-                url: url.expose().to_owned().into(),
-                virtual_host: own.virtual_host.clone(),
-                certificate_authority: authority.map(|pem| pem.expose().to_owned()),
-                timeout: MANAGEMENT_LIMIT,
-            };
-            Some(Users::new(
-                settings,
-                topology.clone(),
-                limits,
-                adapters_url,
-            )?)
-        }
-    };
-    Ok(Access {
-        topology,
-        virtual_host: own.virtual_host,
-        users,
-    })
-}
-
-fn parts(url: &SecretUrl) -> Result<amqp::UrlParts, Failure> {
-    let parts = amqp::parts_of(&url.expose().to_owned().into());
-    Ok(parts.ok_or(amqp::LinkError::Url)?)
-}
-
-fn link(amqp: &AmqpSettings, name: &str) -> LinkSettings {
-    let pem = |secret: &Option<Secret>| secret.as_ref().map(|pem| pem.expose().to_owned());
-    let own = pem(&amqp.client_certificate).zip(pem(&amqp.client_key));
-    LinkSettings {
-        certificate_authority: pem(&amqp.certificate_authority),
-        client_certificate: own.map(|(certificate, key)| ClientCertificate {
-            certificate,
-            key: key.into(),
-        }),
-        ..LinkSettings::new(
-            amqp.url.expose().to_owned().into(),
-            format!("{name} {}", env!("CARGO_PKG_VERSION")),
-        )
-    }
-}
-
-fn reports_consumer(
-    config: &Config,
-    name: &str,
-    topology: &Topology,
-    stop: &CancellationToken,
-) -> Consumer {
-    let settings = ConsumerSettings {
-        queue: topology.replies_queue(),
-        consumer_tag: format!("broker {name}"),
-        prefetch: config.amqp.report_prefetch,
-    };
-    Consumer::start(
-        link(&config.amqp, &format!("broker {name} consume")),
-        settings,
-        stop,
-    )
-}
-
-/// Shows in `/readyz` whether a connection works.
-fn watch_link(shutdown: &Shutdown, condition: Condition, mut state: watch::Receiver<LinkState>) {
-    let token = shutdown.token();
-    shutdown.spawn("readiness", async move {
-        loop {
-            match &*state.borrow_and_update() {
-                LinkState::Ready => condition.met(),
-                LinkState::Connecting => condition.unmet("connecting"),
-                LinkState::Blocked(why) => condition.unmet(why.clone()),
-            }
-            if !matches!(
-                token.run_until_cancelled(state.changed()).await,
-                Some(Ok(()))
-            ) {
-                token.cancelled().await;
-                return;
-            }
-        }
-    });
-}
-
-/// Shows in `/readyz` whether Redis answers.
-async fn watch_store(store: Store, condition: Condition, stop: CancellationToken) {
-    loop {
-        match store.ping().await {
-            Ok(()) => condition.met(),
-            Err(error) => condition.unmet(Chain(&error).to_string()),
-        }
-        if stop
-            .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
-            .await
-            .is_none()
-        {
-            return;
-        }
-    }
-}
-
-/// Connects the publisher before the first message, and again when it lost its connection.
-async fn keep_connected(publisher: Publisher, stop: CancellationToken) {
-    loop {
-        // An error is shown by the link's state, and logged by whoever publishes.
-        let _ = publisher.connect().await;
-        if stop
-            .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
-            .await
-            .is_none()
-        {
-            return;
-        }
     }
 }
