@@ -79,7 +79,7 @@ pub(crate) fn wildcard(pattern: &str) -> Result<String, CannotMatch> {
 /// apart and written anew.
 pub(crate) fn regex(pattern: &str) -> Result<String, CannotMatch> {
     let hir = regex_syntax::parse(pattern).map_err(|_| CannotMatch::Unknown)?;
-    let hir = plain(hir);
+    let hir = plainest(hir);
     let mut text = String::new();
     // Nothing stands after the end, so nothing can fail there and send a run back.
     let ways = write_hir(&hir, Some(Octets::NONE), &mut text)?;
@@ -90,6 +90,17 @@ pub(crate) fn regex(pattern: &str) -> Result<String, CannotMatch> {
         text.push('^'); // An empty header would say nothing; this says that everything matches.
     }
     bounded(text)
+}
+
+/// As plain as it gets: what is put together of plain parts, as a class is of letters, may again be said more plainly.
+fn plainest(mut hir: Hir) -> Hir {
+    loop {
+        let plainer = plain(hir.clone());
+        if plainer == hir {
+            return hir;
+        }
+        hir = plainer;
+    }
 }
 
 /// Without groups, for nobody asks what they matched, and with what is not ASCII in classes as PCRE2 sees it: so that the same is
