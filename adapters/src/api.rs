@@ -15,6 +15,7 @@ mod clock;
 mod credential;
 mod desk;
 mod desks;
+mod edges;
 mod fill;
 mod headers;
 mod probing;
@@ -44,13 +45,14 @@ use self::{
     call::sleep_as_ours,
     desk::Desk,
     desks::Desks,
+    edges::Edges,
     fill::Filling,
-    probing::{AtEdges, Later},
+    probing::{AtEdges, Calls, Later},
     queue::Takes,
     speaker::{Speaker, Speakers},
 };
 use crate::{
-    address::{Addresses, lookup::GuardedLookup},
+    address::lookup::GuardedLookup,
     attempt::{AttemptLimits, End},
     caches::Surroundings,
     circuit::Circuits,
@@ -59,6 +61,7 @@ use crate::{
     jobs::{Submitted, all_failed, place_of},
     journal::{Job, now},
     part::Part,
+    verify::Looked,
     worker::Work,
 };
 
@@ -78,9 +81,7 @@ pub(crate) struct Api {
     total_time: Duration,
     /// Whether what a provider may undo by a race is called a second time.
     second_calls: bool,
-    /// Where edges may be looked at.
-    addresses: Addresses,
-    probes: config::Probes,
+    edges: Edges,
     /// The first jobs of executions whose later ones run.
     ended: Mutex<HashMap<ExecutionId, Vec<Verdict>>>,
 }
@@ -141,10 +142,12 @@ impl Api {
         let (settings, calls) = (&configuration.api, &configuration.calls);
         let lookup = GuardedLookup::new(&configuration.private_networks, calls.name_timeout);
         let http = Http::new(calls.connect_timeout, calls.idle_connections, lookup);
+        let http = http.map_err(crate::app::StartError::of)?;
         let base = settings.base_url.as_ref().map(url::Url::as_str);
         let address = settings.address();
         Ok(Self {
-            http: http.map_err(crate::app::StartError::of)?,
+            edges: Edges::new(configuration, http.clone())?,
+            http,
             base: base.unwrap_or_default().trim_end_matches('/').to_owned(),
             address: address.expect("the URL was checked with the configuration"),
             accounts: Accounts::new(settings),
@@ -164,12 +167,6 @@ impl Api {
             },
             total_time: settings.total_time,
             second_calls: settings.second_calls,
-            addresses: Addresses::new(
-                configuration.reach(),
-                calls.name_lifetime,
-                calls.name_timeout,
-            ),
-            probes: configuration.probes,
             ended: Mutex::default(),
         })
     }
@@ -198,20 +195,23 @@ impl Api {
             place = Some(place_of(places).await);
         }
         let mut part = Part::new(first.clone());
+        let calls = Calls::of(order);
         let edges = AtEdges {
             api: self,
             telling: &telling,
-            order: Some(order),
+            calls: &calls,
             around,
         };
         let probes = order.probes.as_ref();
-        let case = edges.case(first, probes, &mut part).await;
-        let jobs = self.make_calls(&telling, order, around, &mut part).await?;
-        if jobs.is_empty() {
-            if let Some(case) = case.filter(|_| part.is_done()) {
-                let proof = case.prove(&edges, &mut part).await?;
-                part.prove(proof);
+        let mut case = edges.case(first, probes, &mut part).await;
+        let mut jobs = self.make_calls(&telling, order, around, &mut part).await?;
+        if let Some(told) = case.take_if(|_| jobs.is_empty() && part.is_done()) {
+            match told.prove(&edges, &mut part).await? {
+                Looked::Proof(proof) => part.prove(proof),
+                Looked::Runs(again, open) => (jobs, case) = (again, Some(open)),
             }
+        }
+        if jobs.is_empty() {
             let results = all_alike(part, &servers, began.elapsed());
             return Some(Submitted::Settled(results));
         }
@@ -259,12 +259,7 @@ impl Api {
                 End::Judged(Verdict::Done { .. } | Verdict::Estimated { .. })
             );
             if let End::Judged(Verdict::Running { job }) = end {
-                jobs.push(Running {
-                    takes: telling.desk.takes_of(&job),
-                    job,
-                    number: *number,
-                    selectors: call.selectors.clone(),
-                });
+                jobs.push(telling.running(job, *number, call));
             } else if !part.take(&call.selectors, end) {
                 return Some(jobs);
             }
@@ -337,6 +332,16 @@ impl Telling<'_> {
         filling.fill(call)
     }
 
+    /// A job that the call of this number began.
+    fn running(&self, job: String, number: usize, call: &NativeCall) -> Running {
+        Running {
+            takes: self.desk.takes_of(&job),
+            job,
+            number,
+            selectors: call.selectors.clone(),
+        }
+    }
+
     fn time_left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }
@@ -352,11 +357,18 @@ fn all_alike(part: Part, servers: &[ServerId], took: Duration) -> Vec<ServerResu
     servers.iter().map(of).collect()
 }
 
+impl ApiJob {
+    /// What the provider calls it.
+    fn name(&self) -> String {
+        let names = self.jobs.iter().map(|running| running.job.as_str());
+        names.collect::<Vec<_>>().join(" ")
+    }
+}
+
 fn job_of(order: &Order, api: ApiJob, servers: Vec<ServerId>, trace: &TraceContext) -> Job {
-    let names = api.jobs.iter().map(|running| running.job.as_str());
     Job {
         execution: order.execution.clone(),
-        name: names.collect::<Vec<_>>().join(" "),
+        name: api.name(),
         servers,
         operation: order.operation.clone(),
         // Nobody calls back.

@@ -8,6 +8,7 @@ pub(crate) mod date;
 
 use std::{
     error::Error as _,
+    net::SocketAddr,
     str::FromStr,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -19,7 +20,7 @@ use domain::{
     fault::{Again, FaultCode},
 };
 use reqwest::{
-    Body, Client, Method, Request, Response,
+    Body, Certificate, Client, ClientBuilder, Method, Request, Response,
     header::{
         AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue,
         TRANSFER_ENCODING,
@@ -35,7 +36,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 use url::Url;
 
-use crate::address::lookup::{GuardedLookup, NotAllowed};
+use crate::address::lookup::{GuardedLookup, NotAllowed, PinnedLookup};
 
 /// A connection on which nothing comes is asked after so long, and again; then a host that has vanished is noticed, however
 /// long a load may take.
@@ -136,21 +137,25 @@ impl Http {
         idle: usize,
         lookup: GuardedLookup,
     ) -> Result<Self, reqwest::Error> {
-        service::install_crypto();
-        let client = Client::builder()
-            .no_proxy()
+        let client = builder(connect_timeout)
             .dns_resolver(Arc::new(lookup))
-            .redirect(Policy::none())
-            .referer(false)
-            .connect_timeout(connect_timeout)
-            .pool_max_idle_per_host(idle)
-            .tcp_nodelay(true)
-            .tcp_keepalive(KEEPALIVE)
-            .tcp_keepalive_interval(KEEPALIVE)
-            .tcp_keepalive_retries(KEEPALIVE_RETRIES)
-            .user_agent(concat!("federation-adapter/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self(client))
+            .pool_max_idle_per_host(idle);
+        Ok(Self(client.build()?))
+    }
+
+    /// Connects to this address and no other, whatever name is called, and only by TLS; these authorities are trusted
+    /// besides those of the system. No connection is kept.
+    pub(crate) fn pinned(
+        connect_timeout: Duration,
+        address: SocketAddr,
+        authorities: &[Certificate],
+    ) -> Result<Self, reqwest::Error> {
+        let client = builder(connect_timeout)
+            .dns_resolver(Arc::new(PinnedLookup(address)))
+            .tls_certs_merge(authorities.iter().cloned())
+            .https_only(true)
+            .pool_max_idle_per_host(0);
+        Ok(Self(client.build()?))
     }
 
     /// Sends `call` there and reads the answer.
@@ -169,6 +174,20 @@ impl Http {
             .await
             .unwrap_or(Err(CallError::TimedOut(limits.time)))
     }
+}
+
+fn builder(connect_timeout: Duration) -> ClientBuilder {
+    service::install_crypto();
+    Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .referer(false)
+        .connect_timeout(connect_timeout)
+        .tcp_nodelay(true)
+        .tcp_keepalive(KEEPALIVE)
+        .tcp_keepalive_interval(KEEPALIVE)
+        .tcp_keepalive_retries(KEEPALIVE_RETRIES)
+        .user_agent(concat!("federation-adapter/", env!("CARGO_PKG_VERSION")))
 }
 
 /// What one look at a URL showed.

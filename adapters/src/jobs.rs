@@ -51,6 +51,8 @@ pub(crate) enum Asked {
     Running(Vec<ServerResult>),
     /// It has ended.
     Settled(Vec<ServerResult>),
+    /// It had ended, and was told again: this job takes its place.
+    ToldAgain(Box<Job>),
     /// No answer that we understand; ask again.
     Silent(Fault),
 }

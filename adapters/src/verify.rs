@@ -7,6 +7,11 @@
 //! A look before the command tells what the old object is; it is left out for a load, which it would spoil. Where the cache
 //! says of each answer whether it had it, one looks at once after the command. Otherwise, and after each repetition, one
 //! waits until an age in whole seconds can tell what is older than the command.
+//!
+//! Where telling again begins a job, looking ends until the job has: [`Looked::Runs`] says so, and the same case goes on then.
+
+mod edge;
+mod look;
 
 use std::{
     future::Future,
@@ -16,24 +21,21 @@ use std::{
 use dialects::probe::{self, Judgement, Told};
 use domain::{
     Fault, ServerId,
-    participant::ServerAddress,
     proof::{Probed, Proof, ProofVerdict, Sighting},
     selector::ContentUrl,
     verification::{Expect, Probe, Probes},
 };
 use futures::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
 use service::backoff::Backoff;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::{
-    address::Addresses,
-    config,
-    http::{CallError, CallLimits, Http, Target},
-    journal::now,
-    metrics,
-    part::Part,
+pub(crate) use self::{
+    edge::Edge,
+    look::{Way, look_at},
 };
+use crate::{config, journal::now, metrics, part::Part};
 
 /// How often somebody who waits looks whether to go on waiting.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -42,21 +44,45 @@ const REFRESH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where one looks and tells.
 pub(crate) trait Ground: Sync {
+    /// What may be under way there when it was told.
+    type Job: Send;
+
     /// Asks once for a URL, as a visitor.
     fn look(&self, spot: &Spot) -> impl Future<Output = Result<Sighting, Fault>> + Send;
 
-    /// Makes the calls for these selectors once more, and says whether it can. `None` where the order was left.
+    /// Makes the calls for these selectors once more, for the `round`th time. `None` where the order was left.
     fn tell_again(
         &self,
         selectors: &[u32],
+        round: u32,
         part: &mut Part,
-    ) -> impl Future<Output = Option<bool>> + Send;
+    ) -> impl Future<Output = Option<Retold<Self::Job>>> + Send;
 
     /// Whether the order is still ours.
     fn is_current(&self) -> bool;
 
     /// Nothing begins after this.
     fn until(&self) -> Instant;
+}
+
+/// What came of telling again.
+#[derive(Debug)]
+pub(crate) enum Retold<Job> {
+    /// Nothing can be told again.
+    Cannot,
+    /// It was told.
+    Done,
+    /// It was told, and is under way.
+    Runs(Vec<Job>),
+}
+
+/// What came of looking afterwards.
+#[derive(Debug)]
+pub(crate) enum Looked<'a, Job> {
+    /// All that there was to see.
+    Proof(Proof),
+    /// It was told again, and these are under way; afterwards this case goes on.
+    Runs(Vec<Job>, Case<'a>),
 }
 
 /// One URL at one place.
@@ -66,7 +92,7 @@ pub(crate) struct Spot {
     /// What is told again because of it.
     selectors: Vec<u32>,
     /// Where, if not at the server itself.
-    pub(crate) at: Option<ServerAddress>,
+    pub(crate) at: Option<Edge>,
 }
 
 /// What is looked at, and what was seen.
@@ -78,6 +104,14 @@ pub(crate) struct Case<'a> {
     limits: config::Probes,
     spots: Vec<Watched>,
     began: domain::Timestamp,
+    so_far: SoFar,
+}
+
+/// How often somebody looked again, and how often it was told again for that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SoFar {
+    rounds: u32,
+    repeats: u32,
 }
 
 /// A spot and what is known of it.
@@ -94,10 +128,10 @@ impl<'a> Case<'a> {
     pub(crate) fn new(
         server: &'a ServerId,
         probes: &'a Probes,
-        places: &[ServerAddress],
+        places: &[Edge],
         limits: config::Probes,
     ) -> Self {
-        let watched = |probe: &Probe, at: Option<&ServerAddress>| Watched {
+        let watched = |probe: &Probe, at: Option<&Edge>| Watched {
             spot: Spot {
                 url: probe.url.clone(),
                 selectors: probe.selectors.clone(),
@@ -117,6 +151,7 @@ impl<'a> Case<'a> {
             limits,
             spots: probes.probes.iter().flat_map(at_places).collect(),
             began: now(),
+            so_far: SoFar::default(),
         }
     }
 
@@ -142,62 +177,86 @@ impl<'a> Case<'a> {
 
     /// What was seen before, to be remembered until the command has ended.
     pub(crate) fn seen(&self) -> Vec<Option<Sighting>> {
-        let seen = self.spots.iter();
-        seen.map(|watched| watched.seen.first().cloned()).collect()
+        let first = |watched: &Watched| watched.seen.first().filter(|seen| seen.before).cloned();
+        self.spots.iter().map(first).collect()
     }
 
-    /// When the command was told.
+    /// When the command was told last.
     pub(crate) fn began(&self) -> domain::Timestamp {
         self.began
     }
 
-    /// The same, remembered; `began` is when the command was told.
-    pub(crate) fn remember(&mut self, seen: Vec<Option<Sighting>>, began: domain::Timestamp) {
+    /// How far it has come.
+    pub(crate) fn so_far(&self) -> SoFar {
+        self.so_far
+    }
+
+    /// The same, remembered.
+    pub(crate) fn remember(
+        &mut self,
+        seen: Vec<Option<Sighting>>,
+        began: domain::Timestamp,
+        so_far: SoFar,
+    ) {
         for (watched, seen) in self.spots.iter_mut().zip(seen) {
             watched.seen.extend(seen);
         }
-        self.began = began;
+        (self.began, self.so_far) = (began, so_far);
     }
 
     /// Looks after the command, and tells it again where that may help. `None` where the order was left.
-    pub(crate) async fn prove(mut self, ground: &impl Ground, part: &mut Part) -> Option<Proof> {
+    pub(crate) async fn prove<G: Ground>(
+        mut self,
+        ground: &G,
+        part: &mut Part,
+    ) -> Option<Looked<'a, G::Job>> {
         let mut told = Told {
             began: self.began,
             ended: now(),
         };
         let mut pauses = Backoff::new(self.limits.pause);
-        let (mut rounds, mut repeats) = (0, 0);
         let mut settles = self.expect != Expect::Held && !self.says_where_from();
         loop {
-            if settles {
+            if settles || self.so_far.rounds > 0 {
                 wait(ground, self.limits.settle.max(estimate(part, ground))).await?;
             }
             self.look_after(ground, told).await?;
             let open = self.open();
-            let helps = self.expect != Expect::Held && part.is_done();
-            if open.is_empty() || !helps || rounds == self.limits.repeats {
-                break;
-            }
             let pause = pauses.next_delay();
-            if Instant::now() + pause + self.limits.settle >= ground.until() {
-                break;
+            if open.is_empty() || !self.may_help(pause, ground, part) {
+                return Some(Looked::Proof(self.proof()));
             }
             wait(ground, pause).await?;
-            let began = now();
-            if ground.tell_again(&open, part).await? {
-                repeats += 1;
-                metrics::told_again();
-                told = Told {
-                    began,
-                    ended: now(),
-                };
-            }
-            rounds += 1;
+            self.so_far.rounds += 1;
             settles = true;
+            let began = now();
+            match ground.tell_again(&open, self.so_far.rounds, part).await? {
+                Retold::Cannot => continue,
+                Retold::Done => {}
+                Retold::Runs(jobs) => {
+                    self.told_again(began);
+                    return Some(Looked::Runs(jobs, self));
+                }
+            }
+            self.told_again(began);
+            let ended = now();
+            told = Told { began, ended };
         }
-        let proof = self.proof(repeats);
-        self.log(&proof);
-        Some(proof)
+    }
+
+    /// Whether there is any sense in telling again after the pause, and time for it.
+    fn may_help(&self, pause: Duration, ground: &impl Ground, part: &Part) -> bool {
+        let (helps, is_last) = (
+            self.expect != Expect::Held && part.is_done(),
+            self.so_far.rounds >= self.limits.repeats,
+        );
+        helps && !is_last && Instant::now() + pause + self.limits.settle < ground.until()
+    }
+
+    fn told_again(&mut self, began: domain::Timestamp) {
+        self.began = began;
+        self.so_far.repeats += 1;
+        metrics::told_again();
     }
 
     /// Whether the cache says of each answer whether it had it, as far as was seen.
@@ -244,13 +303,10 @@ impl<'a> Case<'a> {
         selectors
     }
 
-    fn proof(&mut self, repeats: u32) -> Proof {
-        let probed = self.spots.drain(..).map(Watched::probed).collect();
-        Proof::of(probed, repeats, self.uncovered)
-    }
-
-    /// What a person must know is logged: a server that says it did and did not.
-    fn log(&self, proof: &Proof) {
+    /// What was seen in all. What a person must know is logged: a server that says it did and did not.
+    fn proof(self) -> Proof {
+        let probed = self.spots.into_iter().map(Watched::probed).collect();
+        let proof = Proof::of(probed, self.so_far.repeats, self.uncovered);
         for probed in &proof.probes {
             metrics::probed(probed.verdict);
         }
@@ -262,6 +318,7 @@ impl<'a> Case<'a> {
                 "what the server says is not what it serves"
             );
         }
+        proof
     }
 }
 
@@ -306,7 +363,7 @@ impl Watched {
         let last = after.len().saturating_sub(2);
         Probed {
             url: self.spot.url,
-            at: self.spot.at,
+            at: self.spot.at.map(|edge| edge.address),
             verdict,
             why,
             seen: before
@@ -322,38 +379,6 @@ fn estimate(part: &Part, ground: &impl Ground) -> Duration {
     let rest = part.estimated_at().map(|moment| moment.since(now()));
     let left = ground.until().saturating_duration_since(Instant::now());
     rest.filter(|rest| *rest < left).unwrap_or_default()
-}
-
-/// Asks once for a URL at an address that may be called, as a visitor.
-pub(crate) async fn look_at(
-    http: &Http,
-    addresses: &Addresses,
-    place: &ServerAddress,
-    url: &ContentUrl,
-    limits: config::Probes,
-) -> Result<Sighting, Fault> {
-    let limits = CallLimits {
-        time: limits.timeout,
-        read: limits.body_limit,
-        kept: 0,
-        whole: false,
-    };
-    let mut looked = Err(CallError::TimedOut(limits.time));
-    for address in addresses.pin(place).await? {
-        let base = format!("http://{address}");
-        let to = Target {
-            base: &base,
-            host: Some(url.host().as_str()),
-            headers: &[],
-        };
-        looked = http.look(&to, url.path_and_query(), limits).await;
-        match &looked {
-            Err(CallError::NotConnected(_)) => addresses.put_last(place, address),
-            Ok(_) | Err(_) => break,
-        }
-    }
-    let look = looked.map_err(|error| error.fault())?;
-    Ok(probe::sighting(&look.answer, look.at.into(), look.hash))
 }
 
 /// Waits, as long as the order is ours.

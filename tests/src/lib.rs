@@ -9,6 +9,7 @@ pub mod caches;
 pub mod chaos;
 pub mod demo;
 pub mod federation;
+pub mod front;
 pub mod origin;
 pub mod pki;
 pub mod ports;

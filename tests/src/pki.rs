@@ -135,15 +135,25 @@ impl Pki {
 
     /// Puts a new certificate and key in the place of the broker's.
     pub fn renew_broker(&self) -> Result<()> {
-        let mut params = leaf(&[], VALID);
-        params.subject_alt_names = vec![
+        let names = vec![
             SanType::DnsName("localhost".try_into()?),
             SanType::IpAddress([127, 0, 0, 1].into()),
         ];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let broker = sign(params, &self.authority)?;
+        let broker = self.server(names)?;
         self.write("broker.pem", &broker.certificate)?;
         self.write("broker.key", &broker.key)
+    }
+
+    /// A certificate for whoever serves a host name.
+    pub fn issue_server(&self, host: &str) -> Result<Credentials> {
+        self.server(vec![SanType::DnsName(host.try_into()?)])
+    }
+
+    fn server(&self, names: Vec<SanType>) -> Result<Credentials> {
+        let mut params = leaf(&[], VALID);
+        params.subject_alt_names = names;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        sign(params, &self.authority)
     }
 
     /// A certificate for `participant/<id>` or `operator/<name>`.

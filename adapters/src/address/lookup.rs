@@ -106,6 +106,17 @@ impl Resolve for GuardedLookup {
     }
 }
 
+/// For an address that was checked already: every name is there. Its port stands where a URL names none.
+#[derive(Debug)]
+pub(crate) struct PinnedLookup(pub(crate) SocketAddr);
+
+impl Resolve for PinnedLookup {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses: Addrs = Box::new(std::iter::once(self.0));
+        Box::pin(async { Ok(addresses) })
+    }
+}
+
 /// What kind of special address it is; `None` where it is public or in one of these networks.
 pub(super) fn not_listed(private: &[IpNet], address: SocketAddr) -> Option<&'static str> {
     let (_, kind) = special(address.ip())?;

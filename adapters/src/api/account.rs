@@ -12,18 +12,17 @@ use dialects::{AccountField, Presence};
 use domain::{
     ConfigurationId, Fault,
     fault::{Again, FaultCode},
-    participant::ServerAddress,
 };
 
 use super::credential::Credential;
-use crate::config;
+use crate::{config, verify::Edge};
 
 /// The accounts of all configurations.
 #[derive(Debug)]
 pub(super) struct Accounts {
     credentials: Option<PathBuf>,
     /// Edges of those that name none.
-    edges: Vec<ServerAddress>,
+    edges: Vec<Edge>,
     common: config::Account,
     own: BTreeMap<ConfigurationId, config::Account>,
 }
@@ -34,7 +33,7 @@ pub(super) struct Account<'a> {
     configuration: &'a ConfigurationId,
     file: Option<&'a Path>,
     values: BTreeMap<&'a str, &'a str>,
-    edges: &'a [ServerAddress],
+    edges: &'a [Edge],
 }
 
 impl Accounts {
@@ -139,7 +138,7 @@ impl<'a> Account<'a> {
     }
 
     /// Where one can look at what its visitors get.
-    pub(super) fn edges(&self) -> &'a [ServerAddress] {
+    pub(super) fn edges(&self) -> &'a [Edge] {
         self.edges
     }
 

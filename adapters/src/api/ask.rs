@@ -16,12 +16,17 @@ use domain::{
 use service::trace::TraceContext;
 
 use super::{
-    Api, ApiJob, Running, Telling, all_alike, desk::Desk, probing::AtEdges, unreadable_order,
+    Api, ApiJob, Running, Telling, all_alike,
+    desk::Desk,
+    probing::{AtEdges, Later},
+    unreadable_order,
 };
 use crate::{
     attempt::End,
     jobs::{Asked, all_failed},
     journal::{Job, now},
+    part::Part,
+    verify::Looked,
 };
 
 impl Api {
@@ -52,20 +57,35 @@ impl Api {
         for (running, verdict) in api.jobs.iter().zip(ended) {
             part.take(&running.selectors, End::Judged(verdict));
         }
-        if let Some(later) = api.later.as_ref().filter(|_| part.is_done()) {
-            let edges = AtEdges {
-                api: self,
-                telling: &telling,
-                order: None,
-                around: &|| true,
-            };
-            let proof = later.case(self).prove(&edges, &mut part).await;
-            if let Some(proof) = proof {
-                part.prove(proof);
-            }
+        if let Some(later) = api.later.as_ref().filter(|_| part.is_done())
+            && let Some(again) = self.look(&telling, later, &mut part).await
+        {
+            return Asked::ToldAgain(Box::new(after(job, api, part, again)));
         }
         let took = now().since(job.submitted_at);
         Asked::Settled(all_alike(part, &job.servers, took))
+    }
+
+    /// Looks afterwards. What runs because it was told again, and what is to be looked at when that has ended.
+    async fn look(
+        &self,
+        telling: &Telling<'_>,
+        later: &Later,
+        part: &mut Part,
+    ) -> Option<(Vec<Running>, Later)> {
+        let edges = AtEdges {
+            api: self,
+            telling,
+            calls: later.calls(),
+            around: &|| true,
+        };
+        match later.case(self).prove(&edges, part).await? {
+            Looked::Proof(proof) => {
+                part.prove(proof);
+                None
+            }
+            Looked::Runs(jobs, case) => Some((jobs, later.after(&case))),
+        }
     }
 
     fn telling_of<'a>(
@@ -149,6 +169,21 @@ impl Api {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionId, Vec<Verdict>>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The job of what was told again.
+fn after(job: &Job, api: &ApiJob, part: Part, (jobs, later): (Vec<Running>, Later)) -> Job {
+    let api = ApiJob {
+        jobs,
+        part,
+        later: Some(later),
+        ..api.clone()
+    };
+    Job {
+        name: api.name(),
+        api: Some(api),
+        ..job.clone()
     }
 }
 

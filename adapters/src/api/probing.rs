@@ -1,24 +1,26 @@
 //! Looking afterwards at edges of a provider, as far as the adapter's configuration names any.
 //!
-//! Invariant: an edge is an address that the adapter's configuration allows, asked by plain HTTP for the command's own host
-//! names. What it shows holds for the account, so for every server of the execution.
+//! Invariant: an edge is an address that the adapter's configuration allows, asked for the command's own host names. What it
+//! shows holds for the account, so for every server of the execution. What is told again has keys of its own against
+//! repetitions, which stay the same over a crash: a provider that knows them would do nothing otherwise, or do it twice.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 use amqp::envelope::Order;
 use dialects::Verdict;
 use domain::{
-    Fault, NativeCall, Probes, Proof, ServerId, Timestamp, participant::ServerAddress,
+    Fault, NativeCall, Probes, Proof, ServerId, Timestamp,
+    fault::{Again, FaultCode},
     proof::Sighting,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Telling};
+use super::{Api, Running, Telling};
 use crate::{
     attempt::End,
     caches::Surroundings,
     part::Part,
-    verify::{Case, Ground, Spot, look_at},
+    verify::{Case, Edge, Ground, Retold, SoFar, Spot},
 };
 
 /// What is to be looked at when a provider's jobs have ended.
@@ -26,17 +28,46 @@ use crate::{
 pub(super) struct Later {
     server: ServerId,
     probes: Probes,
-    edges: Vec<ServerAddress>,
+    edges: Vec<Edge>,
     seen: Vec<Option<Sighting>>,
     began: Timestamp,
+    #[serde(default)]
+    so_far: SoFar,
+    #[serde(default)]
+    calls: Calls,
+}
+
+/// What can be told again. Older journals hold nothing of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Calls {
+    /// Of the whole order, which numbers them.
+    count: usize,
+    /// Those of selectors that are looked at, with their numbers.
+    looked_at: Vec<(usize, NativeCall)>,
+}
+
+impl Calls {
+    /// Those of the order that a look may ask for again: nothing where it may not be repeated.
+    pub(super) fn of(order: &Order) -> Self {
+        let probes = order.probes.iter().flat_map(|probes| &probes.probes);
+        let looked_at: BTreeSet<u32> = probes.flat_map(|probe| probe.selectors.clone()).collect();
+        let calls = order.native.iter().flat_map(|native| &native.calls);
+        let is_meant = |call: &NativeCall| {
+            order.repeatable && call.selectors.iter().any(|own| looked_at.contains(own))
+        };
+        let meant = calls.clone().enumerate().filter(|(_, call)| is_meant(call));
+        Self {
+            count: calls.clone().count(),
+            looked_at: meant.map(|(number, call)| (number, call.clone())).collect(),
+        }
+    }
 }
 
 /// The edges of an account, while or after an order is told.
 pub(super) struct AtEdges<'a> {
     pub(super) api: &'a Api,
     pub(super) telling: &'a Telling<'a>,
-    /// What can be told again; nothing once it runs as a job.
-    pub(super) order: Option<&'a Order>,
+    pub(super) calls: &'a Calls,
     pub(super) around: &'a dyn Surroundings,
 }
 
@@ -55,7 +86,7 @@ impl AtEdges<'_> {
             part.prove(Proof::unprobed(why));
             return None;
         }
-        let mut case = Case::new(server, probes, edges, self.api.probes);
+        let mut case = Case::new(server, probes, edges, self.api.edges.limits());
         case.look_before(self).await;
         Some(case)
     }
@@ -68,51 +99,81 @@ impl AtEdges<'_> {
             edges: self.telling.account.edges().to_vec(),
             seen: case.seen(),
             began: case.began(),
+            so_far: case.so_far(),
+            calls: self.calls.clone(),
         }
     }
 
-    async fn tell(&self, order: &Order, selectors: &[u32], part: &mut Part) -> Option<()> {
+    /// Makes the calls for these selectors, each with a number that no call before had. What runs afterwards.
+    async fn tell(&self, selectors: &[u32], round: u32, part: &mut Part) -> Option<Vec<Running>> {
         let meant = |call: &NativeCall| call.selectors.iter().any(|own| selectors.contains(own));
-        let calls = order.native.iter().flat_map(|native| &native.calls);
-        let calls = calls.enumerate().filter(|(_, call)| meant(call));
+        let calls = self.calls.looked_at.iter().filter(|(_, call)| meant(call));
+        let before = usize::try_from(round).unwrap_or_default() * self.calls.count;
         let calls: Vec<_> = calls.collect();
+        let mut jobs = Vec::new();
         for (number, call) in calls {
-            let made = (number, call, order.repeatable);
+            let made = (before + number, call, true);
             let end = self.api.call(self.telling, made, self.around, part).await?;
-            // Its end is not waited for: looking shows what it did.
-            if matches!(end, End::Judged(Verdict::Running { .. })) {
-                continue;
-            }
-            if !part.take(&call.selectors, end) {
+            if let End::Judged(Verdict::Running { job }) = end {
+                jobs.push(self.telling.running(job, made.0, call));
+            } else if !part.take(&call.selectors, end) {
                 break;
             }
         }
-        Some(())
+        Some(jobs)
     }
 }
 
 impl Later {
     /// The case as it was before the command.
     pub(super) fn case<'p>(&'p self, api: &Api) -> Case<'p> {
-        let mut case = Case::new(&self.server, &self.probes, &self.edges, api.probes);
-        case.remember(self.seen.clone(), self.began);
+        let limits = api.edges.limits();
+        let mut case = Case::new(&self.server, &self.probes, &self.edges, limits);
+        case.remember(self.seen.clone(), self.began, self.so_far);
         case
+    }
+
+    /// The same after it was told again.
+    pub(super) fn after(&self, case: &Case<'_>) -> Self {
+        Self {
+            seen: case.seen(),
+            began: case.began(),
+            so_far: case.so_far(),
+            ..self.clone()
+        }
+    }
+
+    /// What can be told again.
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
     }
 }
 
 impl Ground for AtEdges<'_> {
+    type Job = Running;
+
     async fn look(&self, spot: &Spot) -> Result<Sighting, Fault> {
-        let api = self.api;
-        let edge = spot.at.as_ref().unwrap_or(&api.address);
-        look_at(&api.http, &api.addresses, edge, &spot.url, api.probes).await
+        match &spot.at {
+            Some(edge) => self.api.edges.look(edge, &spot.url).await,
+            None => Err(nowhere()),
+        }
     }
 
-    async fn tell_again(&self, selectors: &[u32], part: &mut Part) -> Option<bool> {
-        let Some(order) = self.order else {
-            return Some(false);
-        };
-        self.tell(order, selectors, part).await?;
-        Some(true)
+    async fn tell_again(
+        &self,
+        selectors: &[u32],
+        round: u32,
+        part: &mut Part,
+    ) -> Option<Retold<Running>> {
+        if self.calls.looked_at.is_empty() {
+            return Some(Retold::Cannot);
+        }
+        let jobs = self.tell(selectors, round, part).await?;
+        Some(if jobs.is_empty() {
+            Retold::Done
+        } else {
+            Retold::Runs(jobs)
+        })
     }
 
     fn is_current(&self) -> bool {
@@ -122,4 +183,10 @@ impl Ground for AtEdges<'_> {
     fn until(&self) -> Instant {
         self.telling.until
     }
+}
+
+/// A case without an edge is never made.
+fn nowhere() -> Fault {
+    let message = "there is no edge to look at";
+    Fault::participant(FaultCode::NotConfigured, Again::Never, message)
 }

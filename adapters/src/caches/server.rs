@@ -2,7 +2,7 @@
 //!
 //! Invariant: one looks where one tells, at the address that was checked, and asks for the host names of the command.
 
-use std::time::Instant;
+use std::{convert::Infallible, time::Instant};
 
 use amqp::envelope::{NativeOrder, OrderedServer};
 use dialects::Dialect;
@@ -11,7 +11,7 @@ use domain::{Fault, Proof, proof::Sighting};
 use super::{Caches, Call, Telling};
 use crate::{
     part::Part,
-    verify::{Case, Ground, Spot, look_at},
+    verify::{Case, Ground, Looked, Retold, Spot, Way, look_at},
 };
 
 /// One server, and what it is told.
@@ -39,8 +39,10 @@ impl AtServer<'_> {
         case.look_before(self).await;
         self.tell(None, part).await?;
         if part.is_done() {
-            let proof = case.prove(self, part).await?;
-            part.prove(proof);
+            match case.prove(self, part).await? {
+                Looked::Proof(proof) => part.prove(proof),
+                Looked::Runs(jobs, _) => drop::<Vec<Infallible>>(jobs),
+            }
         }
         Some(())
     }
@@ -72,22 +74,23 @@ impl AtServer<'_> {
 }
 
 impl Ground for AtServer<'_> {
+    type Job = Infallible;
+
     async fn look(&self, spot: &Spot) -> Result<Sighting, Fault> {
         let caches = self.caches;
-        let place = &self.server.address;
-        look_at(
-            &caches.http,
-            &caches.addresses,
-            place,
-            &spot.url,
-            caches.probes,
-        )
-        .await
+        let (place, url) = (&self.server.address, &spot.url);
+        let way = |address| Ok(Way::plain(caches.http.clone(), address, url.host()));
+        look_at(&caches.addresses, place, url, caches.probes, way).await
     }
 
-    async fn tell_again(&self, selectors: &[u32], part: &mut Part) -> Option<bool> {
+    async fn tell_again(
+        &self,
+        selectors: &[u32],
+        _: u32,
+        part: &mut Part,
+    ) -> Option<Retold<Infallible>> {
         self.tell(Some(selectors), part).await?;
-        Some(true)
+        Some(Retold::Done)
     }
 
     fn is_current(&self) -> bool {

@@ -10,11 +10,11 @@ use std::{
 
 use domain::{ConfigurationId, participant::ServerAddress};
 use serde::Deserialize;
-use service::configuration::{Check, Checked};
+use service::configuration::{Check, Checked, Secret};
 use url::Url;
 
 use super::rules::is_base;
-use crate::jobs;
+use crate::{jobs, verify::Edge};
 
 /// Edges of one account that are looked at.
 const EDGES_LIMIT: usize = 8;
@@ -46,7 +46,10 @@ pub struct Api {
     pub total_time: Duration,
     /// Edges where one can look afterwards, for accounts that name none of their own.
     #[serde(default)]
-    pub probe: Vec<ServerAddress>,
+    pub probe: Vec<Edge>,
+    /// Who may vouch for edges that are asked by HTTPS, besides those whom the system trusts.
+    #[serde(default)]
+    pub probe_certificate_authority: Option<Secret>,
     /// Whether what a provider may undo by a race inside of it is called a second time.
     pub second_calls: bool,
     /// How often it is asked for what is under way.
@@ -99,7 +102,7 @@ pub struct Account {
     pub values: BTreeMap<String, String>,
     /// Edges where one can look afterwards.
     #[serde(default)]
-    pub probe: Vec<ServerAddress>,
+    pub probe: Vec<Edge>,
 }
 
 impl Api {
@@ -185,6 +188,10 @@ impl Checked for Api {
             "probe",
             probed.all(|edges| edges.len() <= EDGES_LIMIT),
             format_args!("must name at most {EDGES_LIMIT} edges"),
+        );
+        check.authority(
+            "probe_certificate_authority",
+            self.probe_certificate_authority.as_ref(),
         );
         check.positive("total_time", self.total_time);
         check.positive("poll_every", self.poll_every);

@@ -226,11 +226,25 @@ impl Poller {
                 let results = all_failed(&job.servers, &overdue(self.pace.give_up_after));
                 return self.finish(job, results).await;
             }
+            Asked::ToldAgain(next) => self.replace(Arc::new(*next)).await?,
             Asked::Running(results) => self.tell(job, results).await?,
             Asked::Silent(fault) => self.miss(job, &fault),
         }
         self.again(&job.execution);
         Ok(())
+    }
+
+    /// The execution runs on as this job. It stands in the journal before it is reported.
+    async fn replace(&mut self, next: Arc<Job>) -> Result<(), JournalError> {
+        let Some(tracked) = self.tracked.get_mut(&next.execution) else {
+            return Ok(());
+        };
+        tracked.job = Arc::clone(&next);
+        let outcome = ReportedOutcome::Running {
+            job: next.name.clone(),
+        };
+        let report = report(&next, outcome, Vec::new());
+        self.journal.run(next, Reportable::new(&report, None)).await
     }
 
     /// Reports which servers have ended while others have not, where that is news, and not too often.

@@ -1,15 +1,17 @@
 //! Looking afterwards, on real caches: what was done is proven, and what only says that it was done is found out.
 
+mod edges;
+mod killed;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
 use proto::v1::{self, Evidence, ExecutionState, Overall, ProofVerdict, selector::Kind as By};
 use tests::{
     caches::{Cache, Kind},
-    federation::{Client, Federation, OwnServer, Program, load, purge, selector},
+    federation::{Client, Federation, Program, load, purge, selector},
     origin::{Object, Origin},
     shared,
-    vendors::{Peer, cloudflare::Cloudflare},
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -309,100 +311,4 @@ async fn refusals(stage: &mut Stage, mut draft: v1::CommandDraft) -> Result<()> 
         assert_eq!(violations[0].field, field);
     }
     Ok(())
-}
-
-/// A provider says 200, and one of its edges keeps the old object; another provider has no edge that one could look at. A
-/// participant's own system looks for itself.
-#[tokio::test]
-async fn a_providers_word_is_compared_with_what_its_edges_serve() -> Result<()> {
-    let mut stage = Stage::new().await?;
-    let edge = Cache::start(Kind::Varnish, stage.origin.address()).await?;
-    let own = Cache::start(Kind::TrafficServer, stage.origin.address()).await?;
-    let (edge_address, own_address) = (edge.address(), own.address());
-    stage
-        .caches
-        .extend([("edge".to_owned(), edge), ("own".to_owned(), own)]);
-    stage.warm("/a", Object::new("old")).await?;
-    stage.origin.set("/a", Object::new("new"));
-    let mut peers = Vec::new();
-    for (id, probe) in [
-        ("looked", format!("[\"{edge_address}\"]")),
-        ("blind", "[]".to_owned()),
-    ] {
-        let peer = Peer::start(Cloudflare {
-            token: "token",
-            zone: "Z1",
-        });
-        let peer = peer.await?;
-        join_system(&mut stage, id, "cloudflare", ([192, 0, 2, 1], 80).into()).await?;
-        let file = stage.federation.folder().join(format!("{id}-credentials"));
-        std::fs::write(&file, "token")?;
-        let settings = format!(
-            "kind = \"api\"\n[probes]\nrepeats = 1\n[api]\nbase_url = \"{}\"\ncredentials = \"{}\"\n\
-             [api.accounts.shop]\nvalues = {{ zone = \"Z1\" }}\nprobe = {probe}\n",
-            peer.url(),
-            file.display()
-        );
-        let adapter = stage
-            .federation
-            .adapter(&format!("adapter-{id}"), id, &settings)
-            .await?;
-        stage.programs.push(adapter);
-        peers.push(peer);
-    }
-    join_system(&mut stage, "system", "canonical", own_address).await?;
-    let server = OwnServer {
-        id: "system-1",
-        dialect: "traffic-server",
-        address: own_address,
-    };
-    let system = stage.federation.invocation_system("own", &[server]).await?;
-    let adapter = stage
-        .federation
-        .adapter_of("adapter-system", "system", &system)
-        .await?;
-    stage.programs.extend([system, adapter]);
-
-    let command = stage.settled(verified(purge(&[&url("/a")]), &[])).await?;
-    let proven = servers(&command);
-    let (blind, proof) = proven["blind-1"];
-    assert_eq!(
-        (blind.evidence(), proof.verdict()),
-        (Evidence::Acknowledged, ProofVerdict::Unprobed),
-        "{blind:#?}"
-    );
-    let (looked, proof) = proven["looked-1"];
-    assert_eq!(
-        (looked.state(), proof.verdict(), proof.repeats),
-        (ExecutionState::Failed, ProofVerdict::NotVerified, 1),
-        "{looked:#?}"
-    );
-    assert_eq!(proof.probes[0].address, edge_address.to_string());
-    assert_eq!(
-        (peers[0].taken().len(), peers[1].taken().len()),
-        (2, 1),
-        "told again once"
-    );
-    assert_verified(&command, "system-1");
-    assert_ne!(overall(&command), Overall::Complete);
-    Ok(())
-}
-
-async fn join_system(
-    stage: &mut Stage,
-    id: &str,
-    system: &str,
-    address: std::net::SocketAddr,
-) -> Result<()> {
-    let participant = v1::Participant {
-        id: id.to_owned(),
-        invocation_system: system.to_owned(),
-        ..v1::Participant::default()
-    };
-    let operator = &mut stage.operator;
-    operator.put_participant(participant).await?;
-    operator
-        .create_server(&format!("{id}-1"), id, "varnish", address)
-        .await?;
-    operator.deploy("shop", id).await
 }
