@@ -85,8 +85,8 @@ impl StoredCommand {
     }
 }
 
-/// Commands that are read together for a page.
-const READ_TOGETHER: usize = 10;
+/// Commands that are read together for a page: few at first, and more while they prove to be small.
+const READ_TOGETHER: [usize; 2] = [8, 64];
 /// What one page says, but for a command that has more to say by itself: what clients take unless told otherwise is 4 MiB.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
@@ -129,7 +129,9 @@ impl Store {
         let (found, mut page) = (ids.len(), CommandPage::default());
         ids.truncate(count);
         let (mut looked_at, mut bytes) = (0, 0);
-        'page: for some in ids.chunks(READ_TOGETHER) {
+        let [mut together, most] = READ_TOGETHER;
+        'page: while looked_at < ids.len() {
+            let some = &ids[looked_at..ids.len().min(looked_at + together)];
             for (id, fields) in some.iter().zip(self.shown_fields(some).await?) {
                 bytes += fields.values().map(String::len).sum::<usize>();
                 if bytes > PAGE_BYTES && looked_at > 0 {
@@ -139,6 +141,8 @@ impl Store {
                 // A command may have passed its retention between the two reads.
                 page.commands.extend(read_command(*id, &fields)?);
             }
+            let fitting = PAGE_BYTES.saturating_sub(bytes) / (bytes / looked_at).max(1);
+            together = (together * 2).min(fitting).clamp(1, most);
         }
         if found > looked_at {
             page.next = looked_at.checked_sub(1).map(|last| ids[last]);
