@@ -2,7 +2,7 @@
 //! trace on, tries again after a pause, and ends.
 //!
 //! Invariant: two processes that use this crate behave alike to an operator: the same layers of
-//! configuration, the same log fields, the same paths for health and metrics, the same exit codes.
+//! configuration, the same log fields, the same paths for health and metrics, the same exit codes, the same allocator.
 //! Not here: anything about commands, AMQP, Redis or gRPC. This crate depends on no other of ours.
 
 #![cfg_attr(
@@ -21,6 +21,9 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
 pub mod watched;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use crypto::install_crypto;
 pub use exit::main;

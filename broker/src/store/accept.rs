@@ -17,78 +17,137 @@ use super::{
 };
 use crate::translate::{Planned, PlannedExecution};
 
-/// KEYS: command, request, index, sequences, scheduled, scheduled-counts, expiring, open, audit, approvals, then an outbox for each
-/// execution that is sent. ARGV: id, what is kept of the request (empty without a request id), body, now, limit, wake channel,
-/// the moment before which nobody is told, the one at which it expires (both empty without), originator, how many of its
-/// commands may be open, audit record, by when a second person must have approved it, what is asked for of that one (both
-/// empty where nobody need), then for each execution: participant, plan, order without its first member, what it tells
-/// (both empty when it is not sent).
+/// For each call, keys: command, request, index, sequences, scheduled, scheduled-counts, expiring, open, audit, approvals, then an outbox for
+/// each execution that is sent. Arguments: id, what is kept of the request (empty without a request id), body, now, limit, wake
+/// channel, the moment before which nobody is told, the one at which it expires (both empty without), originator, how many of
+/// its commands may be open, audit record, by when a second person must have approved it, what is asked for of that one (both
+/// empty where nobody need), then for each execution: participant, plan, order without its first member, what it tells (both
+/// empty when it is not sent).
+///
+/// What many of them need is read and written once for all: decided is first, then all is counted, and then all is written, so
+/// that no number is ever given twice.
 pub(super) const SCRIPT: &str = r#"
-if ARGV[2] ~= '' then
-  local known = redis.call('GET', KEYS[2])
-  if known then return {'known', known} end
+-- What was read once, and has grown since.
+local function count_of(counts, name, ...)
+  if not counts[name] then counts[name] = tonumber(redis.call(...) or 0) end
+  return counts[name]
 end
-local held = ARGV[12] ~= ''
-local later, sent, was_empty = held or ARGV[7] ~= '', 0, {}
-for i = 14, #ARGV, 4 do
-  if ARGV[i + 2] ~= '' then
-    sent = sent + 1
-    local waiting
-    if later then
-      waiting = tonumber(redis.call('HGET', KEYS[6], ARGV[i]) or 0)
-    else
-      waiting = redis.call('XLEN', KEYS[10 + sent])
-    end
-    if waiting >= tonumber(ARGV[5]) then return {'full', tostring(sent - 1)} end
-    was_empty[sent] = waiting == 0
+local function text(number) return string.format('%d', number) end
+local function add(list, one, other)
+  list[#list + 1] = one
+  list[#list + 1] = other
+end
+local function of(lists, key)
+  lists[key] = lists[key] or {}
+  return lists[key]
+end
+
+-- For its time, or for a second person.
+local function waits(arguments) return arguments[7] ~= '' or arguments[12] ~= '' end
+
+local requests, waiting, scheduled, sequences, open, woken = {}, {}, {}, {}, {}, {}
+local function decide(keys, arguments)
+  if arguments[2] ~= '' then
+    local known = requests[keys[2]] or redis.call('GET', keys[2])
+    if known then return 'known', known end
   end
-end
-if sent > 0 and redis.call('HINCRBY', KEYS[8], ARGV[9], 1) > tonumber(ARGV[10]) then
-  redis.call('HINCRBY', KEYS[8], ARGV[9], -1)
-  return {'busy', ''}
-end
-local fields, woken, outbox = {'body', ARGV[3], 'revision', '1', 'open', string.format('%d', sent), 'by', ARGV[9]}, {}, 11
-if ARGV[8] ~= '' then
-  fields[#fields + 1] = 'expires'
-  fields[#fields + 1] = ARGV[8]
-  redis.call('ZADD', KEYS[7], ARGV[8], ARGV[1])
-end
-if held then
-  fields[#fields + 1] = 'a'
-  fields[#fields + 1] = ARGV[13]
-  redis.call('ZADD', KEYS[10], ARGV[12], ARGV[1])
-elseif later then
-  redis.call('ZADD', KEYS[5], ARGV[7], ARGV[1])
-end
-for i = 14, #ARGV, 4 do
-  local state, sequence = 'X', '0'
-  if ARGV[i + 2] ~= '' then
-    state = 'A'
-    fields[#fields + 1] = 'd:' .. ARGV[i]
-    fields[#fields + 1] = ARGV[i + 3]
-    if later then
-      redis.call('HINCRBY', KEYS[6], ARGV[i], 1)
-      fields[#fields + 1] = 'o:' .. ARGV[i]
-      fields[#fields + 1] = ARGV[i + 2]
-    else
-      sequence = string.format('%d', redis.call('HINCRBY', KEYS[4], ARGV[i], 1))
-      redis.call('XADD', KEYS[outbox], sequence .. '-1', 'c', ARGV[1], 'o', '{"sequence":' .. sequence .. ',' .. ARGV[i + 2])
+  local later, limit, by, outbox, sent = waits(arguments), tonumber(arguments[5]), arguments[9], 10, {}
+  for at = 14, #arguments, 4 do
+    if arguments[at + 2] ~= '' then
+      local participant, before = arguments[at], nil
       outbox = outbox + 1
-      -- Whoever empties an outbox goes on until it is empty, and is told when it is so no longer.
-      if was_empty[outbox - 11] then woken[#woken + 1] = ARGV[i] end
+      if later then
+        before = count_of(scheduled, participant, 'HGET', keys[6], participant)
+      else
+        before = count_of(waiting, keys[outbox], 'XLEN', keys[outbox])
+      end
+      if before >= limit then return 'full', text(#sent) end
+      sent[#sent + 1] = {participant, keys[outbox]}
     end
   end
-  fields[#fields + 1] = 's:' .. ARGV[i]
-  fields[#fields + 1] = state .. ' 1 ' .. ARGV[4] .. ' ' .. sequence
-  fields[#fields + 1] = 'x:' .. ARGV[i]
-  fields[#fields + 1] = ARGV[i + 1]
+  if #sent > 0 then
+    local before = count_of(open, by, 'HGET', keys[8], by)
+    if before >= tonumber(arguments[10]) then return 'busy', '' end
+    open[by] = before + 1
+  end
+  local numbers = {}
+  for n, one in ipairs(sent) do
+    local participant, outbox = one[1], one[2]
+    if later then
+      scheduled[participant] = scheduled[participant] + 1
+    else
+      -- Whoever empties an outbox goes on until it is empty, and is told when it is so no longer.
+      if waiting[outbox] == 0 then woken[#woken + 1] = participant end
+      waiting[outbox] = waiting[outbox] + 1
+      numbers[n] = count_of(sequences, participant, 'HGET', keys[4], participant) + 1
+      sequences[participant] = numbers[n]
+    end
+  end
+  if arguments[2] ~= '' then requests[keys[2]] = arguments[2] end
+  return 'accepted', '', numbers
 end
-redis.call('HSET', KEYS[1], unpack(fields))
-redis.call('ZADD', KEYS[3], 0, ARGV[1])
-redis.call('XADD', KEYS[9], '*', 'r', ARGV[11])
-if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2]) end
-if #woken > 0 then redis.call('PUBLISH', ARGV[6], table.concat(woken, ' ')) end
-return {'accepted', ''}
+
+local answers, accepted = {}, {}
+for n, call in ipairs(calls) do
+  local word, detail, numbers = decide(call.keys, call.arguments)
+  add(answers, word, detail)
+  if numbers then accepted[#accepted + 1] = {call.keys, call.arguments, numbers} end
+end
+if #accepted == 0 then return answers end
+
+local function set_all(key, counts)
+  local list = {}
+  for name, count in pairs(counts) do add(list, name, text(count)) end
+  on_all('HSET', key, list)
+end
+local common = accepted[1][1]
+set_all(common[4], sequences)
+set_all(common[6], scheduled)
+set_all(common[8], open)
+
+local indexes, due, approvals, expiring = {}, {}, {}, {}
+for _, one in ipairs(accepted) do
+  local keys, arguments, numbers = one[1], one[2], one[3]
+  local id, later, sent = arguments[1], waits(arguments), 0
+  local fields = {'body', arguments[3], 'revision', '1'}
+  for at = 14, #arguments, 4 do
+    local participant, state, sequence = arguments[at], 'X', '0'
+    if arguments[at + 2] ~= '' then
+      state, sent = 'A', sent + 1
+      add(fields, 'd:' .. participant, arguments[at + 3])
+      if later then
+        add(fields, 'o:' .. participant, arguments[at + 2])
+      else
+        sequence = text(numbers[sent])
+        redis.call('XADD', keys[10 + sent], sequence .. '-1', 'c', id, 'o', '{"sequence":' .. sequence .. ',' .. arguments[at + 2])
+      end
+    end
+    add(fields, 's:' .. participant, state .. ' 1 ' .. arguments[4] .. ' ' .. sequence)
+    add(fields, 'x:' .. participant, arguments[at + 1])
+  end
+  add(fields, 'open', text(sent))
+  add(fields, 'by', arguments[9])
+  if arguments[8] ~= '' then
+    add(fields, 'expires', arguments[8])
+    add(expiring, arguments[8], id)
+  end
+  if arguments[12] ~= '' then
+    add(fields, 'a', arguments[13])
+    add(approvals, arguments[12], id)
+  elseif later then
+    add(due, arguments[7], id)
+  end
+  on_all('HSET', keys[1], fields)
+  add(of(indexes, keys[3]), '0', id)
+  redis.call('XADD', keys[9], '*', 'r', arguments[11])
+  if arguments[2] ~= '' then redis.call('SET', keys[2], arguments[2]) end
+end
+for index, ids in pairs(indexes) do on_all('ZADD', index, ids) end
+on_all('ZADD', common[5], due)
+on_all('ZADD', common[10], approvals)
+on_all('ZADD', common[7], expiring)
+if #woken > 0 then redis.call('PUBLISH', accepted[1][2][6], table.concat(woken, ' ')) end
+return answers
 "#;
 
 /// What became of an attempt.

@@ -23,7 +23,8 @@ end
 for n = 1, #KEYS - 4 do
   local key, at = KEYS[n + 4], 2 + n * 4
   local id, event, report, receipt = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local one = look(key, participant)
+  -- What the order was stands in front of what its participant says that it was.
+  local one = look(key, participant, receipt ~= '' and 'd:' .. participant or nil)
   if not one.code then
     answers[n] = 'unknown'
     await(id, false)
@@ -36,11 +37,8 @@ for n = 1, #KEYS - 4 do
     end
     if after then
       changed[#changed + 1] = id
-      if receipt ~= '' and settled[after] then
-        -- Chained away from this road. What the order was stands in front of what its participant says that it was.
-        local told = redis.call('HGET', key, 'd:' .. participant)
-        if told then receipts[#receipts + 1] = told .. ' ' .. receipt end
-      end
+      -- Chained away from this road.
+      if one.more and settled[after] then receipts[#receipts + 1] = one.more .. ' ' .. receipt end
       if open then
         await(id, false)
         if open <= 0 then ended(one, id, now + ARGV[3]) end

@@ -15,7 +15,7 @@ use std::{
 use redis::{RedisError, Script, ToRedisArgs};
 use tokio::sync::oneshot;
 
-use super::{Shard, StoreError, connection::Redis};
+use super::{Shard, StoreError, connection::Redis, transitions::ON_ALL};
 
 /// Calls that go together: together they keep Redis from everybody else.
 const TOGETHER: usize = 64;
@@ -70,7 +70,8 @@ struct Waiting {
 }
 
 impl Gatherer {
-    /// For a script that answers with two texts and looks at nothing but its own KEYS and ARGV; one queue for each shard.
+    /// For a script that answers each of its `calls` with two texts, in order, and looks at nothing but these; one queue for each
+    /// shard.
     pub(super) fn new(redis: Redis, script: &str, shards: usize) -> Self {
         Self(Arc::new(Inner {
             redis,
@@ -161,22 +162,19 @@ fn answer_all(waiting: impl IntoIterator<Item = Waiting>, error: &RedisError) {
     }
 }
 
-/// Runs a script once for each part of its KEYS and ARGV. ARGV has for each part how many keys and arguments are its own, and
-/// then these arguments.
+/// Puts in front of a script what makes its `calls` of KEYS and ARGV, a list of `keys` and `arguments`. ARGV has for each call how
+/// many keys and arguments are its own, and then these arguments.
 fn together(script: &str) -> String {
     format!(
-        r"
-local function one(KEYS, ARGV) {script} end
-local answers, key, at = {{}}, 0, 1
+        r"{ON_ALL}
+local calls, key, at = {{}}, 0, 1
 while at < #ARGV do
   local keys, arguments, most_keys, most = {{}}, {{}}, tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   for n = 1, most_keys do keys[n] = KEYS[key + n] end
   for n = 1, most do arguments[n] = ARGV[at + 1 + n] end
   key, at = key + most_keys, at + 2 + most
-  local answer = one(keys, arguments)
-  answers[#answers + 1], answers[#answers + 2] = answer[1], answer[2]
+  calls[#calls + 1] = {{keys = keys, arguments = arguments}}
 end
-return answers
-"
+{script}"
     )
 }

@@ -11,17 +11,29 @@ use domain::{
     limits,
 };
 
+/// Calls a command of Redis with what a script has gathered.
+pub(super) const ON_ALL: &str = r"
+-- Calls a command with a list of any length; the lists of pairs stay whole.
+local function on_all(command, key, list, ...)
+  for from = 1, #list, 1000 do
+    local arguments = {...}
+    for n = from, math.min(from + 999, #list) do arguments[#arguments + 1] = list[n] end
+    redis.call(command, key, unpack(arguments))
+  end
+end
+";
+
 /// What all scripts use that move executions. An execution's record is `state revision changed_at sequence`; its history
 /// has each move as `state:moment`, without the beginning, which is the command's acceptance. A call to Redis costs more than
 /// all else that a script does for an execution, so there is one to look at it, one to write, and one for a whole batch to
 /// each index.
 const HELPERS: &str = r"
--- All that is to be known of an execution before it moves; nothing where there is none.
-local function look(key, participant)
-  local had = redis.call('HMGET', key, 's:' .. participant, 'h:' .. participant, 'revision', 'open', 'expires', 'by')
+-- All that is to be known of an execution before it moves, and one more field; nothing where there is none.
+local function look(key, participant, more)
+  local had = redis.call('HMGET', key, 's:' .. participant, 'h:' .. participant, 'revision', 'open', 'expires', 'by', more or 'by')
   local code, sequence = string.match(had[1] or '', '^(%S+) %S+ %S+ (%S+)$')
   if not code then return {} end
-  return {key = key, participant = participant, code = code, sequence = sequence, history = had[2], revision = had[3], open = had[4], expires = had[5], by = had[6]}
+  return {key = key, participant = participant, code = code, sequence = sequence, history = had[2], revision = had[3], open = had[4], expires = had[5], by = had[6], more = more and had[7]}
 end
 -- Lets an event happen to an execution that was looked at, and writes more fields with it; answers its new state and, where it
 -- has ended with that, how many of its command have not. Nothing where it stays.
@@ -41,14 +53,6 @@ local function move(one, event, now, ...)
   redis.call('HSET', one.key, 's:' .. one.participant, after .. ' ' .. revision .. ' ' .. now .. ' ' .. one.sequence,
     'h:' .. one.participant, history, 'revision', revision, 'open', open, ...)
   return after, ended and tonumber(open)
-end
--- Calls a command with a list of any length; the lists of pairs stay whole.
-local function on_all(command, key, list, ...)
-  for from = 1, #list, 1000 do
-    local arguments = {...}
-    for n = from, math.min(from + 999, #list) do arguments[#arguments + 1] = list[n] end
-    redis.call(command, key, unpack(arguments))
-  end
 end
 -- Notes commands whose executions have all settled for deletion.
 local ended_retire, ended_expiring, ended_by = {}, {}, {}
@@ -149,7 +153,7 @@ pub(super) fn lua() -> String {
         .map(|state| format!("{}=1", code(state)));
     let settled = settled.collect::<Vec<_>>().join(",");
     format!(
-        "local next_state={{{}}}\nlocal settled={{{settled}}}\nlocal most_moves={}{HELPERS}",
+        "local next_state={{{}}}\nlocal settled={{{settled}}}\nlocal most_moves={}{ON_ALL}{HELPERS}",
         moves.join(","),
         limits::HISTORY_ENTRIES - 1
     )
