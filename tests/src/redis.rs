@@ -24,8 +24,17 @@ pub const DATABASES: usize = 64;
 const USERS: &str = "users.acl";
 const EVERYBODY: &str = "user default on nopass ~* &* +@all\n";
 
-/// Every write is on disk before it is answered.
-const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+/// Every write is on disk before it is answered; rewriting as `config/compose/redis.conf` has it.
+const DURABLE: [&str; 8] = [
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "always",
+    "--auto-aof-rewrite-min-size",
+    "1gb",
+    "--rdbcompression",
+    "no",
+];
 /// Nothing is ever on disk.
 const FORGETFUL: [&str; 6] = [
     "--appendonly",

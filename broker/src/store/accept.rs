@@ -11,87 +11,94 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApprovalAsked, AuditRecord, Store, StoreError,
+    ApprovalAsked, AuditRecord, Shard, Store, StoreError,
     gather::Call,
     request::{self, Requested},
 };
 use crate::translate::{Planned, PlannedExecution};
 
-/// For each call, keys: command, request, index, sequences, scheduled, scheduled-counts, expiring, open, audit, approvals, then an outbox for
-/// each execution that is sent. Arguments: id, what is kept of the request (empty without a request id), body, now, limit, wake
-/// channel, the moment before which nobody is told, the one at which it expires (both empty without), originator, how many of
-/// its commands may be open, audit record, by when a second person must have approved it, what is asked for of that one (both
-/// empty where nobody need), then for each execution: participant, plan, order without its first member, what it tells (both
-/// empty when it is not sent).
+/// KEYS of all: sequences, scheduled, scheduled-counts, expiring, open, audit, approvals; of each call: command, request, index,
+/// then an outbox for each execution that is sent. ARGV of all, from the third: how many may wait for a participant, wake channel; of each call:
+/// id, what is kept of the request (empty without a request id), body, now, the moment before which nobody is told, the one at
+/// which it expires (both empty without), originator, how many of its commands may be open, audit record, by when a second person
+/// must have approved it, what is asked for of that one (both empty where nobody need), then for each execution: participant,
+/// plan, order without its first member, what it tells (both empty when it is not sent).
 ///
 /// What many of them need is read and written once for all: decided is first, then all is counted, and then all is written, so
 /// that no number is ever given twice.
 pub(super) const SCRIPT: &str = r#"
+local limit = tonumber(ARGV[3])
 -- What was read once, and has grown since.
 local function count_of(counts, name, ...)
-  if not counts[name] then counts[name] = tonumber(redis.call(...) or 0) end
-  return counts[name]
+  local count = counts[name]
+  if not count then
+    count = tonumber(redis.call(...) or 0)
+    counts[name] = count
+  end
+  return count
 end
 local function text(number) return string.format('%d', number) end
 local function add(list, one, other)
-  list[#list + 1] = one
-  list[#list + 1] = other
+  local length = #list
+  list[length + 1] = one
+  list[length + 2] = other
 end
-local function of(lists, key)
-  lists[key] = lists[key] or {}
-  return lists[key]
-end
-
 -- For its time, or for a second person.
-local function waits(arguments) return arguments[7] ~= '' or arguments[12] ~= '' end
+local function waits(a) return ARGV[a + 5] ~= '' or ARGV[a + 10] ~= '' end
 
 local requests, waiting, scheduled, sequences, open, woken = {}, {}, {}, {}, {}, {}
-local function decide(keys, arguments)
-  if arguments[2] ~= '' then
-    local known = requests[keys[2]] or redis.call('GET', keys[2])
+local function decide(call)
+  local k, a = call.keys, call.arguments
+  local request = ARGV[a + 2]
+  if request ~= '' then
+    local known = requests[KEYS[k + 2]] or redis.call('GET', KEYS[k + 2])
     if known then return 'known', known end
   end
-  local later, limit, by, outbox, sent = waits(arguments), tonumber(arguments[5]), arguments[9], 10, {}
-  for at = 14, #arguments, 4 do
-    if arguments[at + 2] ~= '' then
-      local participant, before = arguments[at], nil
-      outbox = outbox + 1
+  local later, by, outbox, sent = waits(a), ARGV[a + 7], k + 3, 0
+  for at = a + 12, call.last, 4 do
+    if ARGV[at + 2] ~= '' then
+      outbox, sent = outbox + 1, sent + 1
+      local before
       if later then
-        before = count_of(scheduled, participant, 'HGET', keys[6], participant)
+        before = count_of(scheduled, ARGV[at], 'HGET', KEYS[3], ARGV[at])
       else
-        before = count_of(waiting, keys[outbox], 'XLEN', keys[outbox])
+        before = count_of(waiting, KEYS[outbox], 'XLEN', KEYS[outbox])
       end
-      if before >= limit then return 'full', text(#sent) end
-      sent[#sent + 1] = {participant, keys[outbox]}
+      if before >= limit then return 'full', text(sent - 1) end
     end
   end
-  if #sent > 0 then
-    local before = count_of(open, by, 'HGET', keys[8], by)
-    if before >= tonumber(arguments[10]) then return 'busy', '' end
+  if sent > 0 then
+    local before = count_of(open, by, 'HGET', KEYS[5], by)
+    if before >= tonumber(ARGV[a + 8]) then return 'busy', '' end
     open[by] = before + 1
   end
   local numbers = {}
-  for n, one in ipairs(sent) do
-    local participant, outbox = one[1], one[2]
-    if later then
-      scheduled[participant] = scheduled[participant] + 1
-    else
-      -- Whoever empties an outbox goes on until it is empty, and is told when it is so no longer.
-      if waiting[outbox] == 0 then woken[#woken + 1] = participant end
-      waiting[outbox] = waiting[outbox] + 1
-      numbers[n] = count_of(sequences, participant, 'HGET', keys[4], participant) + 1
-      sequences[participant] = numbers[n]
+  outbox = k + 3
+  for at = a + 12, call.last, 4 do
+    if ARGV[at + 2] ~= '' then
+      local participant = ARGV[at]
+      outbox = outbox + 1
+      if later then
+        scheduled[participant] = scheduled[participant] + 1
+      else
+        -- Whoever empties an outbox goes on until it is empty, and is told when it is so no longer.
+        if waiting[KEYS[outbox]] == 0 then woken[#woken + 1] = participant end
+        waiting[KEYS[outbox]] = waiting[KEYS[outbox]] + 1
+        local number = count_of(sequences, participant, 'HGET', KEYS[1], participant) + 1
+        sequences[participant] = number
+        numbers[#numbers + 1] = text(number)
+      end
     end
   end
-  if arguments[2] ~= '' then requests[keys[2]] = arguments[2] end
-  return 'accepted', '', numbers
+  if request ~= '' then requests[KEYS[k + 2]] = request end
+  call.numbers, call.sent = numbers, sent
+  return 'accepted', ''
 end
 
 local answers, accepted = {}, {}
-for n, call in ipairs(calls) do
-  local word, detail, numbers = decide(call.keys, call.arguments)
-  add(answers, word, detail)
-  if numbers then accepted[#accepted + 1] = {call.keys, call.arguments, numbers} end
+for _, call in ipairs(calls) do
+  add(answers, decide(call))
+  if call.numbers then accepted[#accepted + 1] = call end
 end
 if #accepted == 0 then return answers end
 
@@ -100,53 +107,53 @@ local function set_all(key, counts)
   for name, count in pairs(counts) do add(list, name, text(count)) end
   on_all('HSET', key, list)
 end
-local common = accepted[1][1]
-set_all(common[4], sequences)
-set_all(common[6], scheduled)
-set_all(common[8], open)
+set_all(KEYS[1], sequences)
+set_all(KEYS[3], scheduled)
+set_all(KEYS[5], open)
 
-local indexes, due, approvals, expiring = {}, {}, {}, {}
-for _, one in ipairs(accepted) do
-  local keys, arguments, numbers = one[1], one[2], one[3]
-  local id, later, sent = arguments[1], waits(arguments), 0
-  local fields = {'body', arguments[3], 'revision', '1'}
-  for at = 14, #arguments, 4 do
-    local participant, state, sequence = arguments[at], 'X', '0'
-    if arguments[at + 2] ~= '' then
-      state, sent = 'A', sent + 1
-      add(fields, 'd:' .. participant, arguments[at + 3])
+local indexes, due, expiring, approvals = {}, {}, {}, {}
+for _, call in ipairs(accepted) do
+  local k, a, numbers, sent = call.keys, call.arguments, call.numbers, 0
+  local id, later = ARGV[a + 1], waits(a)
+  local fields = {'body', ARGV[a + 3], 'revision', '1', 'open', text(call.sent), 'by', ARGV[a + 7]}
+  for at = a + 12, call.last, 4 do
+    local participant, order, record = ARGV[at], ARGV[at + 2], 'X 1 ' .. ARGV[a + 4] .. ' 0'
+    if order ~= '' then
+      sent = sent + 1
+      add(fields, 'd:' .. participant, ARGV[at + 3])
+      local sequence = numbers[sent] or '0'
+      record = 'A 1 ' .. ARGV[a + 4] .. ' ' .. sequence
       if later then
-        add(fields, 'o:' .. participant, arguments[at + 2])
+        add(fields, 'o:' .. participant, order)
       else
-        sequence = text(numbers[sent])
-        redis.call('XADD', keys[10 + sent], sequence .. '-1', 'c', id, 'o', '{"sequence":' .. sequence .. ',' .. arguments[at + 2])
+        redis.call('XADD', KEYS[k + 3 + sent], sequence .. '-1', 'c', id, 'o', '{"sequence":' .. sequence .. ',' .. order)
       end
     end
-    add(fields, 's:' .. participant, state .. ' 1 ' .. arguments[4] .. ' ' .. sequence)
-    add(fields, 'x:' .. participant, arguments[at + 1])
+    add(fields, 's:' .. participant, record)
+    add(fields, 'x:' .. participant, ARGV[at + 1])
   end
-  add(fields, 'open', text(sent))
-  add(fields, 'by', arguments[9])
-  if arguments[8] ~= '' then
-    add(fields, 'expires', arguments[8])
-    add(expiring, arguments[8], id)
+  if ARGV[a + 6] ~= '' then
+    add(fields, 'expires', ARGV[a + 6])
+    add(expiring, ARGV[a + 6], id)
   end
-  if arguments[12] ~= '' then
-    add(fields, 'a', arguments[13])
-    add(approvals, arguments[12], id)
+  if ARGV[a + 10] ~= '' then
+    add(fields, 'a', ARGV[a + 11])
+    add(approvals, ARGV[a + 10], id)
   elseif later then
-    add(due, arguments[7], id)
+    add(due, ARGV[a + 5], id)
   end
-  on_all('HSET', keys[1], fields)
-  add(of(indexes, keys[3]), '0', id)
-  redis.call('XADD', keys[9], '*', 'r', arguments[11])
-  if arguments[2] ~= '' then redis.call('SET', keys[2], arguments[2]) end
+  on_all('HSET', KEYS[k + 1], fields)
+  local index = KEYS[k + 3]
+  indexes[index] = indexes[index] or {}
+  add(indexes[index], '0', id)
+  redis.call('XADD', KEYS[6], '*', 'r', ARGV[a + 9])
+  if ARGV[a + 2] ~= '' then redis.call('SET', KEYS[k + 2], ARGV[a + 2]) end
 end
 for index, ids in pairs(indexes) do on_all('ZADD', index, ids) end
-on_all('ZADD', common[5], due)
-on_all('ZADD', common[10], approvals)
-on_all('ZADD', common[7], expiring)
-if #woken > 0 then redis.call('PUBLISH', accepted[1][2][6], table.concat(woken, ' ')) end
+on_all('ZADD', KEYS[2], due)
+on_all('ZADD', KEYS[4], expiring)
+on_all('ZADD', KEYS[7], approvals)
+if #woken > 0 then redis.call('PUBLISH', ARGV[4], table.concat(woken, ' ')) end
 return answers
 "#;
 
@@ -227,20 +234,12 @@ impl Store {
         let mut call = Call::default();
         call.key(&key)
             .key(request.as_ref().unwrap_or(&key))
-            .key(self.keys.commands(shard, &command.originator))
-            .key(self.keys.sequences(shard))
-            .key(self.keys.scheduled(shard))
-            .key(self.keys.scheduled_counts(shard))
-            .key(self.keys.expiring(shard))
-            .key(self.keys.open(shard))
-            .key(self.keys.audit(shard))
-            .key(self.keys.approvals(shard));
+            .key(self.keys.commands(shard, &command.originator));
         let kept = request.map_or_else(String::new, |_| request::record(&digest, command));
         call.arg(command.id.to_string())
             .arg(kept)
             .arg(body)
             .arg(command.accepted_at.as_millis());
-        call.arg(bounds.outbox).arg(self.keys.wake(shard));
         let later = is_scheduled(command)
             .then_some(command.not_before)
             .flatten();
@@ -269,7 +268,8 @@ impl Store {
                 .arg(&tail)
                 .arg(told(command, &tail));
         }
-        let (answer, detail) = self.accepts.run(shard, call).await?;
+        let common = || self.common(shard, bounds);
+        let (answer, detail) = self.accepts.run(shard, common, call).await?;
         match answer.as_str() {
             "accepted" => Ok(Accepted::New),
             "busy" => Ok(Accepted::Busy),
@@ -285,6 +285,23 @@ impl Store {
                     .ok_or_else(|| StoreError::lacking("the answer of accept"))
             }
         }
+    }
+}
+
+impl Store {
+    /// What all acceptances of a shard have in common.
+    fn common(&self, shard: Shard, bounds: Bounds) -> Call {
+        let mut common = Call::default();
+        common
+            .key(self.keys.sequences(shard))
+            .key(self.keys.scheduled(shard))
+            .key(self.keys.scheduled_counts(shard))
+            .key(self.keys.expiring(shard))
+            .key(self.keys.open(shard))
+            .key(self.keys.audit(shard))
+            .key(self.keys.approvals(shard));
+        common.arg(bounds.outbox).arg(self.keys.wake(shard));
+        common
     }
 }
 

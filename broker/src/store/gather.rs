@@ -80,8 +80,14 @@ impl Gatherer {
         }))
     }
 
-    /// Runs the script for this call, with those that are asked for meanwhile.
-    pub(super) async fn run(&self, shard: Shard, call: Call) -> Result<Answer, StoreError> {
+    /// Runs the script for this call, with those that are asked for meanwhile. What is common to all calls of the shard is the same
+    /// whoever says it.
+    pub(super) async fn run(
+        &self,
+        shard: Shard,
+        common: impl FnOnce() -> Call,
+        call: Call,
+    ) -> Result<Answer, StoreError> {
         let (answer, answered) = oneshot::channel();
         let begins = {
             let mut queue = self.queue(shard);
@@ -90,7 +96,7 @@ impl Gatherer {
         };
         if begins {
             // It ends when nobody waits. Whoever asked first may stop waiting, and must not stop the others.
-            tokio::spawn(self.clone().empty(shard));
+            tokio::spawn(self.clone().empty(shard, common()));
         }
         let answer = answered
             .await
@@ -98,9 +104,9 @@ impl Gatherer {
         Ok(answer?)
     }
 
-    async fn empty(self, shard: Shard) {
+    async fn empty(self, shard: Shard, common: Call) {
         while let Some(together) = self.next(shard) {
-            if let Err(error) = self.call(together).await {
+            if let Err(error) = self.call(&common, together).await {
                 let left = mem::take(&mut self.queue(shard).waiting);
                 answer_all(left, &error);
             }
@@ -124,8 +130,13 @@ impl Gatherer {
         queue.is_under_way.then_some(together)
     }
 
-    async fn call(&self, together: Vec<Waiting>) -> Result<(), RedisError> {
+    async fn call(&self, common: &Call, together: Vec<Waiting>) -> Result<(), RedisError> {
         let mut invocation = self.0.script.prepare_invoke();
+        invocation
+            .key(&common.keys)
+            .arg(common.keys.len())
+            .arg(common.arguments.len())
+            .arg(&common.arguments);
         for Waiting { call, .. } in &together {
             invocation
                 .key(&call.keys)
@@ -162,18 +173,16 @@ fn answer_all(waiting: impl IntoIterator<Item = Waiting>, error: &RedisError) {
     }
 }
 
-/// Puts in front of a script what makes its `calls` of KEYS and ARGV, a list of `keys` and `arguments`. ARGV has for each call how
-/// many keys and arguments are its own, and then these arguments.
+/// Puts in front of a script what makes its `calls`: for each, behind which of KEYS and of ARGV its own are, and its last argument.
+/// ARGV begins with how many keys and arguments are common to all; before each call's own stands how many these are.
 fn together(script: &str) -> String {
     format!(
         r"{ON_ALL}
-local calls, key, at = {{}}, 0, 1
+local calls, key, at = {{}}, tonumber(ARGV[1]), 3 + ARGV[2]
 while at < #ARGV do
-  local keys, arguments, most_keys, most = {{}}, {{}}, tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  for n = 1, most_keys do keys[n] = KEYS[key + n] end
-  for n = 1, most do arguments[n] = ARGV[at + 1 + n] end
-  key, at = key + most_keys, at + 2 + most
-  calls[#calls + 1] = {{keys = keys, arguments = arguments}}
+  local arguments = at + 1
+  calls[#calls + 1] = {{keys = key, arguments = arguments, last = arguments + ARGV[at + 1]}}
+  key, at = key + ARGV[at], arguments + ARGV[at + 1] + 1
 end
 {script}"
     )

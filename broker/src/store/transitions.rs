@@ -41,7 +41,7 @@ local function move(one, event, now, ...)
   local after = one.code and next_state[one.code .. ' ' .. event]
   if not after then return nil end
   -- Whole numbers as text: Lua would print them as fractions, which takes longer than all the rest.
-  local revision, open = string.format('%d', one.revision + 1), one.open
+  local revision = string.format('%d', one.revision + 1)
   local history = (one.history and one.history .. ' ' or '') .. after .. ':' .. now
   -- A move has four letters and more with its space, so a short history need not be counted.
   if #history >= 4 * most_moves then
@@ -49,10 +49,15 @@ local function move(one, event, now, ...)
     if moves > most_moves then history = string.match(history, ' (.*)$') end
   end
   local ended = settled[after] and not settled[one.code]
-  if ended then open = string.format('%d', open - 1) end
-  redis.call('HSET', one.key, 's:' .. one.participant, after .. ' ' .. revision .. ' ' .. now .. ' ' .. one.sequence,
-    'h:' .. one.participant, history, 'revision', revision, 'open', open, ...)
-  return after, ended and tonumber(open)
+  local record = after .. ' ' .. revision .. ' ' .. now .. ' ' .. one.sequence
+  if not ended then
+    redis.call('HSET', one.key, 's:' .. one.participant, record, 'h:' .. one.participant, history, 'revision', revision, ...)
+    return after, false
+  end
+  local open = one.open - 1
+  redis.call('HSET', one.key, 's:' .. one.participant, record, 'h:' .. one.participant, history, 'revision', revision,
+    'open', string.format('%d', open), ...)
+  return after, open
 end
 -- Notes commands whose executions have all settled for deletion.
 local ended_retire, ended_expiring, ended_by = {}, {}, {}
