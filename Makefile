@@ -8,6 +8,9 @@ LOCKED := $(if $(CI),--locked)
 BUILD_CHAOS := cargo build $(LOCKED) --release -p broker -p adapters -p tests --bin broker --bin adapter --bin chaos
 BUILD_BENCH := cargo build $(LOCKED) --release -p broker -p bench --bin broker --bin bench
 BUF := npx --yes @bufbuild/buf@1.75.0
+# Built once, in a minute or two, where the machine has none: fences, licences and sources are part of every check.
+DENY_VERSION := 0.20.2
+TOOLS := $(abspath $(TARGET))/tools
 
 # Backtraces of panics are useful; those of errors that a test returns bury their text.
 export RUST_LIB_BACKTRACE ?= 0
@@ -70,15 +73,20 @@ fmt: ## Formats all code
 lint: ## Format, clippy, dependency fences, proto style
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
-	@if cargo deny --version >/dev/null 2>&1; then \
+	@export PATH="$$PATH:$(TOOLS)/bin"; \
+	if ! cargo deny --version >/dev/null 2>&1; then \
+		echo "lint: builds cargo-deny, once"; \
+		cargo install --locked --debug --quiet --root $(TOOLS) --version $(DENY_VERSION) cargo-deny || true; \
+	fi; \
+	if cargo deny --version >/dev/null 2>&1; then \
 		set -x; cargo deny --log-level error check bans licenses sources; \
 	else \
-		echo "lint: cargo-deny is not installed; licences and sources are not checked (fences are, by a test)"; \
+		echo "lint: SKIPPED: cargo-deny cannot be had; licences and sources are not checked (fences are, by a test)"; \
 	fi
 	@if $(BUF) --version >/dev/null 2>&1; then \
 		set -x; $(BUF) lint proto; \
 	else \
-		echo "lint: buf cannot be had through npx; the proto files' style is not checked"; \
+		echo "lint: SKIPPED: buf cannot be had, for it comes by npx (Debian: npm); the proto files' style is not checked"; \
 	fi
 
 advisories: ## Known vulnerabilities of the dependencies; fetches their database
