@@ -38,6 +38,9 @@ enum ParticipantsAction {
     /// Make a new RabbitMQ password for its adapters; the one before opens no more connections
     Credentials(Credentials),
     /// Show who is behind, by how many commands and how long, and when each one's adapter was heard
+    ///
+    /// What waits and what is out is as it is now. What adapters say of themselves is written once a second, and comes with their
+    /// reports: `read` and `heard` are a second or two behind.
     Progress,
     /// The public keys that one signs its reports with
     Keys(ParticipantKeys),
