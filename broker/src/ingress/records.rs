@@ -12,6 +12,7 @@ use super::view::timestamp;
 use crate::{
     authorise::Access,
     error::{Error, Violation},
+    registry::broken_by_server,
 };
 
 /// A record's two forms.
@@ -217,6 +218,10 @@ impl Form for Server {
         let id = fields.parse("id", &message.id);
         let participant = fields.parse("participant_id", &message.participant_id);
         let dialect = fields.parse("dialect", &message.dialect);
+        // What no registry need be asked for is told with the rest.
+        if let Some(rule) = dialect.as_ref().and_then(broken_by_server) {
+            fields.broken("dialect", &rule);
+        }
         let address = fields.parse("address", &message.address);
         let place = message.place.unwrap_or_default();
         let place = Place::new(&place.region, &place.country, &place.city)

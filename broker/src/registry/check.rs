@@ -123,7 +123,9 @@ impl Written for Server {
                 "must stay what it is; delete the server and create it anew",
             ));
         }
-        spoken::check_server(&self.dialect)?;
+        if let Some(rule) = spoken::broken_by_server(&self.dialect) {
+            return Err(Error::invalid("server.dialect", rule));
+        }
         Ok(self.clone())
     }
 }

@@ -15,13 +15,10 @@ pub(super) fn check_system(tables: &Tables, name: &DialectName) -> Result<(), Er
     Err(Error::invalid("participant.invocation_system", rule))
 }
 
-/// A server is told by a dialect of servers.
-pub(super) fn check_server(name: &DialectName) -> Result<(), Error> {
-    if speaks_to(name, is_server) {
-        return Ok(());
-    }
-    let rule = format!("must be a dialect of servers: {}", names_of(is_server));
-    Err(Error::invalid("server.dialect", rule))
+/// A server is told by a dialect of servers; the rule, where this is none.
+pub fn broken_by_server(name: &DialectName) -> Option<String> {
+    let rule = || format!("must be a dialect of servers: {}", names_of(is_server));
+    (!speaks_to(name, is_server)).then(rule)
 }
 
 /// Whether commands go to it once, and it tells its servers.

@@ -47,6 +47,28 @@ async fn records_keep_their_promises() -> Result<()> {
         ),
         Code::InvalidArgument
     );
+    let wrong = v1::Server {
+        id: "a2".to_owned(),
+        participant_id: "a".to_owned(),
+        dialect: "cobol".to_owned(),
+        address: "nowhere".to_owned(),
+        place: None,
+    };
+    let request = v1::CreateServerRequest {
+        server: Some(wrong),
+    };
+    let refused = ops.registry.create_server(request).await;
+    let refused = refused.expect_err("two fields are wrong");
+    let details = refused.get_error_details();
+    let named = details
+        .bad_request()
+        .expect("fields")
+        .field_violations
+        .iter();
+    assert_eq!(
+        named.map(|one| one.field.as_str()).collect::<Vec<_>>(),
+        ["server.dialect", "server.address"]
+    );
     assert_eq!(
         code(
             ops.create_server("a2", "z", "varnish", ([127, 0, 0, 1], 80).into())
