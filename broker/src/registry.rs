@@ -46,8 +46,20 @@ const TURN_WAIT: (Duration, Duration) = (Duration::from_secs(15), Duration::from
 pub enum Change {
     /// It must not be there yet.
     Create,
-    /// It must be there.
+    /// It must be there. What may be left out and is left out stays: a participant's signing keys.
     Update,
+    /// The same, and the participant's signing keys go.
+    UpdateWithoutKeys,
+}
+
+impl Change {
+    /// Whether it changes what must be there.
+    pub const fn is_update(self) -> bool {
+        match self {
+            Self::Create => false,
+            Self::Update | Self::UpdateWithoutKeys => true,
+        }
+    }
 }
 
 /// Changes the registry on one replica.

@@ -191,7 +191,8 @@ macro_rules! resources {
 
             async fn $update(&self, request: Request<v1::$update_request>) -> Result<Response<v1::$update_response>, Status> {
                 self.gate.call(Rpc::$update_rpc, request, |request| of_record::<$record>(request.$field.as_ref().map(|record| &record.id)), |caller, request| async move {
-                    let record = self.write::<$record>(&caller, request.$field, Change::Update).await?;
+                    let change = request.change();
+                    let record = self.write::<$record>(&caller, request.$field, change).await?;
                     Ok(v1::$update_response { $field: Some(record) })
                 }).await
             }
@@ -263,6 +264,27 @@ resources! {
             about |request| of_mapping(Some(&request.mapping_name));
     }
 }
+
+/// What an update says besides the record.
+trait Update {
+    fn change(&self) -> Change {
+        Change::Update
+    }
+}
+
+impl Update for v1::UpdateParticipantRequest {
+    fn change(&self) -> Change {
+        if self.removes_signing_keys {
+            Change::UpdateWithoutKeys
+        } else {
+            Change::Update
+        }
+    }
+}
+
+impl Update for v1::UpdateServerRequest {}
+impl Update for v1::UpdateConfigurationRequest {}
+impl Update for v1::UpdateDeploymentRequest {}
 
 /// A record in the audit log.
 fn of_record<R: Visible>(id: Option<&String>) -> String {

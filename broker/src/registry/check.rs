@@ -3,7 +3,10 @@
 //! Invariant: a participant writes what is its own, under ids that begin with its own: an id that somebody else uses is
 //! never in its way, so no answer tells that it is used. An operator chooses freely.
 
-use domain::{Agreement, Configuration, Deployment, HostName, Participant, ParticipantId, Server};
+use domain::{
+    Agreement, Configuration, Deployment, HostName, Participant, ParticipantId, Server,
+    signing::TimedKey,
+};
 
 use super::{Change, Visible, spoken};
 use crate::{
@@ -28,7 +31,7 @@ fn presence<'t, R: Visible>(
     text: &str,
     (change, update): (Change, Rpc),
 ) -> Result<Option<&'t R>, Error> {
-    if change == Change::Update {
+    if change.is_update() {
         let (before, _) = R::admitted(tables, identity, update, id, text)?;
         return Ok(Some(before));
     }
@@ -77,7 +80,8 @@ impl Written for Participant {
     fn check(&self, tables: &Tables, identity: &Identity, change: Change) -> Result<Self, Error> {
         let (id, rpc) = (self.id.as_str(), Rpc::UpdateParticipant);
         Rpc::CreateParticipant.check_ever(identity)?;
-        if presence::<Self>(tables, identity, &self.id, id, (change, rpc))?.is_none() {
+        let before = presence::<Self>(tables, identity, &self.id, id, (change, rpc))?;
+        if before.is_none() {
             check_apart(tables, id)?;
         }
         amqp::Topology::check_participant(&self.id).map_err(|_| {
@@ -89,7 +93,27 @@ impl Written for Participant {
         if let Some(name) = &self.invocation_system {
             spoken::check_system(tables, name)?;
         }
-        Ok(self.clone())
+        Ok(Self {
+            signing_keys: keys_after(self, before, change)?,
+            ..self.clone()
+        })
+    }
+}
+
+/// An update by somebody who does not speak of keys must not make unsigned reports count.
+fn keys_after(
+    given: &Participant,
+    before: Option<&Participant>,
+    change: Change,
+) -> Result<Vec<TimedKey>, Error> {
+    match (change, given.signing_keys.as_slice()) {
+        (Change::UpdateWithoutKeys, []) => Ok(Vec::new()),
+        (Change::UpdateWithoutKeys, _) => Err(Error::invalid(
+            "removes_signing_keys",
+            "must not be set where `participant.signing_keys` are given",
+        )),
+        (Change::Update, []) => Ok(before.map_or_else(Vec::new, |one| one.signing_keys.clone())),
+        (Change::Create | Change::Update, given) => Ok(given.to_vec()),
     }
 }
 
@@ -168,7 +192,7 @@ impl Written for Deployment {
         let (id, rpc) = (self.id.as_str(), Rpc::UpdateDeployment);
         let new = match change {
             Change::Create => Some(agreement_of_new(self, tables, identity)?),
-            Change::Update => None,
+            Change::Update | Change::UpdateWithoutKeys => None,
         };
         let before = presence::<Self>(tables, identity, &self.id, id, (change, rpc))?;
         let kept = before.map(|before| check_same(before, self).map(|()| before.agreement));

@@ -147,6 +147,7 @@ async fn a_declaration_is_kept_and_can_be_taken_back() -> Result<()> {
     assert_eq!(kept.capabilities, expected.capabilities);
     let update = v1::UpdateParticipantRequest {
         participant: Some(a(&[])),
+        ..v1::UpdateParticipantRequest::default()
     };
     stage.operator.registry.update_participant(update).await?;
     let host = Kind::Host("www.shop.example".to_owned());

@@ -176,6 +176,7 @@ async fn a_mapping_is_checked_and_kept_in_versions() -> Result<()> {
     );
     let update = |system| v1::UpdateParticipantRequest {
         participant: Some(b(system)),
+        ..v1::UpdateParticipantRequest::default()
     };
     assert_eq!(
         code(operator.registry.update_participant(update("acme-2"))).await,

@@ -312,6 +312,44 @@ async fn keys_are_kept_with_fedctl() -> Result<()> {
     );
     let own = stage.federation.key("a")?.id().to_string();
     ensure!(left["keys"][0]["key_id"] == own.as_str(), "{left}");
+    let left = as_operator(&["participants", "keys", "remove", "a", &own]).await?;
+    ensure!(left["keys"].as_array().is_some_and(Vec::is_empty), "{left}");
+    Ok(())
+}
+
+/// An update by somebody who does not speak of keys, such as a client that is older than they are, keeps them: otherwise unsigned
+/// reports would count from then on. Who wants them gone says so, and not together with keys.
+#[tokio::test]
+async fn an_update_without_keys_keeps_them() -> Result<()> {
+    let stage = Stage::new("").await?;
+    let mut operator = stage.federation.client(&stage.broker, "operator/ops")?;
+    let key = stage.federation.registered_key("a")?;
+    let own = stage.federation.key("a")?.id().to_string();
+    let mut update = async |keys: Vec<v1::SigningKey>, removes_signing_keys| {
+        let participant = v1::Participant {
+            id: "a".to_owned(),
+            display_name: "A".to_owned(),
+            signing_keys: keys,
+            ..v1::Participant::default()
+        };
+        let request = v1::UpdateParticipantRequest {
+            participant: Some(participant),
+            removes_signing_keys,
+        };
+        let answer = operator.registry.update_participant(request).await?;
+        let updated = answer.into_inner().participant.unwrap_or_default();
+        let ids = updated.signing_keys.into_iter().map(|key| key.key_id);
+        Ok::<_, tonic::Status>((updated.display_name, ids.collect::<Vec<_>>()))
+    };
+    assert_eq!(
+        update(vec![], false).await?,
+        ("A".to_owned(), vec![own.clone()])
+    );
+    let both = update(vec![key.clone()], true).await;
+    let both = both.expect_err("it contradicts itself");
+    assert_eq!(both.code(), tonic::Code::InvalidArgument, "{both:?}");
+    assert_eq!(update(vec![], true).await?.1, Vec::<String>::new());
+    assert_eq!(update(vec![key], false).await?.1, [own]);
     Ok(())
 }
 

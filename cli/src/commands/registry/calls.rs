@@ -6,7 +6,7 @@ macro_rules! registry_calls {
     (
         $record:ident, $id:ident, $many:ident;
         $list:ident($listing:ty), $get:ident($getting:ident), $create:ident($creating:ident),
-        $update:ident($updating:ident), $delete:ident($deleting:ident)
+        $update:ident($updating:ident $(, $unless_said:ident)?), $delete:ident($deleting:ident)
     ) => {
         type Listing = $listing;
 
@@ -54,6 +54,7 @@ macro_rules! registry_calls {
         ) -> Result<Option<Self::Record>, $crate::broker::Refusal> {
             let request = $updating {
                 $record: Some(record),
+                $($unless_said: false,)?
             };
             let answer = broker
                 .registry(async |mut client| client.$update(request.clone()).await)

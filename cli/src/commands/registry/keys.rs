@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 use domain::signing::PublicKey;
-use proto::v1::{Participant, SigningKey};
+use proto::v1::{Participant, SigningKey, UpdateParticipantRequest};
 
 use super::{Kind as _, incomplete, participants::Participants, print};
 use crate::{commands::Context, exit::Exit, failure::Failure, view::KeyView};
@@ -101,6 +101,13 @@ async fn get(context: &Context, id: &str) -> Result<Participant, Failure> {
 }
 
 async fn put(context: &Context, participant: Participant) -> Result<Participant, Failure> {
-    let updated = Participants::update(&context.broker, participant).await?;
-    updated.ok_or_else(incomplete)
+    let request = UpdateParticipantRequest {
+        // Without any and without a word the broker would keep those that are there.
+        removes_signing_keys: participant.signing_keys.is_empty(),
+        participant: Some(participant),
+    };
+    let updated = context
+        .broker
+        .registry(async |mut client| client.update_participant(request.clone()).await);
+    updated.await?.participant.ok_or_else(incomplete)
 }

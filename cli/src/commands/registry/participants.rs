@@ -146,7 +146,7 @@ impl Kind for Participants {
     registry_calls! {
         participant, participant_id, participants;
         list_participants(ListParticipantsRequest), get_participant(GetParticipantRequest), create_participant(CreateParticipantRequest),
-        update_participant(UpdateParticipantRequest), delete_participant(DeleteParticipantRequest)
+        update_participant(UpdateParticipantRequest, removes_signing_keys), delete_participant(DeleteParticipantRequest)
     }
 
     async fn complete(

@@ -185,7 +185,10 @@ async fn participants(name: &str, client: &mut Client, about: &About) -> Result<
         }
         "UpdateParticipant" => {
             let participant = record(participant_id);
-            let request = v1::UpdateParticipantRequest { participant };
+            let request = v1::UpdateParticipantRequest {
+                participant,
+                ..v1::UpdateParticipantRequest::default()
+            };
             registry.update_participant(request).await.map(whole)
         }
         _ => {
