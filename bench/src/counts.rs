@@ -135,7 +135,7 @@ fn directory() -> Result<Directory> {
         customer: "customer".parse()?,
         owner: "owner".parse()?,
         hosts: vec!["shop.example".parse()?],
-        wide_purges_need_approval: false,
+        wide_purges_need_approval: None,
     }));
     tables.insert(Record::Deployment(Deployment {
         id: "shop-cdn".parse()?,

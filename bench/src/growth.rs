@@ -104,7 +104,7 @@ fn fill(tables: &mut Tables) {
             customer: name("customer", configuration / 10),
             owner: name("participant", configuration % PARTICIPANTS),
             hosts: vec![host(configuration)],
-            wide_purges_need_approval: false,
+            wide_purges_need_approval: None,
         }));
         for n in 0..DEPLOYMENTS_PER_CONFIGURATION {
             tables.insert(Record::Deployment(Deployment {

@@ -11,7 +11,7 @@ use crate::translate::Planned;
 /// Whether this command of the configuration needs another person's word.
 pub fn is_needed(configuration: &Configuration, planned: &Planned) -> bool {
     let is_purge = matches!(planned.command.operation, Operation::Purge(_));
-    configuration.wide_purges_need_approval && is_purge && is_wide(planned)
+    configuration.needs_approval() && is_purge && is_wide(planned)
 }
 
 fn is_wide(planned: &Planned) -> bool {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use amqp::PublishError;
 use dialects::CannotSay;
-use domain::{BrokenRule, ConfigurationId, DialectName, ParticipantId};
+use domain::{BrokenRule, CommandId, ConfigurationId, DialectName, ParticipantId};
 use thiserror::Error as ThisError;
 
 use crate::store::StoreError;
@@ -93,8 +93,13 @@ pub enum Error {
         refusals: Vec<(ParticipantId, String)>,
     },
     /// No second person is waited for.
-    #[error("the command does not wait for an approval: it never did, has one, or has ended")]
-    NothingToApprove,
+    #[error("command `{command}` waits for no approval: {why}")]
+    NothingToApprove {
+        /// Which one.
+        command: CommandId,
+        /// Why it does not.
+        why: String,
+    },
     /// The request id was used before for something else.
     #[error("the request id was used before for a different command")]
     RequestIdUsed,

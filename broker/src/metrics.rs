@@ -29,6 +29,8 @@ pub const REPORTS_TOTAL: &str = "broker_reports_total";
 pub const RECEIPTS_TOTAL: &str = "broker_receipts_total";
 /// Reports that RabbitMQ delivered again.
 pub const REDELIVERIES_TOTAL: &str = "broker_redeliveries_total";
+/// Outcomes that were known already.
+pub const REPEATED_TOTAL: &str = "broker_repeated_outcomes_total";
 /// Watchers now.
 pub const WATCHERS: &str = "broker_watchers";
 /// Lanes that this replica dispatches.
@@ -141,6 +143,13 @@ pub const TABLE: &[Description] = &[
         Unit::Count,
         &[],
         "Messages from adapters that RabbitMQ delivered again.",
+    ),
+    row(
+        REPEATED_TOTAL,
+        Kind::Counter,
+        Unit::Count,
+        &["participant"],
+        "Outcomes of executions that changed nothing: delivered or sent again, come too late, or played back by somebody else.",
     ),
     row(
         WATCHERS,

@@ -144,8 +144,7 @@ impl Quotas {
     ) -> Result<(), Error> {
         let now = Instant::now();
         // A participant's persons share what it may.
-        let acting = caller.participant().cloned().map(Identity::Participant);
-        let caller = acting.as_ref().unwrap_or(caller);
+        let caller = &caller.acts_as();
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         if !callers.contains_key(caller) {
             if callers.len() >= CALLERS {

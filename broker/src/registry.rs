@@ -281,7 +281,8 @@ fn check_delete<R: Visible>(
     id: &str,
 ) -> Result<(), Error> {
     let (record, _) = R::admitted(tables, identity, R::DELETE, key, id)?;
-    match record.referred_by(tables) {
+    let used = record.referred_by(tables);
+    match used.or_else(|| record.kept_from(identity)) {
         None => Ok(()),
         Some(by) => Err(Error::InUse {
             resource: R::RESOURCE,

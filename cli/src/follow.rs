@@ -31,7 +31,7 @@ pub(crate) struct Follow<'a> {
 #[derive(Debug)]
 pub(crate) enum Event {
     /// The command changed.
-    Change(WatchCommandResponse),
+    Change(Box<WatchCommandResponse>),
     /// The stream broke for this reason; it is resumed by the next call.
     Lost(String),
     /// The command has settled.
@@ -62,7 +62,7 @@ impl<'a> Follow<'a> {
                 self.failures = 0;
                 self.resume_token.clone_from(&change.resume_token);
                 self.settled = change.standing.as_ref().is_some_and(|now| now.settled);
-                Ok(Event::Change(change))
+                Ok(Event::Change(Box::new(change)))
             }
             Ok(None) if self.settled => Ok(Event::End),
             Ok(None) => self.lost(Status::unavailable("the broker ended the stream early")),

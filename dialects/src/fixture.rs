@@ -52,7 +52,7 @@ pub(crate) fn translate_for(
         customer: "acme".parse().unwrap(),
         owner: "cdn-a".parse().unwrap(),
         hosts: vec![HOST.parse().unwrap(), "img.example.com".parse().unwrap()],
-        wide_purges_need_approval: false,
+        wide_purges_need_approval: None,
     };
     let execution: ExecutionId = "01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"
         .parse()

@@ -18,9 +18,16 @@ pub struct Configuration {
     pub owner: ParticipantId,
     /// Its host names; a host name belongs to one configuration.
     pub hosts: Vec<HostName>,
-    /// Whether a wide purge of it waits until a second person has approved it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub wide_purges_need_approval: bool,
+    /// Whether a wide purge of it waits until a second person has approved it; not, where nobody has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wide_purges_need_approval: Option<bool>,
+}
+
+impl Configuration {
+    /// Whether a second person is asked for.
+    pub fn needs_approval(&self) -> bool {
+        self.wide_purges_need_approval.unwrap_or_default()
+    }
 }
 
 /// A configuration placed at a participant.

@@ -4,6 +4,8 @@
 //! holds no control character and no white space, so it cannot break out of a header line.
 //! Not here: whether the host belongs to the configuration (`broker::verify`).
 
+mod wide;
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
@@ -40,17 +42,6 @@ impl Selector {
             Self::Regex(regex) => Some(&regex.host),
             Self::Host(host) => Some(host),
             Self::Tag(_) | Self::Everything => None,
-        }
-    }
-
-    /// Whether it may mean all of a host name: as a host name and `everything` say outright, as a path of nothing but the
-    /// root says too, and as nobody can tell of a regular expression.
-    pub fn is_wide(&self) -> bool {
-        match self {
-            Self::Host(_) | Self::Everything | Self::Regex(_) => true,
-            Self::Prefix(part) => part.path() == "/",
-            Self::Wildcard(part) => part.path().bytes().all(|byte| matches!(byte, b'/' | b'*')),
-            Self::Url(_) | Self::Tag(_) => false,
         }
     }
 

@@ -254,7 +254,7 @@ mod tests {
             customer: "acme".parse().unwrap(),
             owner: "a".parse().unwrap(),
             hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
-            wide_purges_need_approval: false,
+            wide_purges_need_approval: None,
         })
     }
 

@@ -36,7 +36,7 @@ impl Error {
             Self::Impossible { .. } => (Code::FailedPrecondition, "IMPOSSIBLE"),
             Self::NotOurs(_) => (Code::FailedPrecondition, "NOT_OURS"),
             Self::RequestIdUsed => (Code::AlreadyExists, "REQUEST_ID_USED"),
-            Self::NothingToApprove => (Code::FailedPrecondition, "NOTHING_TO_APPROVE"),
+            Self::NothingToApprove { .. } => (Code::FailedPrecondition, "NOTHING_TO_APPROVE"),
             Self::OutboxFull { .. } => (Code::ResourceExhausted, "OUTBOX_FULL"),
             Self::TooManyCalls { .. } => (Code::ResourceExhausted, "TOO_MANY_CALLS"),
             Self::ConnectionAged => (Code::Unavailable, "CONNECTION_AGED"),
@@ -87,6 +87,10 @@ impl Error {
                     );
                 }
             }
+            Self::NothingToApprove { command, why } => {
+                let subject = command.to_string();
+                details.add_precondition_failure_violation("NOTHING_TO_APPROVE", subject, why);
+            }
             Self::OutboxFull { participant, .. } => {
                 self.add_quota(&mut details, format!("outbox:{participant}"), RETRY_FULL);
             }
@@ -120,7 +124,6 @@ impl Error {
             | Self::NotDeployed { .. }
             | Self::NobodyMeant { .. }
             | Self::RequestIdUsed
-            | Self::NothingToApprove
             | Self::Interrupted
             | Self::UnknownDialect { .. }
             | Self::NotSent(_)
@@ -151,6 +154,7 @@ impl Error {
                 entry("participant", participant.to_string())
             }
             Self::OverQuota { caller, .. } => entry("caller", caller.clone()),
+            Self::NothingToApprove { command, .. } => entry("command", command.to_string()),
             Self::UnknownDialect { dialect } => entry("dialect", dialect.to_string()),
             _ => std::collections::HashMap::new(),
         }

@@ -141,7 +141,10 @@ impl Door {
         } else {
             self.limits.most
         };
-        let Some(caller) = self.callers.take(peer.identity().cloned(), most) else {
+        let Some(caller) = self
+            .callers
+            .take(peer.identity().map(Identity::acts_as), most)
+        else {
             count_connection("full");
             return None;
         };
@@ -246,7 +249,7 @@ impl Drop for Place {
     }
 }
 
-/// How many connections each caller has. All who are nobody are one.
+/// How many connections each caller has, a participant with its people. All who are nobody are one.
 #[derive(Debug, Clone, Default)]
 struct Callers(Arc<Mutex<HashMap<Option<Identity>, usize>>>);
 

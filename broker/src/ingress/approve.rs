@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     metrics::count_released,
     pipeline::now,
-    store::{Approval, ApprovalAsked, Approved},
+    store::{Approval, ApprovalAsked, Approved, StoredCommand},
 };
 
 impl Commands {
@@ -26,7 +26,8 @@ impl Commands {
         let reason = reason(request.reason)?;
         let id = &request.command_id;
         let stored = self.admitted(identity, Rpc::ApproveCommand, id).await?;
-        let asked = stored.approval.as_ref().ok_or(NOTHING_WAITS)?;
+        let asked = stored.approval.as_ref();
+        let asked = asked.ok_or_else(|| nothing_waits(&stored, "it needs none"))?;
         check_second(identity, asked)?;
         let moment = now();
         let approval = Approval {
@@ -44,7 +45,14 @@ impl Commands {
                 info!(command.id = %stored.command.id, approved.by = %approval.by, "approved a command");
             }
             Approved::Before(before) if before.by == approval.by => {}
-            Approved::Before(_) | Approved::NotWaiting => return Err(NOTHING_WAITS),
+            Approved::Before(before) => {
+                let why = format!("{} has approved it", before.by);
+                return Err(nothing_waits(&stored, &why));
+            }
+            Approved::NotWaiting => {
+                let why = "it has ended, or the time to approve it is over";
+                return Err(nothing_waits(&stored, why));
+            }
         }
         let after = self.admitted(identity, Rpc::ApproveCommand, id).await?;
         Ok(v1::ApproveCommandResponse {
@@ -53,9 +61,16 @@ impl Commands {
     }
 }
 
-const NOTHING_WAITS: Error = Error::NothingToApprove;
 /// Commands of its shard whose time has come that are looked at with it.
 const DUE: isize = 100;
+
+/// Nobody is waited for, and why.
+fn nothing_waits(stored: &StoredCommand, why: &str) -> Error {
+    Error::NothingToApprove {
+        command: stored.command.id,
+        why: why.to_owned(),
+    }
+}
 
 /// What is written down for others to read.
 fn reason(text: String) -> Result<String, Error> {

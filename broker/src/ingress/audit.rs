@@ -56,11 +56,7 @@ impl Service {
         for record in found {
             let act: AuditRecord = serde_json::from_str(&record.text)
                 .map_err(|error| StoreError::unreadable("an audit record", error))?;
-            if asked
-                .caller
-                .as_ref()
-                .is_some_and(|caller| *caller != act.caller)
-            {
+            if !asked.means(&act.caller) {
                 continue;
             }
             let id = record.id.clone();
@@ -156,6 +152,15 @@ impl Service {
 }
 
 impl Asked {
+    /// Whether somebody's acts are asked for; a participant's are its people's too.
+    fn means(&self, caller: &str) -> bool {
+        let Some(asked) = &self.caller else {
+            return true;
+        };
+        let rest = caller.strip_prefix(asked.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("/person/"))
+    }
+
     fn looked_through(&self) -> usize {
         match self.caller {
             None => self.count,
@@ -164,11 +169,11 @@ impl Asked {
     }
 }
 
-/// Whose acts are shown: a participant's own; everybody's, or those of one caller, to an operator.
+/// Whose acts are shown: a participant's own and its people's; everybody's, or those of one caller, to an operator.
 fn whose(identity: &Identity, asked: &str) -> Result<Option<String>, Error> {
     match (identity, asked) {
         (Identity::Operator(_), "") => Ok(None),
-        (_, "") => Ok(Some(identity.to_string())),
+        (_, "") => Ok(Some(identity.acts_as().to_string())),
         (_, asked) => {
             let named = Identity::from_path(asked).ok();
             let participant = named.as_ref().and_then(Identity::participant);

@@ -157,6 +157,14 @@ mod tests {
             who(&["spiffe://fed.example/operator/ops"]),
             Some(Identity::Operator("ops".to_owned()))
         );
+        let ann = Identity::Person {
+            participant: "acme".parse().unwrap(),
+            name: "ann".to_owned(),
+        };
+        assert_eq!(
+            who(&["spiffe://fed.example/participant/acme/person/ann"]),
+            Some(ann)
+        );
         for uris in [
             &[][..],
             &[
@@ -170,6 +178,11 @@ mod tests {
             &["spiffe://fed.example/participant/"],
             &["spiffe://fed.example//participant/a"],
             &["spiffe://fed.example/participant/a/b"],
+            &["spiffe://fed.example/participant/a/person"],
+            &["spiffe://fed.example/participant/a/person/"],
+            &["spiffe://fed.example/participant/a/person/b/c"],
+            &["spiffe://fed.example/participant/a/people/b"],
+            &["spiffe://fed.example/operator/ops/person/b"],
             &["spiffe://fed.example/participant/a?b"],
             &["spiffe://fed.example/participant/%61"],
             &["spiffe://fed.example/admin/acme"],

@@ -73,6 +73,13 @@ impl Identity {
         }
     }
 
+    /// Whose rights and shares it has: a participant's people have those of the participant.
+    #[must_use]
+    pub fn acts_as(&self) -> Self {
+        let participant = self.participant().cloned();
+        participant.map_or_else(|| self.clone(), Self::Participant)
+    }
+
     /// Whether it is one of many, and not a system.
     pub const fn is_person(&self) -> bool {
         matches!(self, Self::Person { .. } | Self::Operator(_))

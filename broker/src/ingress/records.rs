@@ -284,7 +284,7 @@ impl Form for Configuration {
             customer_id: self.customer.to_string(),
             owner_id: self.owner.to_string(),
             hosts: self.hosts.iter().map(ToString::to_string).collect(),
-            wide_purges_need_approval: self.wide_purges_need_approval,
+            wide_purges_need_approval: Some(self.needs_approval()),
         }
     }
 

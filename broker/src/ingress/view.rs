@@ -8,7 +8,11 @@ use std::collections::HashMap;
 
 use domain::{
     Evidence, Execution, Fidelity, Finding, Outcome, ServerId, ServerResult, Standing, State,
-    Timestamp, Try, execution::Change, fault::Again, fidelity::Breadth, standing::Overall,
+    Timestamp, Try,
+    execution::Change,
+    fault::{Again, Side},
+    fidelity::Breadth,
+    standing::Overall,
 };
 use prost::Message as _;
 use proto::v1;
@@ -25,9 +29,9 @@ pub(super) fn command(stored: &StoredCommand, full: bool) -> v1::Command {
     let command = &stored.command;
     let one = |execution| {
         if full {
-            self::execution(execution)
+            self::execution(stored, execution)
         } else {
-            brief(execution)
+            brief(stored, execution)
         }
     };
     v1::Command {
@@ -48,7 +52,7 @@ pub(super) fn command(stored: &StoredCommand, full: bool) -> v1::Command {
 }
 
 /// What a second person has to do with it.
-fn approval(stored: &StoredCommand) -> Option<v1::Approval> {
+pub(super) fn approval(stored: &StoredCommand) -> Option<v1::Approval> {
     let asked = stored.approval.as_ref()?;
     let given = asked.given.as_ref();
     let state = match given {
@@ -80,7 +84,7 @@ pub(super) fn command_within(stored: &StoredCommand, answer_bytes: usize) -> v1:
 }
 
 /// One execution with what each server made of it.
-pub(super) fn execution(execution: &Execution) -> v1::Execution {
+pub(super) fn execution(stored: &StoredCommand, execution: &Execution) -> v1::Execution {
     let results: HashMap<&ServerId, &ServerResult> = execution
         .results
         .iter()
@@ -92,14 +96,17 @@ pub(super) fn execution(execution: &Execution) -> v1::Execution {
     };
     v1::Execution {
         servers: execution.servers.iter().map(server).collect(),
-        ..brief(execution)
+        ..brief(stored, execution)
     }
 }
 
-fn brief(execution: &Execution) -> v1::Execution {
+fn brief(stored: &StoredCommand, execution: &Execution) -> v1::Execution {
     let (evidence, fault) = match &execution.state {
         State::Done(evidence) => (self::evidence(*evidence), None),
         State::Failed(fault) => (v1::Evidence::Unspecified, Some(self::fault(fault))),
+        State::Expired if stored.lacks_approval() => {
+            (v1::Evidence::Unspecified, Some(not_approved()))
+        }
         _ => (v1::Evidence::Unspecified, None),
     };
     v1::Execution {
@@ -120,6 +127,16 @@ fn brief(execution: &Execution) -> v1::Execution {
             .map(|id| id.to_string())
             .unwrap_or_default(),
         estimated_time: estimated(execution).map(timestamp),
+    }
+}
+
+/// Why a command that waited for a second person expired.
+fn not_approved() -> v1::Fault {
+    v1::Fault {
+        code: "not_approved".to_owned(),
+        side: Side::Originator.as_str().to_owned(),
+        retryable: true,
+        message: "no second person approved it in time".to_owned(),
     }
 }
 

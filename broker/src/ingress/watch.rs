@@ -124,7 +124,7 @@ impl Watch {
             .executions
             .iter()
             .filter(|execution| seen.is_none_or(|seen| execution.revision > seen));
-        let parts = in_parts(newer.map(view::execution));
+        let parts = in_parts(newer.map(|execution| view::execution(stored, execution)));
         let last = parts.len() - 1;
         for (number, executions) in parts.into_iter().enumerate() {
             // Whoever resumes in the midst hears all of it again.
@@ -136,6 +136,7 @@ impl Watch {
             self.waiting.push_back(v1::WatchCommandResponse {
                 standing: Some(view::standing(&stored.standing())),
                 executions,
+                approval: view::approval(stored),
                 resume_token: token.map(|token| token.to_string()).unwrap_or_default(),
             });
         }

@@ -163,8 +163,11 @@ impl Written for Configuration {
         }
         let before = presence::<Self>(tables, identity, &self.id, id, (change, rpc))?;
         owner()?;
-        let asked_before = before.is_some_and(|before| before.wide_purges_need_approval);
-        if asked_before && !self.wide_purges_need_approval && identity.participant().is_some() {
+        // Whoever knows nothing of it, such as an older client, ends nothing.
+        let kept = before.and_then(|before| before.wide_purges_need_approval);
+        let wide_purges_need_approval = self.wide_purges_need_approval.or(kept);
+        let ends_it = kept == Some(true) && wide_purges_need_approval != Some(true);
+        if ends_it && identity.participant().is_some() {
             // Otherwise one person ends it, purges, and asks for it again.
             return Err(Error::invalid(
                 "configuration.wide_purges_need_approval",
@@ -178,7 +181,10 @@ impl Written for Configuration {
                 .is_some_and(|other| *other != self.id)
         };
         match self.hosts.iter().position(taken) {
-            None => Ok(self.clone()),
+            None => Ok(Self {
+                wide_purges_need_approval,
+                ..self.clone()
+            }),
             Some(index) => Err(Error::invalid(
                 format!("configuration.hosts[{index}]"),
                 "must not belong to another configuration",

@@ -38,6 +38,12 @@ pub trait Visible: Sized {
     /// What still refers to it.
     fn referred_by(&self, tables: &Tables) -> Option<String>;
 
+    /// Why this caller does not delete it, though it may and nothing refers to it.
+    fn kept_from(&self, identity: &Identity) -> Option<String> {
+        let _ = identity;
+        None
+    }
+
     /// How much of it this caller sees.
     fn seen_by(&self, identity: &Identity, tables: &Tables) -> Access {
         authorise(identity, Self::GET, &self.resource(tables))
@@ -144,6 +150,12 @@ impl Visible for Configuration {
             owner: Some(&self.owner),
             hosts: open.map(|deployment| &deployment.participant).collect(),
         }
+    }
+
+    /// Created anew it would ask for no second person: that is to end it, which only an operator may.
+    fn kept_from(&self, identity: &Identity) -> Option<String> {
+        let is_kept = self.needs_approval() && identity.participant().is_some();
+        is_kept.then(|| "wide_purges_need_approval, which only an operator may end".to_owned())
     }
 
     fn referred_by(&self, tables: &Tables) -> Option<String> {

@@ -79,6 +79,12 @@ impl StoredCommand {
         self
     }
 
+    /// Whether nobody has approved it, where somebody has to.
+    pub fn lacks_approval(&self) -> bool {
+        let asked = self.approval.as_ref();
+        asked.is_some_and(|asked| asked.given.is_none())
+    }
+
     /// All executions in one answer.
     pub fn standing(&self) -> Standing {
         Standing::fold(self.executions.iter().map(|execution| &execution.state))

@@ -16,7 +16,7 @@ mod watchers;
 use std::time::Duration;
 
 use domain::{ExecutionId, ParticipantId, State};
-use metrics::histogram;
+use metrics::{counter, histogram};
 
 pub use chain::Chainer;
 pub use hearing::hear;
@@ -63,6 +63,10 @@ impl Tracker {
             if matches!(applied, Applied::Moved | Applied::Settled) {
                 let state = State::Accepted.next(outcome.event.clone());
                 count_execution(participant, &state);
+            }
+            if *applied == Applied::Stayed {
+                counter!(names::REPEATED_TOTAL, "participant" => participant.to_string())
+                    .increment(1);
             }
             if *applied == Applied::Settled {
                 let age = moment.since(accepted_at(outcome.command));

@@ -117,7 +117,7 @@ async fn until_settled(
         match follow.next().await? {
             Event::Change(change) => {
                 is_lost = false;
-                let change = current.apply(change);
+                let change = current.apply(*change);
                 progress.change(&change, &current.view)?;
             }
             // Said once; the tries that follow are no news.
@@ -149,6 +149,9 @@ impl Current {
         }
         let change = ChangeView::new(&self.view.command_id, change);
         self.view.standing = change.standing.clone();
+        if change.approval.is_some() {
+            self.view.approval.clone_from(&change.approval);
+        }
         for changed in &change.executions {
             let executions = &mut self.view.executions;
             let known = executions

@@ -145,6 +145,8 @@ pub(crate) struct ChangeView {
     pub(crate) command_id: String,
     pub(crate) standing: StandingView,
     pub(crate) executions: Vec<ExecutionView>,
+    /// Where a second person is asked for.
+    pub(crate) approval: Option<ApprovalView>,
     pub(crate) resume_token: String,
 }
 
@@ -303,6 +305,7 @@ impl ChangeView {
                 .into_iter()
                 .map(ExecutionView::from)
                 .collect(),
+            approval: change.approval.map(ApprovalView::from),
             resume_token: change.resume_token,
         }
     }

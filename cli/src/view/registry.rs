@@ -182,7 +182,7 @@ impl From<Configuration> for ConfigurationView {
             customer_id: configuration.customer_id,
             owner_id: configuration.owner_id,
             hosts: configuration.hosts,
-            wide_purges_need_approval: configuration.wide_purges_need_approval,
+            wide_purges_need_approval: configuration.wide_purges_need_approval.unwrap_or_default(),
         }
     }
 }

@@ -94,6 +94,7 @@ pub(crate) fn change(
     WatchCommandResponse {
         standing: Some(standing),
         executions,
+        approval: None,
         resume_token: token.to_owned(),
     }
 }

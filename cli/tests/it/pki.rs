@@ -133,3 +133,38 @@ async fn a_serial_number_is_enough_to_revoke() {
     assert_eq!(listed["certificates"][0]["revoked"], true);
     assert_eq!(listed["certificates"][0]["holder"], "operator/ops");
 }
+
+/// A participant's people have certificates of their own, which are told apart from its system's and from each other's.
+#[tokio::test]
+async fn a_participants_people_have_certificates_of_their_own() {
+    let folder = TempDir::new().expect("there is room");
+    done(&folder, "init fed --federation fed.example").await;
+    done(&folder, "issue fed participant/acme").await;
+    for name in ["ann", "ben"] {
+        done(
+            &folder,
+            &format!("issue fed participant/acme/person/{name}"),
+        )
+        .await;
+        let key = format!("fed/participant-acme.{name}.key");
+        assert_eq!(mode(&folder.path().join(key)), 0o600);
+    }
+    for wrong in [
+        "participant/acme/person/",
+        "participant/acme/person/Ann",
+        "participant/acme/people/ann",
+        "operator/ops/person/ann",
+    ] {
+        let run = pki(&folder, &format!("issue fed {wrong}")).await;
+        assert_eq!(run.code, Some(2), "{wrong}: {}", run.stderr);
+    }
+    done(&folder, "revoke fed participant/acme/person/ann").await;
+    let listed = done(&folder, "list fed --json").await.stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("is a document");
+    let certificates = listed["certificates"].as_array().expect("is a list");
+    let revoked = |certificate: &&serde_json::Value| certificate["revoked"] == true;
+    let revoked: Vec<_> = certificates.iter().filter(revoked).collect();
+    assert_eq!(certificates.len(), 3);
+    assert_eq!(revoked.len(), 1);
+    assert_eq!(revoked[0]["holder"], "participant/acme/person/ann");
+}

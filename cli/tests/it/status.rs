@@ -98,3 +98,25 @@ async fn a_status_for_scripts_has_history_and_tries() {
     );
     assert!(document["executions"][0]["absorbed_by_command_id"].is_string());
 }
+
+/// What is left out, because it would not fit into one answer, is said to be left out; a script is told as well.
+#[tokio::test]
+async fn what_each_server_made_of_it_may_be_left_out_and_that_is_said() {
+    let large = || Command {
+        servers_omitted: true,
+        ..settled()
+    };
+    let peer = Peer::default()
+        .shows(large())
+        .shows(large())
+        .shows(settled());
+    let (_peer, broker) = peer.listen().await;
+    let words = format!("status {}", examples::COMMAND);
+    let said = run(&broker, &words).await;
+    assert!(said.stdout.contains("left out"), "{}", said.transcript());
+    let document = run(&broker, &format!("{words} --json")).await.stdout;
+    let document: serde_json::Value = serde_json::from_str(&document).expect("is a document");
+    assert_eq!(document["servers_omitted"], true);
+    let whole = run(&broker, &words).await;
+    assert!(!whole.stdout.contains("left out"), "{}", whole.transcript());
+}

@@ -66,7 +66,7 @@ fn one(operation: &Operation, selectors: Vec<Selector>, with_item: bool) -> Valu
         customer: parsed("acme"),
         owner: parsed("cdn-a"),
         hosts: vec![parsed("www.example.com")],
-        wide_purges_need_approval: false,
+        wide_purges_need_approval: None,
     };
     let site = Site {
         execution: &parsed("01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"),

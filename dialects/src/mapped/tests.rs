@@ -26,7 +26,7 @@ fn translate(mapping: &Mapping, command: &Command) -> Result<Vec<NativeCall>, Ca
         customer: "acme".parse().unwrap(),
         owner: "cdn-a".parse().unwrap(),
         hosts: vec!["www.example.com".parse().unwrap()],
-        wide_purges_need_approval: false,
+        wide_purges_need_approval: None,
     };
     let execution: ExecutionId = "01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"
         .parse()

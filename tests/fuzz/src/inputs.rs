@@ -36,7 +36,7 @@ static SHOP: LazyLock<Configuration> = LazyLock::new(|| Configuration {
     customer: parsed("acme"),
     owner: parsed("cdn-a"),
     hosts: HOSTS.map(parsed).into(),
-    wide_purges_need_approval: false,
+    wide_purges_need_approval: None,
 });
 
 /// The host names of the configuration.

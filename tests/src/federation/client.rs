@@ -135,7 +135,7 @@ impl Client {
             customer_id: "customer".to_owned(),
             owner_id: owner.to_owned(),
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
-            wide_purges_need_approval: false,
+            wide_purges_need_approval: None,
         };
         let request = v1::CreateConfigurationRequest {
             configuration: Some(configuration),

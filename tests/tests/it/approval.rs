@@ -11,6 +11,7 @@ use tests::{
     shared, wait,
 };
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 const SOON: Duration = Duration::from_secs(20);
 const HOST: &str = "www.shop.example";
@@ -47,6 +48,10 @@ async fn stage(settings: &str) -> Result<Stage> {
 }
 
 async fn ask_for_approval(client: &mut Client, wanted: bool) -> Result<(), Status> {
+    update(client, Some(wanted)).await.map(drop)
+}
+
+async fn update(client: &mut Client, wanted: Option<bool>) -> Result<v1::Configuration, Status> {
     let configuration = v1::Configuration {
         id: "a-shop".to_owned(),
         customer_id: "customer".to_owned(),
@@ -57,11 +62,8 @@ async fn ask_for_approval(client: &mut Client, wanted: bool) -> Result<(), Statu
     let request = v1::UpdateConfigurationRequest {
         configuration: Some(configuration),
     };
-    client
-        .registry
-        .update_configuration(request)
-        .await
-        .map(drop)
+    let answer = client.registry.update_configuration(request).await?;
+    Ok(answer.into_inner().configuration.unwrap_or_default())
 }
 
 impl Stage {
@@ -155,7 +157,16 @@ async fn a_wide_purge_waits_for_another_person() -> Result<()> {
     let again = approve(stage.client("participant/a/person/ben")?, &command.id).await?;
     assert_eq!(again.approval, approved.approval);
     let late = approve(stage.client("operator/ops")?, &command.id).await;
-    assert_eq!(late.unwrap_err().code(), Code::FailedPrecondition);
+    let late = late.unwrap_err();
+    assert_eq!(late.code(), Code::FailedPrecondition);
+    let details = late.get_error_details();
+    let details = details.precondition_failure().context("details")?;
+    let violation = details.violations.first().context("a violation")?;
+    assert_eq!(
+        (violation.r#type.as_str(), violation.subject.as_str()),
+        ("NOTHING_TO_APPROVE", command.id.as_str())
+    );
+    assert!(violation.description.contains("person/ben"), "{late:?}");
     let seen = stage.client("participant/b")?.get(&command.id).await?;
     assert_eq!(approval(&seen)?.state(), ApprovalState::Given);
     assert_eq!(approval(&seen)?.approved_by, "");
@@ -167,16 +178,21 @@ async fn a_wide_purge_waits_for_another_person() -> Result<()> {
 async fn what_is_wide_needs_approval_however_it_is_said() -> Result<()> {
     let stage = stage("").await?;
     let mut owner = stage.client("participant/a")?;
-    let regex = v1::HostRegex {
-        host: HOST.to_owned(),
-        pattern: "^/".to_owned(),
+    let regex = |pattern: &str| {
+        Kind::Regex(v1::HostRegex {
+            host: HOST.to_owned(),
+            pattern: pattern.to_owned(),
+        })
     };
     for (kind, expected) in [
         (Kind::Host(HOST.to_owned()), true),
         (Kind::Everything(v1::Everything {}), true),
         (Kind::Prefix(format!("{HOST}/")), true),
         (Kind::Wildcard(format!("{HOST}/*")), true),
-        (Kind::Regex(regex), true),
+        (Kind::Wildcard(format!("{HOST}/*.*")), true),
+        (regex("^/"), true),
+        (regex("^/a?"), true),
+        (regex("^/images/[0-9]+"), false),
         (Kind::Prefix(format!("{HOST}/images/")), false),
         (Kind::Url(format!("http://{HOST}/x")), false),
         (Kind::Tag("news".to_owned()), false),
@@ -254,6 +270,11 @@ async fn what_nobody_approves_expires() -> Result<()> {
     let settled = owner.settled(&command.id, SOON).await?;
     assert_eq!(states(&settled), [ExecutionState::Expired]);
     assert_eq!(approval(&settled)?.state(), ApprovalState::NotGiven);
+    let fault = settled.executions[0].fault.as_ref().context("a reason")?;
+    assert_eq!(
+        (fault.code.as_str(), fault.side.as_str()),
+        ("not_approved", "originator")
+    );
     let late = approve(stage.client("operator/ops")?, &command.id).await;
     assert_eq!(late.unwrap_err().code(), Code::FailedPrecondition);
     stage.carries_out_only(&[]).await?;
@@ -300,5 +321,123 @@ async fn a_broker_may_die_and_the_time_still_counts() -> Result<()> {
         .federation
         .client(&stage.brokers[1], "participant/a")?;
     owner.settled(&command.id, SOON).await?;
+    Ok(())
+}
+
+/// Who does not speak of it, such as an older client, ends it as little as one person does by deleting the configuration to create
+/// it anew.
+#[tokio::test]
+async fn nobody_ends_it_by_leaving_it_out_or_by_deleting() -> Result<()> {
+    let stage = stage("").await?;
+    for caller in ["operator/ops", "participant/a"] {
+        let kept = update(&mut stage.client(caller)?, None).await?;
+        assert_eq!(kept.wide_purges_need_approval, Some(true), "{caller}");
+    }
+    let mut ann = stage.client("participant/a/person/ann")?;
+    let deployment = v1::DeleteDeploymentRequest {
+        deployment_id: "a-shop-b".to_owned(),
+    };
+    ann.registry.delete_deployment(deployment).await?;
+    let configuration = v1::DeleteConfigurationRequest {
+        configuration_id: "a-shop".to_owned(),
+    };
+    let refused = ann
+        .registry
+        .delete_configuration(configuration.clone())
+        .await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+    let mut operator = stage.client("operator/ops")?;
+    operator
+        .registry
+        .delete_configuration(configuration)
+        .await?;
+    Ok(())
+}
+
+/// Whoever watches sees that it waits, and that it waits no more, without an execution having moved.
+#[tokio::test]
+async fn a_watcher_sees_the_approval() -> Result<()> {
+    let stage = stage("").await?;
+    let later = SystemTime::now() + Duration::from_hours(1);
+    let draft = v1::CommandDraft {
+        not_before: Some(later.into()),
+        ..wide()
+    };
+    let mut ann = stage.client("participant/a/person/ann")?;
+    let command = ann.submit(draft).await?;
+    let request = v1::WatchCommandRequest {
+        command_id: command.id.clone(),
+        ..v1::WatchCommandRequest::default()
+    };
+    let mut watch = ann.commands.watch_command(request).await?.into_inner();
+    let first = watch.message().await?.context("it begins")?;
+    let seen = first.approval.context("an approval")?;
+    assert_eq!(seen.state(), ApprovalState::Waiting);
+    approve(stage.client("operator/ops")?, &command.id).await?;
+    let next = tokio::time::timeout(SOON, watch.message()).await??;
+    let next = next.context("it goes on")?;
+    assert!(next.executions.is_empty(), "{next:?}");
+    let seen = next.approval.context("an approval")?;
+    assert_eq!(seen.state(), ApprovalState::Given);
+    assert_eq!(seen.approved_by, "operator/ops");
+    Ok(())
+}
+
+/// A participant sees in the audit log what its people did, each by name, with what was refused.
+#[tokio::test]
+async fn a_participant_sees_the_acts_of_its_people() -> Result<()> {
+    let stage = stage("").await?;
+    let command = stage.submitted().await?;
+    let own = approve(stage.client("participant/a/person/ann")?, &command.id).await;
+    assert_eq!(own.unwrap_err().code(), Code::PermissionDenied);
+    approve(stage.client("participant/a/person/ben")?, &command.id).await?;
+    let owner = stage.client("participant/a")?;
+    wait::until(SOON, "all is in the log", async || {
+        let request = v1::ListAuditRequest {
+            page_size: 1_000,
+            ..v1::ListAuditRequest::default()
+        };
+        let listed = owner.clone().audit.list_audit(request).await?.into_inner();
+        for (name, call, result) in [
+            ("ann", "SubmitCommand", "OK"),
+            ("ann", "ApproveCommand", "NOT_ALLOWED"),
+            ("ben", "ApproveCommand", "OK"),
+        ] {
+            let caller = format!("participant/a/person/{name}");
+            let is_it = |record: &&v1::AuditRecord| {
+                record.resource.contains(&command.id)
+                    && (
+                        record.caller.as_str(),
+                        record.call.as_str(),
+                        record.result.as_str(),
+                    ) == (caller.as_str(), call, result)
+            };
+            let count = listed.records.iter().filter(is_it).count();
+            anyhow::ensure!(count == 1, "{count} of {name} {call} {result}: {listed:?}");
+        }
+        anyhow::Ok(())
+    })
+    .await
+}
+
+/// What waits is open, as far as quotas go, and its people share what a participant may; taken back, it makes room.
+#[tokio::test]
+async fn what_waits_counts_as_open() -> Result<()> {
+    let settings = "[quotas.each]\nopen_commands = 2\ncalls = 20000\nselectors = 200000";
+    let stage = stage(settings).await?;
+    let first = stage.submitted().await?;
+    stage.client("participant/a")?.submit(wide()).await?;
+    let mut ben = stage.client("participant/a/person/ben")?;
+    let refused = ben.submit(purge(&["http://www.shop.example/x"])).await;
+    assert_eq!(refused.unwrap_err().code(), Code::ResourceExhausted);
+    let cancel = v1::CancelCommandRequest {
+        command_id: first.id.clone(),
+    };
+    let taken = ben.commands.cancel_command(cancel).await?.into_inner();
+    assert_eq!(taken.cancelled_participant_ids, ["b"]);
+    let late = approve(ben.clone(), &first.id).await;
+    assert_eq!(late.unwrap_err().code(), Code::FailedPrecondition);
+    ben.submit(purge(&["http://www.shop.example/x"])).await?;
     Ok(())
 }

@@ -51,7 +51,7 @@ async fn tell(cache: &Cache, operation: Operation, selector: Selector) -> Result
         customer: "acme".parse()?,
         owner: "cdn-a".parse()?,
         hosts: vec![HOST.parse()?, IMAGES.parse()?],
-        wide_purges_need_approval: false,
+        wide_purges_need_approval: None,
     };
     let execution: ExecutionId = "01890a5d-ac96-774b-bcce-b302099a8057_cdn-b".parse()?;
     let site = Site {

@@ -229,6 +229,15 @@ async fn a_report_that_its_participant_did_not_sign_is_not_believed() -> Result<
     stage.counted("applied", 2).await?;
     let settled = stage.becomes(&command.id, ExecutionState::Done).await?;
     ensure!(settled.executions[0].evidence() == v1::Evidence::Reported);
+    // Not refused, for it cannot be told from one that RabbitMQ or its sender repeats; but counted.
+    let line = "broker_repeated_outcomes_total{participant=\"a\"} 1";
+    let metrics = format!("http://{}/metrics", stage.broker.signals);
+    wait::until(SOON, line, async || {
+        let text = http().get(&metrics).send().await?.text().await?;
+        ensure!(text.contains(line), "{text}");
+        Ok(())
+    })
+    .await?;
     delivery.ack().await?;
     Ok(())
 }

@@ -148,7 +148,7 @@ fn configuration(command: &Command) -> Result<Configuration, Failure> {
         customer: parsed("customer", "customer")?,
         owner: command.originator.clone(),
         hosts,
-        wide_purges_need_approval: false,
+        wide_purges_need_approval: None,
     })
 }
 

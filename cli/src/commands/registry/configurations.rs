@@ -78,7 +78,7 @@ impl From<Create> for Configuration {
             customer_id: typed.customer,
             owner_id: typed.owner,
             hosts: typed.host,
-            wide_purges_need_approval: typed.wide_purges_need_approval,
+            wide_purges_need_approval: Some(typed.wide_purges_need_approval),
         }
     }
 }
@@ -95,10 +95,8 @@ impl Change<Configuration> for Changes {
         set(&mut record.customer_id, self.customer);
         set(&mut record.owner_id, self.owner);
         set(&mut record.hosts, self.host);
-        set(
-            &mut record.wide_purges_need_approval,
-            self.wide_purges_need_approval,
-        );
+        // What is left out the broker keeps.
+        record.wide_purges_need_approval = self.wide_purges_need_approval;
     }
 }
 

@@ -283,7 +283,7 @@ proptest! {
                 customer: "acme".parse().unwrap(),
                 owner: "cdn-a".parse().unwrap(),
                 hosts: only_host(),
-                wide_purges_need_approval: false,
+                wide_purges_need_approval: None,
             };
             let execution = "01890a5d-ac96-774b-bcce-b302099a8057_cdn-b".parse().unwrap();
             let site = Site { execution: &execution, configuration: &configuration, servers: &[] };

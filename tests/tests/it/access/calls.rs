@@ -249,7 +249,7 @@ async fn configurations(name: &str, client: &mut Client, about: &About) -> Resul
             customer_id: "customer".to_owned(),
             owner_id: about.owner.clone(),
             hosts: vec![host],
-            wide_purges_need_approval: false,
+            wide_purges_need_approval: None,
         })
     };
     let part = |shown: &v1::Configuration| match shown.customer_id.as_str() {

@@ -39,7 +39,7 @@ fn purge_of(cache: &Cache, url: &str) -> Result<Order> {
         customer: "acme".parse()?,
         owner: "a".parse()?,
         hosts: vec![HOST.parse()?],
-        wide_purges_need_approval: false,
+        wide_purges_need_approval: None,
     };
     let site = Site {
         execution: &order.execution,

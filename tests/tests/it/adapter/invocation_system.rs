@@ -65,7 +65,7 @@ fn submission(order: &Order, servers: &[&str]) -> Result<Submission<'static>> {
         customer: "acme".parse()?,
         owner: "a".parse()?,
         hosts: vec![HOST.parse()?],
-        wide_purges_need_approval: false,
+        wide_purges_need_approval: None,
     };
     Ok(Submission {
         execution: Cow::Owned(order.execution.clone()),
