@@ -19,7 +19,6 @@ use crate::{
     Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw, Limits, Site,
     Verdict, http, native,
     vendor::{
-        self,
         budget::CALLS,
         read,
         say::{self, Beginning},
@@ -56,10 +55,6 @@ impl Dialect for Alibaba {
 
     fn counterpart(&self) -> Counterpart {
         Counterpart::Api
-    }
-
-    fn answer_bytes(&self) -> usize {
-        vendor::ANSWER_BYTES
     }
 
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {

@@ -20,7 +20,7 @@ use crate::{
     Verdict, http,
     native::{Asked, Mistake},
     varnish::Varnish,
-    vendor::{self, read, say},
+    vendor::{read, say},
 };
 
 const WHO: &str = "the Varnish broadcaster";
@@ -40,10 +40,6 @@ impl Dialect for Broadcaster {
 
     fn counterpart(&self) -> Counterpart {
         Counterpart::Api
-    }
-
-    fn answer_bytes(&self) -> usize {
-        vendor::ANSWER_BYTES
     }
 
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {

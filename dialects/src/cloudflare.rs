@@ -21,7 +21,6 @@ use crate::{
     AccountField, Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw,
     Limits, Presence, Site, Verdict, http, native,
     vendor::{
-        self,
         budget::CALLS,
         bulk, read,
         say::{self, Beginning},
@@ -56,16 +55,8 @@ impl Dialect for Cloudflare {
         Counterpart::Api
     }
 
-    fn answer_bytes(&self) -> usize {
-        vendor::ANSWER_BYTES
-    }
-
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
-        match operation {
-            Operation::Load => say::no_load(WHO),
-            Operation::Purge(mode) => fidelity_of_purge(*mode, selector),
-            Operation::Custom(_) => say::no_custom(WHO),
-        }
+        say::only_purges(WHO, operation, |mode| fidelity_of_purge(mode, selector))
     }
 
     fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {

@@ -20,7 +20,6 @@ use crate::{
     Outstanding, Presence, Site, Verdict, http, native,
     problem::retry_after,
     vendor::{
-        self,
         budget::CALLS,
         read,
         say::{self, Beginning},
@@ -54,16 +53,8 @@ impl Dialect for CloudFront {
         Counterpart::Api
     }
 
-    fn answer_bytes(&self) -> usize {
-        vendor::ANSWER_BYTES
-    }
-
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
-        match operation {
-            Operation::Load => say::no_load(WHO),
-            Operation::Purge(mode) => fidelity_of_purge(*mode, selector),
-            Operation::Custom(_) => say::no_custom(WHO),
-        }
+        say::only_purges(WHO, operation, |mode| fidelity_of_purge(mode, selector))
     }
 
     fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {

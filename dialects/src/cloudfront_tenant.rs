@@ -11,7 +11,6 @@ use crate::{
     Site, Verdict,
     cloudfront::{self, CloudFront, INVALIDATIONS},
     native::{Asked, Mistake},
-    vendor,
 };
 
 const OF_TENANT: &str = "/2020-05-31/distribution-tenant/{account:tenant}/invalidation";
@@ -31,10 +30,6 @@ impl Dialect for CloudFrontTenant {
 
     fn counterpart(&self) -> Counterpart {
         Counterpart::Api
-    }
-
-    fn answer_bytes(&self) -> usize {
-        vendor::ANSWER_BYTES
     }
 
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {

@@ -14,7 +14,7 @@ use crate::{
     AccountField, Answer, Authentication, Bulk, CannotSay, Counterpart, Dialect, Draw, Limits,
     Outstanding, Presence, Site, Verdict, http, native,
     vendor::{
-        self, bulk, read,
+        bulk, read,
         say::{self, Beginning},
         write::{self, Items},
     },
@@ -40,10 +40,6 @@ impl Dialect for Edgecast {
 
     fn counterpart(&self) -> Counterpart {
         Counterpart::Api
-    }
-
-    fn answer_bytes(&self) -> usize {
-        vendor::ANSWER_BYTES
     }
 
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {

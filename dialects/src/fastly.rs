@@ -17,7 +17,6 @@ use crate::{
     AccountField, Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw,
     Limits, Presence, Site, Verdict, http, native,
     vendor::{
-        self,
         budget::CALLS,
         bulk, read, say,
         write::{self, Items},
@@ -49,16 +48,8 @@ impl Dialect for Fastly {
         Counterpart::Api
     }
 
-    fn answer_bytes(&self) -> usize {
-        vendor::ANSWER_BYTES
-    }
-
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
-        match operation {
-            Operation::Load => say::no_load(WHO),
-            Operation::Purge(mode) => fidelity_of_purge(*mode, selector),
-            Operation::Custom(_) => say::no_custom(WHO),
-        }
+        say::only_purges(WHO, operation, |mode| fidelity_of_purge(mode, selector))
     }
 
     fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {

@@ -88,7 +88,10 @@ pub trait Dialect: Send + Sync {
 
     /// Bytes of an answer's body that [`Self::judge`] wants to see; the adapter keeps no more.
     fn answer_bytes(&self) -> usize {
-        ANSWER_BYTES
+        match self.counterpart() {
+            Counterpart::Api => vendor::ANSWER_BYTES,
+            Counterpart::Server | Counterpart::InvocationSystem => ANSWER_BYTES,
+        }
     }
 
     /// How well it can do `operation` with one `selector`, whatever the ceiling.

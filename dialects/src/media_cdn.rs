@@ -14,7 +14,7 @@ use crate::{
     google::{self, Google, TAGS},
     http,
     native::{Asked, Mistake},
-    vendor::{self, bulk, read},
+    vendor::{bulk, read},
 };
 
 const WHO: &str = "Google Media CDN";
@@ -39,10 +39,6 @@ impl Dialect for MediaCdn {
 
     fn counterpart(&self) -> Counterpart {
         Counterpart::Api
-    }
-
-    fn answer_bytes(&self) -> usize {
-        vendor::ANSWER_BYTES
     }
 
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: where an API knows less than a selector says, it is told to do more and never less, within the host name.
 
-use domain::{Fidelity, PurgeMode, Selector, fidelity::Breadth};
+use domain::{Fidelity, Operation, PurgeMode, Selector, fidelity::Breadth};
 
 use crate::{by_key::plural, http::impossible};
 
@@ -36,6 +36,19 @@ pub(crate) fn verbatim(who: &str, selector: &Selector) -> Option<Fidelity> {
             "{who} takes it only as it is, and it holds words that have a meaning here"
         ))
     })
+}
+
+/// What an API that purges and can do nothing else makes of an operation.
+pub(crate) fn only_purges(
+    who: &str,
+    operation: &Operation,
+    purge: impl FnOnce(PurgeMode) -> Fidelity,
+) -> Fidelity {
+    match operation {
+        Operation::Load => no_load(who),
+        Operation::Purge(mode) => purge(*mode),
+        Operation::Custom(_) => no_custom(who),
+    }
 }
 
 /// The API cannot load.
