@@ -15,7 +15,7 @@ use amqp::envelope::ReportedOutcome;
 use axum::{body::Body, http::StatusCode, response::IntoResponse};
 use domain::{Finding, Outcome, Timestamp, result::SelectorFinding};
 use service::backoff::BackoffSettings;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 
 use self::server::{Server, answering, server};
 use super::*;
@@ -184,12 +184,28 @@ async fn a_call_goes_out_as_the_dialect_wrote_it() {
 /// Every server has its own result, in the order of the order, however long each takes.
 #[tokio::test]
 async fn servers_are_told_side_by_side_and_reported_apart() {
-    let slow = server(|_, _| async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        StatusCode::OK.into_response()
+    let others = Arc::new(Semaphore::new(0));
+    let answers = |status: StatusCode| {
+        let others = Arc::clone(&others);
+        server(move |_, _| {
+            others.add_permits(1);
+            async move { status.into_response() }
+        })
+    };
+    let (refusing, quick) = (
+        answers(StatusCode::FORBIDDEN).await,
+        answers(StatusCode::OK).await,
+    );
+    // It answers when the two others have been told.
+    let waits = Arc::clone(&others);
+    let slow = server(move |_, _| {
+        let others = Arc::clone(&waits);
+        async move {
+            let _both = others.acquire_many(2).await;
+            StatusCode::OK.into_response()
+        }
     })
     .await;
-    let (refusing, quick) = (answering(403).await, answering(200).await);
     let addresses = [slow.address, refusing.address, quick.address];
     let results = tell(&order("purge", true, &addresses, vec![purge()])).await;
     assert!(
