@@ -60,7 +60,7 @@ use crate::{
     http::{CallLimits, Http},
     jobs::{Submitted, all_failed, place_of},
     journal::{Job, now},
-    part::Part,
+    tally::Tally,
     verify::Looked,
     worker::Work,
 };
@@ -101,7 +101,8 @@ pub(crate) struct ApiJob {
     /// In the order in which they began.
     jobs: Vec<Running>,
     /// What came of the other calls.
-    part: Part,
+    #[serde(rename = "part")]
+    tally: Tally,
     /// What is to be looked at when they have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     later: Option<Later>,
@@ -194,7 +195,7 @@ impl Api {
         if telling.speaker.has_jobs() {
             place = Some(place_of(places).await);
         }
-        let mut part = Part::new(first.clone());
+        let mut tally = Tally::new(first.clone());
         let calls = Calls::of(order);
         let edges = AtEdges {
             api: self,
@@ -203,16 +204,16 @@ impl Api {
             around,
         };
         let probes = order.probes.as_ref();
-        let mut case = edges.case(first, probes, &mut part).await;
-        let mut jobs = self.make_calls(&telling, order, around, &mut part).await?;
-        if let Some(told) = case.take_if(|_| jobs.is_empty() && part.is_done()) {
-            match told.prove(&edges, &mut part).await? {
-                Looked::Proof(proof) => part.prove(proof),
+        let mut case = edges.case(first, probes, &mut tally).await;
+        let mut jobs = self.make_calls(&telling, order, around, &mut tally).await?;
+        if let Some(told) = case.take_if(|_| jobs.is_empty() && tally.is_done()) {
+            match told.prove(&edges, &mut tally).await? {
+                Looked::Proof(proof) => tally.prove(proof),
                 Looked::Runs(again, open) => (jobs, case) = (again, Some(open)),
             }
         }
         if jobs.is_empty() {
-            let results = all_alike(part, &servers, began.elapsed());
+            let results = all_alike(tally, &servers, began.elapsed());
             return Some(Submitted::Settled(results));
         }
         let later = case.as_ref().zip(probes);
@@ -223,7 +224,7 @@ impl Api {
             mapping: work.mapping.clone(),
             flow: telling.flow.clone(),
             jobs,
-            part,
+            tally,
             later,
         };
         let place = match place {
@@ -242,25 +243,25 @@ impl Api {
         telling: &Telling<'_>,
         order: &Order,
         around: &dyn Surroundings,
-        part: &mut Part,
+        tally: &mut Tally,
     ) -> Option<Vec<Running>> {
         let (mut jobs, mut again) = (Vec::new(), Vec::new());
         let calls = order.native.iter().flat_map(|native| &native.calls);
         let calls: Vec<_> = calls.enumerate().collect();
         for (number, call) in &calls {
             if Instant::now() >= telling.until {
-                part.not_tried(calls.len() - number, self.total_time);
+                tally.not_tried(calls.len() - number, self.total_time);
                 return Some(jobs);
             }
             let made = (*number, *call, order.repeatable);
-            let end = self.call(telling, made, around, part).await?;
+            let end = self.call(telling, made, around, tally).await?;
             let is_done = matches!(
                 end,
                 End::Judged(Verdict::Done { .. } | Verdict::Estimated { .. })
             );
             if let End::Judged(Verdict::Running { job }) = end {
                 jobs.push(telling.running(job, *number, call));
-            } else if !part.take(&call.selectors, end) {
+            } else if !tally.take(&call.selectors, end) {
                 return Some(jobs);
             }
             let pause = telling.speaker.second_call(call);
@@ -270,8 +271,8 @@ impl Api {
         again.sort_by_key(|(due, _)| *due);
         for (due, made) in again {
             sleep_as_ours(due, around).await?;
-            let end = self.call(telling, made, around, part).await?;
-            if !part.take(&made.1.selectors, end) {
+            let end = self.call(telling, made, around, tally).await?;
+            if !tally.take(&made.1.selectors, end) {
                 break;
             }
         }
@@ -348,8 +349,8 @@ impl Telling<'_> {
 }
 
 /// What one made of it holds for every server.
-fn all_alike(part: Part, servers: &[ServerId], took: Duration) -> Vec<ServerResult> {
-    let result = part.end(took);
+fn all_alike(tally: Tally, servers: &[ServerId], took: Duration) -> Vec<ServerResult> {
+    let result = tally.end(took);
     let of = |server: &ServerId| ServerResult {
         server: server.clone(),
         ..result.clone()

@@ -32,7 +32,7 @@ use crate::{
     config,
     http::{CallError, CallLimits, Http, Target, trace_headers},
     metrics,
-    part::Part,
+    tally::Tally,
 };
 
 /// The name of the operation whose answers are whole objects.
@@ -208,7 +208,7 @@ impl Caches {
         server: &OrderedServer,
     ) -> Option<ServerResult> {
         let began = Instant::now();
-        let mut part = Part::new(server.id.clone());
+        let mut tally = Tally::new(server.id.clone());
         match dialect_of(order) {
             Ok(dialect) => {
                 let at = AtServer {
@@ -218,30 +218,30 @@ impl Caches {
                     dialect,
                     server,
                 };
-                at.carry_out(&mut part).await?;
+                at.carry_out(&mut tally).await?;
             }
-            Err(fault) => part.fail(fault),
+            Err(fault) => tally.fail(fault),
         }
-        Some(part.end(began.elapsed()))
+        Some(tally.end(began.elapsed()))
     }
 
     /// Makes one call, as often as it takes. `None` where it was left.
-    async fn call(&self, telling: &Telling<'_>, call: Call<'_>, part: &mut Part) -> Option<End> {
+    async fn call(&self, telling: &Telling<'_>, call: Call<'_>, tally: &mut Tally) -> Option<End> {
         let mut attempt = Attempt::new(self.attempts, telling.repeatable, Some(telling.until));
         while telling.around.is_current() {
             let pass = match self.circuits.enter(&call.server.address) {
                 Ok(pass) => pass,
-                Err(refused) => match wait(telling, &attempt, refused, part).await {
+                Err(refused) => match wait(telling, &attempt, refused, tally).await {
                     Some(fault) => return Some(End::Failed(fault)),
                     None => continue,
                 },
             };
-            part.attempted();
+            tally.attempted();
             let reply = self.call_once(telling, call).await;
             settle(pass, &reply, telling);
             match attempt.next(reply) {
                 Next::Again(pause, fault) => {
-                    part.tried(fault, pause);
+                    tally.tried(fault, pause);
                     sleep(pause).await;
                 }
                 Next::Ended(end) => return Some(end),
@@ -305,7 +305,7 @@ async fn wait(
     telling: &Telling<'_>,
     attempt: &Attempt,
     refused: Refused,
-    part: &mut Part,
+    tally: &mut Tally,
 ) -> Option<Fault> {
     if !attempt.has_time_until(refused.due) {
         return Some(refused.fault);
@@ -321,7 +321,7 @@ async fn wait(
         }
         sleep(rest.min(LOOK_EVERY)).await;
     }
-    part.tried(refused.fault, began.elapsed());
+    tally.tried(refused.fault, began.elapsed());
     None
 }
 

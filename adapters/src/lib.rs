@@ -42,8 +42,7 @@ mod verify;
 mod attempt;
 mod circuit;
 mod http;
-mod part;
+mod tally;
 
 mod report;
-
 mod signing;

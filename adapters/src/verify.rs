@@ -35,7 +35,7 @@ pub(crate) use self::{
     edge::Edge,
     look::{Way, look_at},
 };
-use crate::{config, journal::now, metrics, part::Part};
+use crate::{config, journal::now, metrics, tally::Tally};
 
 /// How often somebody who waits looks whether to go on waiting.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -55,7 +55,7 @@ pub(crate) trait Ground: Sync {
         &self,
         selectors: &[u32],
         round: u32,
-        part: &mut Part,
+        tally: &mut Tally,
     ) -> impl Future<Output = Option<Retold<Self::Job>>> + Send;
 
     /// Whether the order is still ours.
@@ -208,7 +208,7 @@ impl<'a> Case<'a> {
     pub(crate) async fn prove<G: Ground>(
         mut self,
         ground: &G,
-        part: &mut Part,
+        tally: &mut Tally,
     ) -> Option<Looked<'a, G::Job>> {
         let mut told = Told {
             began: self.began,
@@ -218,19 +218,19 @@ impl<'a> Case<'a> {
         let mut settles = self.expect != Expect::Held && !self.says_where_from();
         loop {
             if settles || self.so_far.rounds > 0 {
-                wait(ground, self.limits.settle.max(estimate(part, ground))).await?;
+                wait(ground, self.limits.settle.max(estimate(tally, ground))).await?;
             }
             self.look_after(ground, told).await?;
             let open = self.open();
             let pause = pauses.next_delay();
-            if open.is_empty() || !self.may_help(pause, ground, part) {
+            if open.is_empty() || !self.may_help(pause, ground, tally) {
                 return Some(Looked::Proof(self.proof()));
             }
             wait(ground, pause).await?;
             self.so_far.rounds += 1;
             settles = true;
             let began = now();
-            match ground.tell_again(&open, self.so_far.rounds, part).await? {
+            match ground.tell_again(&open, self.so_far.rounds, tally).await? {
                 Retold::Cannot => continue,
                 Retold::Done => {}
                 Retold::Runs(jobs) => {
@@ -245,9 +245,9 @@ impl<'a> Case<'a> {
     }
 
     /// Whether there is any sense in telling again after the pause, and time for it.
-    fn may_help(&self, pause: Duration, ground: &impl Ground, part: &Part) -> bool {
+    fn may_help(&self, pause: Duration, ground: &impl Ground, tally: &Tally) -> bool {
         let (helps, is_last) = (
-            self.expect != Expect::Held && part.is_done(),
+            self.expect != Expect::Held && tally.is_done(),
             self.so_far.rounds >= self.limits.repeats,
         );
         helps && !is_last && Instant::now() + pause + self.limits.settle < ground.until()
@@ -375,8 +375,8 @@ impl Watched {
 }
 
 /// Until the native system believes to be done, where there is time for that.
-fn estimate(part: &Part, ground: &impl Ground) -> Duration {
-    let rest = part.estimated_at().map(|moment| moment.since(now()));
+fn estimate(tally: &Tally, ground: &impl Ground) -> Duration {
+    let rest = tally.estimated_at().map(|moment| moment.since(now()));
     let left = ground.until().saturating_duration_since(Instant::now());
     rest.filter(|rest| *rest < left).unwrap_or_default()
 }

@@ -25,7 +25,7 @@ use crate::{
     attempt::End,
     jobs::{Asked, all_failed},
     journal::{Job, now},
-    part::Part,
+    tally::Tally,
     verify::Looked,
 };
 
@@ -53,17 +53,17 @@ impl Api {
             self.lock().insert(job.execution.clone(), ended);
             return still;
         }
-        let mut part = api.part.clone();
+        let mut tally = api.tally.clone();
         for (running, verdict) in api.jobs.iter().zip(ended) {
-            part.take(&running.selectors, End::Judged(verdict));
+            tally.take(&running.selectors, End::Judged(verdict));
         }
-        if let Some(later) = api.later.as_ref().filter(|_| part.is_done())
-            && let Some(again) = self.look(&telling, later, &mut part).await
+        if let Some(later) = api.later.as_ref().filter(|_| tally.is_done())
+            && let Some(again) = self.look(&telling, later, &mut tally).await
         {
-            return Asked::ToldAgain(Box::new(after(job, api, part, again)));
+            return Asked::ToldAgain(Box::new(after(job, api, tally, again)));
         }
         let took = now().since(job.submitted_at);
-        Asked::Settled(all_alike(part, &job.servers, took))
+        Asked::Settled(all_alike(tally, &job.servers, took))
     }
 
     /// Looks afterwards. What runs because it was told again, and what is to be looked at when that has ended.
@@ -71,7 +71,7 @@ impl Api {
         &self,
         telling: &Telling<'_>,
         later: &Later,
-        part: &mut Part,
+        tally: &mut Tally,
     ) -> Option<(Vec<Running>, Later)> {
         let edges = AtEdges {
             api: self,
@@ -79,9 +79,9 @@ impl Api {
             calls: later.calls(),
             around: &|| true,
         };
-        match later.case(self).prove(&edges, part).await? {
+        match later.case(self).prove(&edges, tally).await? {
             Looked::Proof(proof) => {
-                part.prove(proof);
+                tally.prove(proof);
                 None
             }
             Looked::Runs(jobs, case) => Some((jobs, later.after(&case))),
@@ -173,10 +173,10 @@ impl Api {
 }
 
 /// The job of what was told again.
-fn after(job: &Job, api: &ApiJob, part: Part, (jobs, later): (Vec<Running>, Later)) -> Job {
+fn after(job: &Job, api: &ApiJob, tally: Tally, (jobs, later): (Vec<Running>, Later)) -> Job {
     let api = ApiJob {
         jobs,
-        part,
+        tally,
         later: Some(later),
         ..api.clone()
     };

@@ -28,7 +28,7 @@ use crate::{
     circuit::Pass,
     http::{CallError, CallLimits, Target, trace_headers},
     metrics,
-    part::Part,
+    tally::Tally,
 };
 
 /// How often somebody who waits looks whether to go on waiting.
@@ -43,7 +43,7 @@ impl Api {
         telling: &Telling<'_>,
         (number, call, repeatable): (usize, &NativeCall, bool),
         around: &dyn Surroundings,
-        part: &mut Part,
+        tally: &mut Tally,
     ) -> Option<End> {
         let filled = telling.fill(number, call);
         let (call, mut wish) = match filled.and_then(|filled| {
@@ -64,10 +64,10 @@ impl Api {
                 Turn::TooLate(fault) => return Some(End::Failed(fault)),
                 Turn::Alone => None,
                 Turn::Answered(reply) => {
-                    part.attempted();
+                    tally.attempted();
                     Some(reply)
                 }
-                Turn::Lead(lead) => self.lead(telling, &call, (&wish, lead), part).await,
+                Turn::Lead(lead) => self.lead(telling, &call, (&wish, lead), tally).await,
             };
             let Some(reply) = reply else {
                 // What it says is refused together with others; alone it hears what is wrong with itself.
@@ -79,7 +79,7 @@ impl Api {
                 Next::Ended(end) => return Some(end),
                 Next::Again(pause, fault) => {
                     telling.desk.unsay(&wish);
-                    part.tried(fault, pause);
+                    tally.tried(fault, pause);
                     sleep_as_ours(Instant::now() + pause, around).await?;
                 }
             }
@@ -92,7 +92,7 @@ impl Api {
         telling: &Telling<'_>,
         call: &NativeCall,
         (wish, mut lead): (&Wish, Lead),
-        part: &mut Part,
+        tally: &mut Tally,
     ) -> Option<Reply> {
         let said = lead.items.as_ref().map_or_else(
             || call.clone(),
@@ -100,7 +100,7 @@ impl Api {
         );
         let reply = match self.circuits.enter(&self.address) {
             Ok(pass) => {
-                part.attempted();
+                tally.attempted();
                 let reply = self.call_once(telling, &said).await;
                 settle(pass, &reply);
                 reply

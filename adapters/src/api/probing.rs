@@ -19,7 +19,7 @@ use super::{Api, Running, Telling};
 use crate::{
     attempt::End,
     caches::Surroundings,
-    part::Part,
+    tally::Tally,
     verify::{Case, Edge, Ground, Retold, SoFar, Spot},
 };
 
@@ -77,13 +77,13 @@ impl AtEdges<'_> {
         &self,
         server: &'p ServerId,
         probes: Option<&'p Probes>,
-        part: &mut Part,
+        tally: &mut Tally,
     ) -> Option<Case<'p>> {
         let probes = probes?;
         let edges = self.telling.account.edges();
         if edges.is_empty() {
             let why = "the adapter's configuration names no edge of the provider to look at (`api.probe`)";
-            part.prove(Proof::unprobed(why));
+            tally.prove(Proof::unprobed(why));
             return None;
         }
         let mut case = Case::new(server, probes, edges, self.api.edges.limits());
@@ -105,7 +105,7 @@ impl AtEdges<'_> {
     }
 
     /// Makes the calls for these selectors, each with a number that no call before had. What runs afterwards.
-    async fn tell(&self, selectors: &[u32], round: u32, part: &mut Part) -> Option<Vec<Running>> {
+    async fn tell(&self, selectors: &[u32], round: u32, tally: &mut Tally) -> Option<Vec<Running>> {
         let meant = |call: &NativeCall| call.selectors.iter().any(|own| selectors.contains(own));
         let calls = self.calls.looked_at.iter().filter(|(_, call)| meant(call));
         let before = usize::try_from(round).unwrap_or_default() * self.calls.count;
@@ -113,10 +113,13 @@ impl AtEdges<'_> {
         let mut jobs = Vec::new();
         for (number, call) in calls {
             let made = (before + number, call, true);
-            let end = self.api.call(self.telling, made, self.around, part).await?;
+            let end = self
+                .api
+                .call(self.telling, made, self.around, tally)
+                .await?;
             if let End::Judged(Verdict::Running { job }) = end {
                 jobs.push(self.telling.running(job, made.0, call));
-            } else if !part.take(&call.selectors, end) {
+            } else if !tally.take(&call.selectors, end) {
                 break;
             }
         }
@@ -163,12 +166,12 @@ impl Ground for AtEdges<'_> {
         &self,
         selectors: &[u32],
         round: u32,
-        part: &mut Part,
+        tally: &mut Tally,
     ) -> Option<Retold<Running>> {
         if self.calls.looked_at.is_empty() {
             return Some(Retold::Cannot);
         }
-        let jobs = self.tell(selectors, round, part).await?;
+        let jobs = self.tell(selectors, round, tally).await?;
         Some(if jobs.is_empty() {
             Retold::Done
         } else {

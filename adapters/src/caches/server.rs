@@ -10,7 +10,7 @@ use domain::{Fault, Proof, proof::Sighting};
 
 use super::{Caches, Call, Telling};
 use crate::{
-    part::Part,
+    tally::Tally,
     verify::{Case, Ground, Looked, Retold, Spot, Way, look_at},
 };
 
@@ -25,22 +25,22 @@ pub(super) struct AtServer<'a> {
 
 impl AtServer<'_> {
     /// Tells the server, and looks where that was asked for. `None` where the order was left.
-    pub(super) async fn carry_out(&self, part: &mut Part) -> Option<()> {
+    pub(super) async fn carry_out(&self, tally: &mut Tally) -> Option<()> {
         let Some(probes) = self.telling.probes else {
-            return self.tell(None, part).await;
+            return self.tell(None, tally).await;
         };
         if self.caches.stand_in.is_some() || !self.dialect.serves() {
             let name = self.dialect.name();
             let why = format!("what speaks {name} serves nothing itself, so nobody can look there");
-            part.prove(Proof::unprobed(why));
-            return self.tell(None, part).await;
+            tally.prove(Proof::unprobed(why));
+            return self.tell(None, tally).await;
         }
         let mut case = Case::new(&self.server.id, probes, &[], self.caches.probes);
         case.look_before(self).await;
-        self.tell(None, part).await?;
-        if part.is_done() {
-            match case.prove(self, part).await? {
-                Looked::Proof(proof) => part.prove(proof),
+        self.tell(None, tally).await?;
+        if tally.is_done() {
+            match case.prove(self, tally).await? {
+                Looked::Proof(proof) => tally.prove(proof),
                 Looked::Runs(jobs, _) => drop::<Vec<Infallible>>(jobs),
             }
         }
@@ -48,7 +48,7 @@ impl AtServer<'_> {
     }
 
     /// Makes the calls in order: all of them, or those for some selectors.
-    async fn tell(&self, selectors: Option<&[u32]>, part: &mut Part) -> Option<()> {
+    async fn tell(&self, selectors: Option<&[u32]>, tally: &mut Tally) -> Option<()> {
         let meant = |own: &[u32]| {
             selectors.is_none_or(|selectors| own.iter().any(|number| selectors.contains(number)))
         };
@@ -56,7 +56,7 @@ impl AtServer<'_> {
         let calls: Vec<_> = calls.filter(|call| meant(&call.selectors)).collect();
         for (made, native) in calls.iter().enumerate() {
             if Instant::now() >= self.telling.until {
-                part.not_tried(calls.len() - made, self.telling.limits.total_time);
+                tally.not_tried(calls.len() - made, self.telling.limits.total_time);
                 break;
             }
             let call = Call {
@@ -64,8 +64,8 @@ impl AtServer<'_> {
                 native,
                 server: self.server,
             };
-            let end = self.caches.call(self.telling, call, part).await?;
-            if !part.take(&native.selectors, end) {
+            let end = self.caches.call(self.telling, call, tally).await?;
+            if !tally.take(&native.selectors, end) {
                 break;
             }
         }
@@ -87,9 +87,9 @@ impl Ground for AtServer<'_> {
         &self,
         selectors: &[u32],
         _: u32,
-        part: &mut Part,
+        tally: &mut Tally,
     ) -> Option<Retold<Infallible>> {
-        self.tell(Some(selectors), part).await?;
+        self.tell(Some(selectors), tally).await?;
         Some(Retold::Done)
     }
 

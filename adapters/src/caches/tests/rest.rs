@@ -1,7 +1,7 @@
 //! Whether the rest of an order is still told.
 
 use super::*;
-use crate::part::UNANSWERED_LIMIT;
+use crate::tally::UNANSWERED_LIMIT;
 
 /// A cut-off for calls that nobody answers.
 fn impatient() -> config::Calls {

@@ -1,4 +1,4 @@
-//! One server's part of an execution, as it comes together call by call.
+//! What one server's calls of an execution have come to, call by call.
 //!
 //! Invariant: the first fault stands for the server; a selector has one finding, whatever the number of its calls: a
 //! failure before a success, and what happened before "nothing held".
@@ -17,9 +17,9 @@ use crate::{attempt::End, metrics};
 /// Calls without a whole answer, one after the other, after which a server is left alone.
 pub(crate) const UNANSWERED_LIMIT: u32 = 3;
 
-/// One server's part so far.
+/// It so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Part {
+pub(crate) struct Tally {
     result: ServerResult,
     evidence: Option<Evidence>,
     fault: Option<Fault>,
@@ -31,7 +31,7 @@ pub(crate) struct Part {
     proof: Option<Proof>,
 }
 
-impl Part {
+impl Tally {
     pub(crate) fn new(server: ServerId) -> Self {
         Self {
             result: ServerResult::unknown(server),
@@ -269,11 +269,11 @@ mod tests {
     }
 
     fn findings(found: &[(u32, Finding)]) -> Vec<(u32, Finding)> {
-        let mut part = Part::new(server());
+        let mut tally = Tally::new(server());
         for (selector, finding) in found {
-            part.found(&[*selector], finding);
+            tally.found(&[*selector], finding);
         }
-        let findings = part.result.findings.into_iter();
+        let findings = tally.result.findings.into_iter();
         findings.map(|one| (one.selector, one.finding)).collect()
     }
 
@@ -310,11 +310,11 @@ mod tests {
             })
         };
         let ended = |ends: Vec<End>| {
-            let mut part = Part::new(server());
+            let mut tally = Tally::new(server());
             for end in ends {
-                part.take(&[0], end);
+                tally.take(&[0], end);
             }
-            part.end(Duration::ZERO)
+            tally.end(Duration::ZERO)
         };
         let before = Timestamp::from(std::time::SystemTime::now());
         let result = ended(vec![estimated(5), estimated(60), estimated(1)]);
