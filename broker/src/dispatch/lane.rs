@@ -10,8 +10,8 @@ use std::{
 };
 
 use amqp::{LinkState, Message, PublishError};
-use domain::State;
-use metrics::{counter, gauge, histogram};
+use domain::{State, Timestamp};
+use metrics::{counter, histogram};
 use service::{
     backoff::{Backoff, BackoffSettings},
     exit::Chain,
@@ -24,12 +24,16 @@ use uuid::Uuid;
 use super::{
     Shared,
     ahead::{self, Ahead},
+    depth::Depth,
     message,
 };
 use crate::{
     metrics as names,
     pipeline::now,
-    store::{BatchLimits, Gone, Lane, Lease, Mark, Marked, Marking, StoreError},
+    store::{
+        AbsorbedEntry, Batch, BatchLimits, Gone, Lane, Lease, Mark, Marked, Marking, Marks,
+        StoreError,
+    },
 };
 
 /// How often an idle lane looks even when nobody woke it.
@@ -40,8 +44,6 @@ const WINDOW_EVERY: Duration = Duration::from_millis(100);
 const LEASE_EVERY: Duration = Duration::from_millis(500);
 /// A lease is renewed when so much of it has passed, as a divisor.
 const RENEWALS_PER_LEASE: u32 = 3;
-/// How often the depth of the outbox is shown.
-const GAUGE_EVERY: Duration = Duration::from_secs(5);
 /// Pauses after a failure: short, for RabbitMQ's return should be noticed within seconds.
 const PAUSES: BackoffSettings = BackoffSettings {
     first: Duration::from_millis(100),
@@ -58,7 +60,7 @@ pub(super) struct Worker {
     holder: String,
     backoff: Backoff,
     renewed: Instant,
-    measured: Option<Instant>,
+    depth: Depth,
     ahead: Ahead,
 }
 
@@ -74,6 +76,20 @@ enum Turn {
     WindowFull,
     /// Another replica has the lease.
     LostLease,
+}
+
+/// What marking a batch came to.
+enum Chosen {
+    LostLease,
+    /// These were to do the work of others too, and have ended instead.
+    Ended(Vec<u64>),
+    All(AllMarks),
+}
+
+/// What to do with a batch, and with what it absorbs.
+struct AllMarks {
+    batch: Marks,
+    absorbed: Vec<Mark>,
 }
 
 /// Why a turn failed; the next one tries again.
@@ -99,7 +115,7 @@ impl Worker {
             holder,
             backoff: Backoff::new(PAUSES),
             renewed: Instant::now(),
-            measured: None,
+            depth: Depth::default(),
             ahead: Ahead::default(),
         }
     }
@@ -131,7 +147,7 @@ impl Worker {
     async fn empty(&mut self, lease: &Lease, stop: &CancellationToken) {
         let mut gone = Gone::default();
         while !stop.is_cancelled() {
-            self.measure().await;
+            self.depth.show(&self.shared.store, &self.lane).await;
             let turn = match self.keep_lease(lease).await {
                 Ok(true) => self.turn(lease, &mut gone).await,
                 Ok(false) => Ok(Turn::LostLease),
@@ -185,65 +201,86 @@ impl Worker {
             .ahead
             .compact(store, &self.lane, &mut batch, limits, lookahead)
             .await?;
-        let marked = now();
-        let marking = Marking {
-            now: marked,
-            deadline: marked.plus(shared.deadlines.report),
-            retention: shared.retention,
-        };
-        let marks = store
-            .mark_dispatched(&self.lane, lease, &batch, &absorbed, marking)
-            .await?;
-        let marks = match marks {
-            Marked::LostLease => return Ok(Turn::LostLease),
-            Marked::Ended(ended) => {
-                let (sequences, marks): (_, Vec<_>) = ended.into_iter().unzip();
-                self.count(&marks);
+        let moment = now();
+        let marked = match self.mark(lease, &batch, &absorbed, moment).await? {
+            Chosen::LostLease => return Ok(Turn::LostLease),
+            Chosen::Ended(sequences) => {
                 gone.sequences = sequences;
                 return Ok(Turn::Again);
             }
-            Marked::All(marks) => marks,
+            Chosen::All(marked) => marked,
         };
-        let sent = batch
-            .entries
-            .iter()
-            .zip(&marks.entries)
-            .filter(|(_, mark)| matches!(mark, Mark::Send | Mark::SendAgain))
-            .collect::<Vec<_>>();
-        let absorbed_marks = store
-            .mark_absorbed(&self.lane, lease, &absorbed, marking)
-            .await?;
-        let Some(absorbed_marks) = absorbed_marks else {
-            return Ok(Turn::LostLease);
-        };
-        let cancels = batch.cancels.iter().zip(&marks.cancels);
-        let cancels = cancels
-            .filter(|(_, matters)| **matters)
-            .map(|(command, _)| *command)
-            .collect::<Vec<_>>();
-        self.count(&marks.entries);
-        self.count(&absorbed_marks);
-        if !sent.is_empty() || !cancels.is_empty() {
-            let absorbed = ahead::marked(&absorbed, &absorbed_marks);
-            let mut message = message::of(
-                &self.lane,
-                &sent,
-                &absorbed,
-                &cancels,
-                &shared.directory,
-                marked,
-            )?;
-            shared
-                .signing
-                .sign(&mut message, &self.lane.participant, marked);
-            self.publish(lease, &message, sent.len()).await?;
-            names::count_absorbed(&self.lane.participant, absorbed.len());
-        }
+        self.send(lease, &batch, &absorbed, &marked, moment).await?;
         let entries = batch.entries.iter().map(|entry| entry.sequence);
         let absorbed = absorbed.iter().map(|entry| entry.sequence);
         gone.sequences = entries.chain(absorbed).collect();
         gone.cancels = batch.cancels;
         Ok(Turn::Sent)
+    }
+
+    /// Marks a batch and what it absorbs, and counts what moved.
+    async fn mark(
+        &self,
+        lease: &Lease,
+        batch: &Batch,
+        absorbed: &[AbsorbedEntry],
+        moment: Timestamp,
+    ) -> Result<Chosen, StoreError> {
+        let (shared, lane) = (&self.shared, &self.lane);
+        let marking = Marking {
+            now: moment,
+            deadline: moment.plus(shared.deadlines.report),
+            retention: shared.retention,
+        };
+        let marks = shared
+            .store
+            .mark_dispatched(lane, lease, batch, absorbed, marking);
+        let batch = match marks.await? {
+            Marked::LostLease => return Ok(Chosen::LostLease),
+            Marked::Ended(ended) => {
+                let (sequences, marks): (_, Vec<_>) = ended.into_iter().unzip();
+                self.count(&marks);
+                return Ok(Chosen::Ended(sequences));
+            }
+            Marked::All(marks) => marks,
+        };
+        let marks = shared.store.mark_absorbed(lane, lease, absorbed, marking);
+        let Some(absorbed) = marks.await? else {
+            return Ok(Chosen::LostLease);
+        };
+        self.count(&batch.entries);
+        self.count(&absorbed);
+        Ok(Chosen::All(AllMarks { batch, absorbed }))
+    }
+
+    /// Says what was marked to be said, if anything was.
+    async fn send(
+        &mut self,
+        lease: &Lease,
+        batch: &Batch,
+        absorbed: &[AbsorbedEntry],
+        marked: &AllMarks,
+        moment: Timestamp,
+    ) -> Result<(), TurnError> {
+        let sent = batch.entries.iter().zip(&marked.batch.entries);
+        let sent = sent
+            .filter(|(_, mark)| matches!(mark, Mark::Send | Mark::SendAgain))
+            .collect::<Vec<_>>();
+        let cancels = batch.cancels.iter().zip(&marked.batch.cancels);
+        let cancels = cancels
+            .filter(|(_, matters)| **matters)
+            .map(|(command, _)| *command)
+            .collect::<Vec<_>>();
+        if sent.is_empty() && cancels.is_empty() {
+            return Ok(());
+        }
+        let (shared, lane) = (Arc::clone(&self.shared), &self.lane);
+        let absorbed = ahead::marked(absorbed, &marked.absorbed);
+        let mut message = message::of(lane, &sent, &absorbed, &cancels, &shared.directory, moment)?;
+        shared.signing.sign(&mut message, &lane.participant, moment);
+        self.publish(lease, &message, sent.len()).await?;
+        names::count_absorbed(&self.lane.participant, absorbed.len());
+        Ok(())
     }
 
     /// Counts what moved with the marks.
@@ -347,7 +384,7 @@ impl Worker {
     }
 
     async fn release(&self, lease: &Lease) {
-        self.show(0, 0, Duration::ZERO);
+        Depth::clear(&self.lane);
         if let Err(error) = self.shared.store.release(&self.lane, lease).await {
             warn!(participant.id = %self.lane.participant, error = %Chain(&error), "cannot give an outbox back; its lease will end");
         }
@@ -369,35 +406,5 @@ impl Worker {
             "an outbox cannot be emptied"
         );
         pause
-    }
-
-    /// Shows how full the lane is, not more often than anybody looks.
-    async fn measure(&mut self) {
-        if self
-            .measured
-            .is_some_and(|measured| measured.elapsed() < GAUGE_EVERY)
-        {
-            return;
-        }
-        self.measured = Some(Instant::now());
-        if let Ok(state) = self.shared.store.outbox_state(&self.lane).await {
-            let age = state
-                .oldest
-                .map_or(Duration::ZERO, |oldest| now().since(oldest));
-            self.show(state.waiting, state.unreported, age);
-        }
-    }
-
-    fn show(&self, waiting: u64, unreported: u64, age: Duration) {
-        let labels = [
-            ("participant", self.lane.participant.to_string()),
-            ("shard", self.lane.shard.number().to_string()),
-        ];
-        #[expect(clippy::cast_precision_loss, reason = "gauges")]
-        {
-            gauge!(names::OUTBOX_EXECUTIONS, &labels).set(waiting as f64);
-            gauge!(names::UNREPORTED_EXECUTIONS, &labels).set(unreported as f64);
-        }
-        gauge!(names::OUTBOX_AGE_SECONDS, &labels).set(age);
     }
 }

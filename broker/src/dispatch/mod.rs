@@ -7,6 +7,7 @@
 
 pub mod ahead;
 mod compact;
+mod depth;
 mod lane;
 pub mod message;
 
