@@ -280,7 +280,8 @@ impl Replica {
             store: self.store.clone(),
             directory: Arc::clone(&self.directory),
             registered: Arc::clone(&registered),
-            outbox_limit: self.config.outbox.limit,
+            outbox: self.config.outbox.clone(),
+            report_time: self.config.deadlines.report,
             approval_time: self.config.deadlines.approval,
             quotas: Arc::clone(&quotas),
         };

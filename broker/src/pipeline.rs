@@ -10,13 +10,14 @@ use metrics::counter;
 
 use crate::{
     approval,
+    config::OutboxSettings,
     directory::Directory,
     error::Error,
     ingress::Identity,
     metrics as names,
     quotas::Quotas,
     resolve::resolve,
-    store::{Accepted, Bounds, Keys, Requested, Store},
+    store::{Accepted, Bounds, Keys, Placed, Requested, Store},
     translate::{Planned, translate},
     verify::{Draft, Registered, verify},
     weigh::weigh,
@@ -31,8 +32,10 @@ pub struct Pipeline {
     pub directory: Arc<Directory>,
     /// The custom operations of this federation.
     pub registered: Arc<Registered>,
-    /// What may wait for one participant.
-    pub outbox_limit: u64,
+    /// Limits of the way out.
+    pub outbox: OutboxSettings,
+    /// By when an adapter must report.
+    pub report_time: Duration,
     /// How long a command waits for a second person.
     pub approval_time: Duration,
     /// What one caller may ask.
@@ -67,42 +70,41 @@ impl Pipeline {
         Ok(planned)
     }
 
-    /// Plans and writes it down; the id of the command, which is an earlier one for a repeated request.
-    pub async fn accept(&self, draft: Draft) -> Result<CommandId, Error> {
+    /// Plans and writes it down.
+    pub async fn accept(&self, draft: Draft) -> Result<Taken, Error> {
         self.charge(&draft)?;
         let operation = draft.operation.name().to_owned();
         // Asked before anything is planned: a request is answered the same when its deployment is gone.
-        let (result, id) = match self.store.requested(&draft).await? {
-            Some(Requested::Before(id)) => ("repeated", id),
+        let taken = match self.store.requested(&draft).await? {
+            Some(Requested::Before(id)) => Taken::Before(id),
             Some(Requested::Conflict) => return Err(Error::RequestIdUsed),
-            None => self.write(&self.planned(draft)?).await?,
+            None => self.write(self.planned(draft)?).await?,
+        };
+        let result = match &taken {
+            Taken::Now(..) => "accepted",
+            Taken::Before(_) => "repeated",
         };
         counter!(names::COMMANDS_TOTAL, "operation" => operation, "result" => result).increment(1);
-        Ok(id)
+        Ok(taken)
     }
 
     /// Written before it is sent: after a crash the outbox still holds these executions.
-    async fn write(&self, planned: &Planned) -> Result<(&'static str, CommandId), Error> {
+    async fn write(&self, planned: Planned) -> Result<Taken, Error> {
         planned.check_sayable()?;
-        let originator = &planned.command.originator;
+        let originator = planned.command.originator.clone();
         let caller = Identity::Participant(originator.clone());
         let bounds = Bounds {
-            outbox: self.outbox_limit,
+            outbox: self.outbox.limit,
             open: self.quotas.open_commands(&caller),
+            window: self.outbox.window,
+            report: self.report_time,
         };
-        match self.store.accept(planned, bounds).await? {
-            Accepted::New => {
-                for execution in &planned.executions {
-                    let state = if execution.native.is_empty() {
-                        State::Unsupported
-                    } else {
-                        State::Accepted
-                    };
-                    names::count_execution(&execution.participant, &state);
-                }
-                Ok(("accepted", planned.command.id))
+        match self.store.accept(&planned, bounds).await? {
+            Accepted::New(places) => {
+                count(&planned, &places);
+                Ok(Taken::Now(Box::new(planned), places))
             }
-            Accepted::Before(id) => Ok(("repeated", id)),
+            Accepted::Before(id) => Ok(Taken::Before(id)),
             Accepted::Conflict => Err(Error::RequestIdUsed),
             Accepted::TooLarge(participant) => {
                 let rule = format!(
@@ -112,13 +114,47 @@ impl Pipeline {
                 Err(Error::invalid("draft.selectors", rule))
             }
             Accepted::Busy => Err(Error::TooManyOpen {
-                participant: originator.clone(),
+                participant: originator,
                 limit: bounds.open,
             }),
             Accepted::Full(participant) => Err(Error::OutboxFull {
                 participant,
-                limit: self.outbox_limit,
+                limit: self.outbox.limit,
             }),
+        }
+    }
+}
+
+/// What became of a draft.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is a command now, with its executions at these places.
+    Now(Box<Planned>, Vec<Placed>),
+    /// The same request was this command before.
+    Before(CommandId),
+}
+
+impl Taken {
+    /// Of the command.
+    pub fn id(&self) -> CommandId {
+        match self {
+            Self::Now(planned, _) => planned.command.id,
+            Self::Before(id) => *id,
+        }
+    }
+}
+
+fn count(planned: &Planned, places: &[Placed]) {
+    let mut places = places.iter();
+    for execution in &planned.executions {
+        let participant = &execution.participant;
+        if execution.native.is_empty() {
+            names::count_execution(participant, &State::Unsupported);
+            continue;
+        }
+        names::count_execution(participant, &State::Accepted);
+        if places.next().is_some_and(|place| place.is_dispatched) {
+            names::count_execution(participant, &State::Dispatched);
         }
     }
 }

@@ -10,10 +10,15 @@ mod compact;
 mod depth;
 mod lane;
 pub mod message;
+pub mod tenure;
+mod turn;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -62,23 +67,32 @@ pub struct Shared {
 
 /// Wakes lanes that may have something to do.
 #[derive(Clone, Default)]
-pub struct Wakers(Arc<Mutex<HashMap<Lane, Arc<Notify>>>>);
+pub struct Wakers(Arc<Mutex<HashMap<Lane, Waker>>>);
+
+/// Wakes one lane.
+#[derive(Clone, Default)]
+struct Waker {
+    /// Kept for the lane when it does not wait at the moment.
+    notify: Arc<Notify>,
+    /// There is something in its outbox that is not handed over.
+    look: Arc<AtomicBool>,
+}
 
 impl Wakers {
     /// The outboxes of these participants in this shard were filled.
     pub fn wake(&self, shard: Shard, participants: Vec<ParticipantId>) {
         let wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for participant in participants {
-            if let Some(notify) = wakers.get(&Lane { shard, participant }) {
-                // Kept for the lane when it does not wait at the moment.
-                notify.notify_one();
+            if let Some(waker) = wakers.get(&Lane { shard, participant }) {
+                waker.look.store(true, Ordering::Release);
+                waker.notify.notify_one();
             }
         }
     }
 
-    fn of(&self, lane: &Lane) -> Arc<Notify> {
+    fn of(&self, lane: &Lane) -> Waker {
         let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(wakers.entry(lane.clone()).or_default())
+        wakers.entry(lane.clone()).or_default().clone()
     }
 }
 

@@ -19,6 +19,8 @@ use super::{
 };
 use crate::{
     error::{Error, Violation},
+    pipeline::Taken,
+    store::StoredCommand,
     verify::Draft,
 };
 
@@ -48,14 +50,18 @@ impl Commands {
                 plan: Some(view::plan(&plan)),
             });
         }
-        let id = self.accept(draft, &trace).await?;
-        // It is accepted, whatever happens to the look at it. Shown as it was then, so that a repeated call has the same
-        // answer.
-        let command = match self.pipeline.store.command(id).await {
-            Ok(Some(stored)) => view::command(&stored.as_accepted(), true),
-            Ok(None) | Err(_) => v1::Command {
-                id: id.to_string(),
-                ..v1::Command::default()
+        // Shown as it was when it was accepted, so that a repeated call has the same answer.
+        let command = match self.accept(draft, &trace).await? {
+            Taken::Now(planned, places) => {
+                view::command(&StoredCommand::accepted(*planned, &places), true)
+            }
+            Taken::Before(id) => match self.pipeline.store.command(id).await {
+                Ok(Some(stored)) => view::command(&stored.as_accepted(), true),
+                // It is accepted, whatever happens to the look at it.
+                Ok(None) | Err(_) => v1::Command {
+                    id: id.to_string(),
+                    ..v1::Command::default()
+                },
             },
         };
         Ok(v1::SubmitCommandResponse {
@@ -65,7 +71,7 @@ impl Commands {
     }
 
     /// Accepts in a task of its own: a caller who is gone must not leave the question open whether it was written.
-    async fn accept(&self, draft: Draft, trace: &TraceContext) -> Result<CommandId, Error> {
+    async fn accept(&self, draft: Draft, trace: &TraceContext) -> Result<Taken, Error> {
         if self.stop.is_cancelled() {
             return Err(Error::ShuttingDown);
         }
@@ -75,15 +81,15 @@ impl Commands {
             draft.originator.clone(),
         );
         let accepting = tokio::spawn(async move { pipeline.accept(draft).await });
-        let id = accepting.await.map_err(|_| Error::Interrupted)??;
+        let taken = accepting.await.map_err(|_| Error::Interrupted)??;
         info!(
-            command.id = %id,
+            command.id = %taken.id(),
             participant.id = %originator,
             operation,
             trace.id = %trace.trace_id_text(),
             "accepted a command"
         );
-        Ok(id)
+        Ok(taken)
     }
 
     /// One command of a stream; a refusal is its answer, and the stream goes on.
@@ -117,7 +123,7 @@ impl Commands {
         self.gate.count_one(caller)?;
         let directory = &self.pipeline.directory;
         let draft = draft::read(request.draft, &request.request_id, caller, trace, directory)?;
-        self.accept(draft, trace).await
+        Ok(self.accept(draft, trace).await?.id())
     }
 }
 

@@ -3,6 +3,8 @@
 //! Invariant: when this returns `Accepted`, Redis has it all on disk (`appendfsync always`); when it fails, nothing
 //! of it exists, or all of it and the same request id finds it.
 
+use std::time::Duration;
+
 use amqp::envelope::{NativeOrder, Order};
 use domain::{
     Command, CommandId, ConfigurationId, ExecutionId, Fidelity, ParticipantId, Probes, ServerId,
@@ -12,156 +14,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ApprovalAsked, AuditRecord, Shard, Store, StoreError,
-    gather::Call,
+    gather::{Call, Then},
+    outbox::millis,
     request::{self, Requested},
 };
 use crate::translate::{Planned, PlannedExecution};
 
-/// KEYS of all: sequences, scheduled, scheduled-counts, expiring, open, audit, approvals; of each call: command, request, index,
-/// then an outbox for each execution that is sent. ARGV of all, from the third: how many may wait for a participant, wake channel; of each call:
-/// id, what is kept of the request (empty without a request id), body, now, the moment before which nobody is told, the one at
-/// which it expires (both empty without), originator, how many of its commands may be open, audit record, by when a second person
-/// must have approved it, what is asked for of that one (both empty where nobody need), then for each execution: participant,
-/// plan, order without its first member, what it tells (both empty when it is not sent).
-///
-/// What many of them need is read and written once for all: decided is first, then all is counted, and then all is written, so
-/// that no number is ever given twice.
-pub(super) const SCRIPT: &str = r#"
-local limit = tonumber(ARGV[3])
--- What was read once, and has grown since.
-local function count_of(counts, name, ...)
-  local count = counts[name]
-  if not count then
-    count = tonumber(redis.call(...) or 0)
-    counts[name] = count
-  end
-  return count
-end
-local function text(number) return string.format('%d', number) end
-local function add(list, one, other)
-  local length = #list
-  list[length + 1] = one
-  list[length + 2] = other
-end
--- For its time, or for a second person.
-local function waits(a) return ARGV[a + 5] ~= '' or ARGV[a + 10] ~= '' end
-
-local requests, waiting, scheduled, sequences, open, woken = {}, {}, {}, {}, {}, {}
-local function decide(call)
-  local k, a = call.keys, call.arguments
-  local request = ARGV[a + 2]
-  if request ~= '' then
-    local known = requests[KEYS[k + 2]] or redis.call('GET', KEYS[k + 2])
-    if known then return 'known', known end
-  end
-  local later, by, outbox, sent = waits(a), ARGV[a + 7], k + 3, 0
-  for at = a + 12, call.last, 4 do
-    if ARGV[at + 2] ~= '' then
-      outbox, sent = outbox + 1, sent + 1
-      local before
-      if later then
-        before = count_of(scheduled, ARGV[at], 'HGET', KEYS[3], ARGV[at])
-      else
-        before = count_of(waiting, KEYS[outbox], 'XLEN', KEYS[outbox])
-      end
-      if before >= limit then return 'full', text(sent - 1) end
-    end
-  end
-  if sent > 0 then
-    local before = count_of(open, by, 'HGET', KEYS[5], by)
-    if before >= tonumber(ARGV[a + 8]) then return 'busy', '' end
-    open[by] = before + 1
-  end
-  local numbers = {}
-  outbox = k + 3
-  for at = a + 12, call.last, 4 do
-    if ARGV[at + 2] ~= '' then
-      local participant = ARGV[at]
-      outbox = outbox + 1
-      if later then
-        scheduled[participant] = scheduled[participant] + 1
-      else
-        -- Whoever empties an outbox goes on until it is empty, and is told when it is so no longer.
-        if waiting[KEYS[outbox]] == 0 then woken[#woken + 1] = participant end
-        waiting[KEYS[outbox]] = waiting[KEYS[outbox]] + 1
-        local number = count_of(sequences, participant, 'HGET', KEYS[1], participant) + 1
-        sequences[participant] = number
-        numbers[#numbers + 1] = text(number)
-      end
-    end
-  end
-  if request ~= '' then requests[KEYS[k + 2]] = request end
-  call.numbers, call.sent = numbers, sent
-  return 'accepted', ''
-end
-
-local answers, accepted = {}, {}
-for _, call in ipairs(calls) do
-  add(answers, decide(call))
-  if call.numbers then accepted[#accepted + 1] = call end
-end
-if #accepted == 0 then return answers end
-
-local function set_all(key, counts)
-  local list = {}
-  for name, count in pairs(counts) do add(list, name, text(count)) end
-  on_all('HSET', key, list)
-end
-set_all(KEYS[1], sequences)
-set_all(KEYS[3], scheduled)
-set_all(KEYS[5], open)
-
-local indexes, due, expiring, approvals = {}, {}, {}, {}
-for _, call in ipairs(accepted) do
-  local k, a, numbers, sent = call.keys, call.arguments, call.numbers, 0
-  local id, later = ARGV[a + 1], waits(a)
-  local fields = {'body', ARGV[a + 3], 'revision', '1', 'open', text(call.sent), 'by', ARGV[a + 7]}
-  for at = a + 12, call.last, 4 do
-    local participant, order, record = ARGV[at], ARGV[at + 2], 'X 1 ' .. ARGV[a + 4] .. ' 0'
-    if order ~= '' then
-      sent = sent + 1
-      add(fields, 'd:' .. participant, ARGV[at + 3])
-      local sequence = numbers[sent] or '0'
-      record = 'A 1 ' .. ARGV[a + 4] .. ' ' .. sequence
-      if later then
-        add(fields, 'o:' .. participant, order)
-      else
-        redis.call('XADD', KEYS[k + 3 + sent], sequence .. '-1', 'c', id, 'o', '{"sequence":' .. sequence .. ',' .. order)
-      end
-    end
-    add(fields, 's:' .. participant, record)
-    add(fields, 'x:' .. participant, ARGV[at + 1])
-  end
-  if ARGV[a + 6] ~= '' then
-    add(fields, 'expires', ARGV[a + 6])
-    add(expiring, ARGV[a + 6], id)
-  end
-  if ARGV[a + 10] ~= '' then
-    add(fields, 'a', ARGV[a + 11])
-    add(approvals, ARGV[a + 10], id)
-  elseif later then
-    add(due, ARGV[a + 5], id)
-  end
-  on_all('HSET', KEYS[k + 1], fields)
-  local index = KEYS[k + 3]
-  indexes[index] = indexes[index] or {}
-  add(indexes[index], '0', id)
-  redis.call('XADD', KEYS[6], '*', 'r', ARGV[a + 9])
-  if ARGV[a + 2] ~= '' then redis.call('SET', KEYS[k + 2], ARGV[a + 2]) end
-end
-for index, ids in pairs(indexes) do on_all('ZADD', index, ids) end
-on_all('ZADD', KEYS[2], due)
-on_all('ZADD', KEYS[4], expiring)
-on_all('ZADD', KEYS[7], approvals)
-if #woken > 0 then redis.call('PUBLISH', ARGV[4], table.concat(woken, ' ')) end
-return answers
-"#;
-
 /// What became of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accepted {
-    /// It is on disk.
-    New,
+    /// It is on disk, with each execution at its place in its outbox: in the order of the plan, without those that nobody is
+    /// told of. Empty where it waits for its time or for a second person.
+    New(Vec<Placed>),
     /// The same request was accepted before, as this command.
     Before(CommandId),
     /// The request id was used before for something else.
@@ -174,6 +38,15 @@ pub enum Accepted {
     Busy,
 }
 
+/// An execution's place in its outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// The participant's count of executions.
+    pub sequence: u64,
+    /// Whether it is marked as dispatched already, and handed over to who sends it.
+    pub is_dispatched: bool,
+}
+
 /// What may be in a shard.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -181,6 +54,10 @@ pub struct Bounds {
     pub outbox: u64,
     /// Commands of the originator that have not settled.
     pub open: u64,
+    /// What may be out to one participant without a report.
+    pub window: u64,
+    /// By when what is marked at once must be reported on.
+    pub report: Duration,
 }
 
 impl From<Requested> for Accepted {
@@ -252,7 +129,8 @@ impl Store {
         let until = planned.approve_until;
         call.arg(until.map_or_else(String::new, |moment| moment.as_millis().to_string()))
             .arg(asked(planned)?);
-        let (mut sent, probes) = (Vec::new(), Probes::of(command));
+        let (mut sent, mut handed, probes) = (Vec::new(), Vec::new(), Probes::of(command));
+        let at_once = later.is_none() && until.is_none() && may_be_marked_at_once(command);
         for execution in &planned.executions {
             let tail = match order_tail(command, probes.as_ref(), execution)? {
                 Tail::TooLarge => return Ok(Accepted::TooLarge(execution.participant.clone())),
@@ -263,15 +141,25 @@ impl Store {
                     tail
                 }
             };
+            let lease = if at_once && !tail.is_empty() {
+                self.doors.lease(shard, &execution.participant)
+            } else {
+                None
+            };
             call.arg(execution.participant.as_str())
                 .arg(plan_record(execution)?)
                 .arg(&tail)
-                .arg(told(command, &tail));
+                .arg(told(command, &tail))
+                .arg(lease.as_ref().map_or("", |lease| &lease.0));
+            if !tail.is_empty() {
+                handed.push(lease.map(|_| (execution.participant.clone(), tail)));
+            }
         }
+        let then = self.hand_over(shard, command.id, handed);
         let common = || self.common(shard, bounds);
-        let (answer, detail) = self.accepts.run(shard, common, call).await?;
+        let (answer, detail) = self.accepts.run(shard, common, call, then).await?;
         match answer.as_str() {
-            "accepted" => Ok(Accepted::New),
+            "accepted" => Ok(Accepted::New(places(&detail)?)),
             "busy" => Ok(Accepted::Busy),
             "known" => {
                 request::compare(&detail, &digest, Some(&command.configuration)).map(Into::into)
@@ -300,9 +188,57 @@ impl Store {
             .key(self.keys.open(shard))
             .key(self.keys.audit(shard))
             .key(self.keys.approvals(shard));
-        common.arg(bounds.outbox).arg(self.keys.wake(shard));
+        common
+            .arg(bounds.outbox)
+            .arg(self.keys.wake(shard))
+            .arg(bounds.window)
+            .arg(millis(bounds.report));
         common
     }
+
+    /// Gives those that were marked to who sends them, in the order in which they were accepted.
+    fn hand_over(
+        &self,
+        shard: Shard,
+        command: CommandId,
+        handed: Vec<Option<(ParticipantId, String)>>,
+    ) -> Option<Then> {
+        handed.iter().any(Option::is_some).then(|| {
+            let doors = self.doors.clone();
+            Box::new(move |word: &str, detail: &str| {
+                if word != "accepted" {
+                    return;
+                }
+                for (word, handed) in detail.split(' ').zip(handed) {
+                    if let (Some(sequence), Some((participant, tail))) =
+                        (word.strip_suffix('*'), handed)
+                    {
+                        let order = format!("{{\"sequence\":{sequence},{tail}");
+                        doors.hand(shard, &participant, (sequence, command, order));
+                    }
+                }
+            }) as Then
+        })
+    }
+}
+
+/// What cannot harm when it is sent again after a crash, and has no time after which it must not be sent, need not wait for its
+/// mark: nobody loses anything by its being out a moment earlier.
+fn may_be_marked_at_once(command: &Command) -> bool {
+    command.operation.is_repeatable() && command.expires_at.is_none()
+}
+
+/// What the script says of each execution.
+fn places(detail: &str) -> Result<Vec<Placed>, StoreError> {
+    let place = |word: &str| {
+        let number = word.strip_suffix('*');
+        let sequence = number.unwrap_or(word).parse();
+        Ok(Placed {
+            sequence: sequence.map_err(|_| StoreError::lacking("the answer of accept"))?,
+            is_dispatched: number.is_some(),
+        })
+    };
+    detail.split_terminator(' ').map(place).collect()
 }
 
 /// Whether it waited for its time when it was accepted: a moment that had passed is no reason to wait.
@@ -314,13 +250,8 @@ pub(super) fn is_scheduled(command: &Command) -> bool {
 
 /// What is asked for of a second person; empty where nobody need approve.
 fn asked(planned: &Planned) -> Result<String, StoreError> {
-    let Some(until) = planned.approve_until else {
+    let Some(asked) = ApprovalAsked::of(planned) else {
         return Ok(String::new());
-    };
-    let asked = ApprovalAsked {
-        submitted_by: planned.submitted_by.clone(),
-        until,
-        given: None,
     };
     serde_json::to_string(&asked).map_err(|error| StoreError::unreadable("an approval", error))
 }

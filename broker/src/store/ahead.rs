@@ -192,7 +192,10 @@ impl Store {
             .filter_map(|(sequence, reply)| {
                 let entry = reply.ids.into_iter().next()?;
                 let (command, order) = (entry.get::<String>("c")?, entry.get::<String>("o")?);
-                Some(read_entry(&sequence.to_string(), &command, &order))
+                let command = command
+                    .parse()
+                    .map_err(|_| StoreError::lacking("an outbox entry"));
+                Some(command.and_then(|command| read_entry(&sequence.to_string(), command, order)))
             })
             .collect()
     }

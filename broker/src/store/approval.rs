@@ -8,6 +8,7 @@ use domain::{Command, CommandId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Shard, Store, StoreError};
+use crate::translate::Planned;
 
 /// Stands where an approval would, of a command that nobody approved in time.
 const LAPSED: &str = "-";
@@ -63,6 +64,15 @@ pub enum Approved {
 }
 
 impl ApprovalAsked {
+    /// What is asked for before this goes; `None` where nobody need approve.
+    pub(super) fn of(planned: &Planned) -> Option<Self> {
+        Some(Self {
+            submitted_by: planned.submitted_by.clone(),
+            until: planned.approve_until?,
+            given: None,
+        })
+    }
+
     /// What the fields of a command say of it.
     pub(super) fn read(
         asked: &str,

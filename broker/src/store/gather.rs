@@ -47,6 +47,8 @@ impl Call {
 
 /// What a script answers: a word, and what belongs to it.
 pub(super) type Answer = (String, String);
+/// What is done with an answer as soon as it is there, in the order of the calls.
+pub(super) type Then = Box<dyn FnOnce(&str, &str) + Send>;
 
 /// Runs one script for many who ask.
 #[derive(Clone)]
@@ -56,6 +58,7 @@ struct Inner {
     redis: Redis,
     script: Script,
     queues: Vec<Mutex<Queue>>,
+    failed: Box<dyn Fn(Shard) + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -66,32 +69,40 @@ struct Queue {
 
 struct Waiting {
     call: Call,
+    then: Option<Then>,
     answer: oneshot::Sender<Result<Answer, RedisError>>,
 }
 
 impl Gatherer {
     /// For a script that answers each of its `calls` with two texts, in order, and looks at nothing but these; one queue for each
-    /// shard.
-    pub(super) fn new(redis: Redis, script: &str, shards: usize) -> Self {
+    /// shard. `failed` is told of each shard in which a call may have been carried out whose answers nobody knows.
+    pub(super) fn new(
+        redis: Redis,
+        script: &str,
+        shards: usize,
+        failed: impl Fn(Shard) + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(Inner {
             redis,
             script: Script::new(&together(script)),
             queues: (0..shards).map(|_| Mutex::default()).collect(),
+            failed: Box::new(failed),
         }))
     }
 
     /// Runs the script for this call, with those that are asked for meanwhile. What is common to all calls of the shard is the same
-    /// whoever says it.
+    /// whoever says it; `then` sees the answer before anything of a later call is answered.
     pub(super) async fn run(
         &self,
         shard: Shard,
         common: impl FnOnce() -> Call,
         call: Call,
+        then: Option<Then>,
     ) -> Result<Answer, StoreError> {
         let (answer, answered) = oneshot::channel();
         let begins = {
             let mut queue = self.queue(shard);
-            queue.waiting.push_back(Waiting { call, answer });
+            queue.waiting.push_back(Waiting { call, then, answer });
             !mem::replace(&mut queue.is_under_way, true)
         };
         if begins {
@@ -107,6 +118,7 @@ impl Gatherer {
     async fn empty(self, shard: Shard, common: Call) {
         while let Some(together) = self.next(shard) {
             if let Err(error) = self.call(&common, together).await {
+                (self.0.failed)(shard);
                 let left = mem::take(&mut self.queue(shard).waiting);
                 answer_all(left, &error);
             }
@@ -154,6 +166,9 @@ impl Gatherer {
         };
         let (answers, _) = answers.as_chunks();
         for (waiting, [word, detail]) in together.into_iter().zip(answers) {
+            if let Some(then) = waiting.then {
+                then(word, detail);
+            }
             // Who waits no longer will ask again.
             let _ = waiting.answer.send(Ok((word.clone(), detail.clone())));
         }

@@ -5,6 +5,7 @@
 //! Not here: what a command means, who may see it, when something is sent.
 
 mod accept;
+mod accept_script;
 mod access;
 mod ahead;
 mod apply;
@@ -14,6 +15,7 @@ mod cancel;
 mod connection;
 mod due;
 mod gather;
+mod handover;
 mod keys;
 mod listen;
 mod mark;
@@ -31,7 +33,7 @@ mod turn;
 
 use std::sync::Arc;
 
-pub use accept::{Accepted, Bounds};
+pub use accept::{Accepted, Bounds, Placed};
 pub use access::{acl, rules};
 pub use ahead::{AbsorbedEntry, Plans, Waiting};
 pub use apply::{Applied, Outcome, Terms};
@@ -40,6 +42,7 @@ pub use audit::{AuditRecord, KeptRecord, Seal};
 pub use cancel::Withdrawn;
 pub use connection::{StoreError, StoreTls, is_address};
 pub use due::{Expired, Released};
+pub use handover::Handed;
 pub use keys::{Keys, Shard, stable_hash};
 pub use listen::Heard;
 pub use mark::{Mark, Marked, Marking, Marks};
@@ -54,7 +57,9 @@ pub use turn::Turn;
 
 use connection::Redis;
 use gather::Gatherer;
+use handover::Doors;
 use service::configuration::SecretUrl;
+use tokio::sync::Notify;
 
 /// The store of one replica; clones share its connections.
 #[derive(Clone)]
@@ -63,6 +68,7 @@ pub struct Store {
     keys: Arc<Keys>,
     scripts: Arc<Scripts>,
     accepts: Gatherer,
+    doors: Doors,
 }
 
 /// Every script, compiled once.
@@ -118,8 +124,15 @@ impl Store {
             trim_audit: redis::Script::new(audit::TRIM),
         };
         let redis = Redis::connect(url, tls).await?;
+        let shards = keys.shards().count();
+        let doors = Doors::new(shards);
+        let failed = {
+            let doors = doors.clone();
+            move |shard| doors.look(shard)
+        };
         Ok(Self {
-            accepts: Gatherer::new(redis.clone(), accept::SCRIPT, keys.shards().count()),
+            accepts: Gatherer::new(redis.clone(), accept_script::ACCEPT, shards, failed),
+            doors,
             redis,
             keys: Arc::new(keys),
             scripts: Arc::new(scripts),
@@ -137,6 +150,17 @@ impl Store {
         } else {
             Err(StoreError::OtherShards { begun, ours })
         }
+    }
+
+    /// Lets what is accepted here be handed over to who has this lease, at first not and then while it is open and `can_send`.
+    pub fn handing_over(
+        &self,
+        lane: &Lane,
+        lease: &Lease,
+        waker: Arc<Notify>,
+        can_send: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Handed {
+        self.doors.build(lane, lease, waker, can_send)
     }
 
     /// The names.

@@ -31,23 +31,25 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0
 ";
 
-/// KEYS: outbox, unreported, cancels. ARGV: most entries, most bytes, window, how many of the following are sequences, then
-/// the sequences and the cancelled commands that are gone.
-/// Answers whether the window holds entries back, how many cancels there are, these, and then sequence, command and order
-/// of each entry. An entry that was marked before counts as out already, so it needs no room; nor does one that has ended.
+/// KEYS: outbox, unreported, cancels, sequences. ARGV: most entries, most bytes, window, participant, how many of the following are
+/// sequences, then the sequences and the cancelled commands that are gone.
+/// Answers 0 (there is no more), 1 (the window holds entries back) or 2 (there may be more), the last sequence that was given, how many
+/// cancels there are, these, and then sequence, command and order of each entry. An entry that was marked before counts as out
+/// already, so it needs no room; nor does one that has ended.
 pub(super) const NEXT: &str = r"
-local sequences = tonumber(ARGV[4])
-for from = 5, sequences + 4, 1000 do
+local sequences = tonumber(ARGV[5])
+for from = 6, sequences + 5, 1000 do
   local gone = {}
-  for i = from, math.min(from + 999, sequences + 4) do gone[#gone + 1] = ARGV[i] .. '-1' end
+  for i = from, math.min(from + 999, sequences + 5) do gone[#gone + 1] = ARGV[i] .. '-1' end
   redis.call('XDEL', KEYS[1], unpack(gone))
 end
-for i = sequences + 5, #ARGV do redis.call('ZREM', KEYS[3], ARGV[i]) end
+for i = sequences + 6, #ARGV do redis.call('ZREM', KEYS[3], ARGV[i]) end
 local most, bytes, from, count = tonumber(ARGV[1]), 0, '-', 0
-local answer = {'0', '0'}
+local answer = {'0', '0', '0'}
 if most == 0 then return answer end
+answer[2] = redis.call('HGET', KEYS[4], ARGV[4]) or '0'
 for _, id in ipairs(redis.call('ZRANGE', KEYS[3], 0, most - 1)) do answer[#answer + 1] = id end
-answer[2] = tostring(#answer - 2)
+answer[3] = tostring(#answer - 3)
 local room = tonumber(ARGV[3]) - redis.call('ZCARD', KEYS[2])
 while count < most do
   local page = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', math.min(50, most - count))
@@ -67,7 +69,10 @@ while count < most do
       return answer
     end
     bytes = bytes + #order
-    if bytes > tonumber(ARGV[2]) and count > 0 then return answer end
+    if bytes > tonumber(ARGV[2]) and count > 0 then
+      answer[1] = '2'
+      return answer
+    end
     if fresh then room = room - 1 end
     count = count + 1
     answer[#answer + 1] = string.match(entry[1], '^(%d+)')
@@ -76,6 +81,7 @@ while count < most do
     from = '(' .. entry[1]
   end
 end
+answer[1] = '2'
 return answer
 ";
 
@@ -123,6 +129,10 @@ pub struct Batch {
     pub cancels: Vec<CommandId>,
     /// Whether more would be there if less were out.
     pub held_back: bool,
+    /// Whether these are all that wait.
+    pub is_all: bool,
+    /// The last sequence that was given when they were read.
+    pub given: u64,
 }
 
 /// What need not be sent any more: it was confirmed, or has ended.
@@ -189,16 +199,18 @@ impl Store {
         let mut call = self.scripts.next.prepare_invoke();
         call.key(self.keys.outbox(lane.shard, &lane.participant))
             .key(self.keys.unreported(lane.shard, &lane.participant))
-            .key(self.keys.cancels(lane.shard, &lane.participant));
+            .key(self.keys.cancels(lane.shard, &lane.participant))
+            .key(self.keys.sequences(lane.shard));
         call.arg(limits.entries)
             .arg(limits.bytes)
             .arg(limits.window)
+            .arg(lane.participant.as_str())
             .arg(gone.sequences.len())
             .arg(&gone.sequences);
         for command in &gone.cancels {
             call.arg(command.to_string());
         }
-        read_batch(&self.redis.script::<Vec<String>>(&call).await?)
+        read_batch(self.redis.script(&call).await?)
     }
 
     /// Removes what is gone, and reads nothing.
@@ -263,29 +275,41 @@ pub fn accepted_at(id: CommandId) -> Timestamp {
     )
 }
 
-fn read_batch(answer: &[String]) -> Result<Batch, StoreError> {
+fn read_batch(answer: Vec<String>) -> Result<Batch, StoreError> {
     let lacking = || StoreError::lacking("the answer of an outbox");
-    let [held_back, cancels, rest @ ..] = answer else {
-        return Err(lacking());
-    };
-    let count = cancels.parse().map_err(|_| lacking())?;
-    let (cancels, entries) = rest.split_at_checked(count).ok_or_else(lacking)?;
-    let cancels = cancels.iter().map(|id| id.parse().map_err(|_| lacking()));
-    let entries = entries
-        .chunks_exact(3)
-        .map(|entry| read_entry(&entry[0], &entry[1], &entry[2]));
+    let mut words = answer.into_iter();
+    let mut word = || words.next().ok_or_else(lacking);
+    let (end, given, count) = (word()?, word()?, word()?);
+    let given = given.parse().map_err(|_| lacking())?;
+    let count = count.parse().map_err(|_| lacking())?;
+    let cancels = words.by_ref().take(count);
+    let cancels = cancels.map(|id| id.parse().map_err(|_| lacking()));
+    let cancels = cancels.collect::<Result<Vec<_>, _>>()?;
+    let mut entries = Vec::with_capacity(words.len() / 3);
+    while let (Some(sequence), Some(command), Some(order)) =
+        (words.next(), words.next(), words.next())
+    {
+        let command = command.parse().map_err(|_| lacking())?;
+        entries.push(read_entry(&sequence, command, order)?);
+    }
     Ok(Batch {
-        entries: entries.collect::<Result<_, _>>()?,
-        cancels: cancels.collect::<Result<_, _>>()?,
-        held_back: held_back == "1",
+        entries,
+        cancels,
+        held_back: end == "1",
+        is_all: end == "0",
+        given,
     })
 }
 
-pub(super) fn read_entry(sequence: &str, command: &str, order: &str) -> Result<Entry, StoreError> {
-    let lacking = || StoreError::lacking("an outbox entry");
-    let sequence = sequence.parse().map_err(|_| lacking())?;
-    let command = command.parse().map_err(|_| lacking())?;
-    let order = RawValue::from_string(order.to_owned());
+pub(super) fn read_entry(
+    sequence: &str,
+    command: CommandId,
+    order: String,
+) -> Result<Entry, StoreError> {
+    let sequence = sequence
+        .parse()
+        .map_err(|_| StoreError::lacking("an outbox entry"))?;
+    let order = RawValue::from_string(order);
     let order = order.map_err(|error| StoreError::unreadable("an outbox entry", error))?;
     Ok(Entry {
         sequence,

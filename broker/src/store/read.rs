@@ -8,11 +8,12 @@ use domain::{
 };
 
 use super::{
-    ApprovalAsked, Shard, Store, StoreError,
+    ApprovalAsked, Placed, Shard, Store, StoreError,
     accept::{PlanRecord, is_scheduled},
     apply::ReportRecord,
     transitions,
 };
+use crate::translate::{Planned, PlannedExecution};
 
 /// A command's revision when it is accepted, as the script writes it.
 const FIRST_REVISION: u64 = 1;
@@ -31,6 +32,30 @@ pub struct StoredCommand {
 }
 
 impl StoredCommand {
+    /// A command that was accepted just now, as [`Store::command`] and [`Self::as_accepted`] would give it.
+    pub fn accepted(planned: Planned, places: &[Placed]) -> Self {
+        let approval = ApprovalAsked::of(&planned);
+        let Planned {
+            command,
+            executions,
+            ..
+        } = planned;
+        let mut places = places.iter();
+        let one = |planned: PlannedExecution| {
+            let is_sent = !planned.native.is_empty();
+            let place = is_sent.then(|| places.next()).flatten();
+            accepted_execution(&command, planned, place)
+        };
+        let mut executions: Vec<_> = executions.into_iter().map(one).collect();
+        executions.sort_unstable_by(|one, other| one.id.participant.cmp(&other.id.participant));
+        Self {
+            command,
+            revision: FIRST_REVISION,
+            executions,
+            approval,
+        }
+    }
+
     /// The command as it was when it was accepted, the same at any time and from any replica.
     #[must_use]
     pub fn as_accepted(mut self) -> Self {
@@ -88,6 +113,43 @@ impl StoredCommand {
     /// All executions in one answer.
     pub fn standing(&self) -> Standing {
         Standing::fold(self.executions.iter().map(|execution| &execution.state))
+    }
+}
+
+fn accepted_execution(
+    command: &Command,
+    planned: PlannedExecution,
+    place: Option<&Placed>,
+) -> Execution {
+    let state = if planned.native.is_empty() {
+        State::Unsupported
+    } else {
+        State::Accepted
+    };
+    let began = Change {
+        state: state.as_str().to_owned(),
+        at: command.accepted_at,
+    };
+    Execution {
+        id: ExecutionId {
+            command: command.id,
+            participant: planned.participant,
+        },
+        sequence: place.map_or(0, |place| place.sequence),
+        fidelity: planned.fidelity,
+        servers: planned
+            .servers
+            .iter()
+            .map(|server| server.id.clone())
+            .collect(),
+        results: Vec::new(),
+        changed_at: command.accepted_at,
+        revision: FIRST_REVISION,
+        history: vec![began],
+        deadline: None,
+        cancel_asked_at: None,
+        absorbed_by: None,
+        state,
     }
 }
 

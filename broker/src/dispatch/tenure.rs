@@ -1,0 +1,97 @@
+//! What the holder of a lease knows of its outbox: how far it has come, and what was handed over to it meanwhile.
+//!
+//! Invariant: what is handed over is sent only where it comes right behind all that was dealt with before, so the order is that of
+//! the outbox; and what may have been sent before, by whomever, is never called new.
+
+use std::time::Duration;
+
+use amqp::PublishError;
+
+use crate::store::{Batch, BatchLimits, Entry, Gone, Handed, Lease, Mark};
+
+/// How long a confirm may take before nothing more is marked ahead.
+const SLOW: Duration = Duration::from_millis(100);
+
+/// The right to empty a lane, from the moment at which it was taken.
+pub struct Tenure {
+    /// By which the store knows it.
+    pub lease: Lease,
+    /// What was sent last, or has ended, and still lies in the outbox.
+    pub gone: Gone,
+    handed: Handed,
+    /// All up to this sequence has been dealt with; unknown where the outbox may hold more.
+    dealt_with: Option<u64>,
+    /// Nothing behind this sequence has ever been tried; unknown before the first look.
+    tried: Option<u64>,
+}
+
+impl Tenure {
+    /// A tenure that knows nothing yet.
+    pub fn new(lease: Lease, handed: Handed) -> Self {
+        Self {
+            lease,
+            gone: Gone::default(),
+            handed,
+            dealt_with: None,
+            tried: None,
+        }
+    }
+
+    /// What was handed over and is next, as much as fits into a message.
+    pub fn take(&mut self, limits: BatchLimits) -> Vec<Entry> {
+        let Some(after) = self.dealt_with else {
+            return Vec::new();
+        };
+        let entries = self.handed.take(after, limits);
+        if let Some(last) = entries.last() {
+            self.dealt_with = Some(last.sequence);
+            self.tried = self.tried.max(self.dealt_with);
+        }
+        entries
+    }
+
+    /// The outbox was read.
+    pub fn has_read(&mut self, batch: &Batch) {
+        self.gone = Gone::default();
+        // What is accepted from now on is behind all that was given by then, of which other owners may have sent some.
+        self.tried.get_or_insert(batch.given);
+        if batch.is_all {
+            self.dealt_with = Some(batch.given);
+            self.handed.open();
+        } else {
+            self.fell_behind();
+        }
+    }
+
+    /// These of what was read are tried now. Of what was marked at its acceptance and not tried before, the mark says that now.
+    pub fn tries<'a>(&mut self, marks: impl Iterator<Item = (u64, &'a mut Mark)>) {
+        let (tried, mut last) = (self.tried, None);
+        for (sequence, mark) in marks {
+            last = last.max(Some(sequence));
+            if Some(sequence) > tried && *mark == Mark::SendAgain {
+                *mark = Mark::Send;
+            }
+        }
+        self.tried = tried.max(last);
+    }
+
+    /// Something went wrong, or more waits than a message takes: the outbox says what comes next.
+    pub fn fell_behind(&mut self) {
+        self.dealt_with = None;
+        self.handed.shut();
+    }
+
+    /// Waits for a confirm. One that takes so long stands for a RabbitMQ that is slow or stands still: nothing more is marked when
+    /// it is accepted then, so that what waits can be taken back for certain.
+    pub async fn confirmed(
+        &self,
+        publishing: impl Future<Output = Result<(), PublishError>>,
+    ) -> Result<(), PublishError> {
+        tokio::pin!(publishing);
+        if let Ok(confirmed) = tokio::time::timeout(SLOW, &mut publishing).await {
+            return confirmed;
+        }
+        self.handed.close();
+        publishing.await
+    }
+}
