@@ -229,6 +229,7 @@ impl Replica {
             deadlines: self.config.deadlines.clone(),
             retention: self.config.store.retention,
             replica: self.name.clone(),
+            turns: dispatch::turns(),
         };
         shutdown.spawn("dispatcher", Dispatcher::new(shared, wakers).run(token));
     }

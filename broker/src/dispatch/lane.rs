@@ -33,6 +33,11 @@ const WINDOW_EVERY: Duration = Duration::from_millis(100);
 const LEASE_EVERY: Duration = Duration::from_millis(500);
 /// A lease is renewed when so much of it has passed, as a divisor.
 const RENEWALS_PER_LEASE: u32 = 3;
+/// A message with fewer executions is followed by the next one at once.
+const MANY: usize = 32;
+/// How long the executions of a longer one keep the next one back, each, and at most so many of them.
+const GATHER_EACH: Duration = Duration::from_micros(100);
+const GATHER_MOST: u32 = 200;
 /// Pauses after a failure: short, for RabbitMQ's return should be noticed within seconds.
 const PAUSES: BackoffSettings = BackoffSettings {
     first: Duration::from_millis(100),
@@ -55,8 +60,8 @@ pub(super) struct Worker {
 
 /// What a turn came to.
 pub(super) enum Turn {
-    /// A message was confirmed.
-    Sent,
+    /// A message with so many executions was confirmed.
+    Sent(usize),
     /// What was chosen had changed meanwhile.
     Again,
     /// Nothing waits.
@@ -78,6 +83,15 @@ pub(super) enum TurnError {
     Blocked(String),
     #[error("cannot write a dispatch")]
     Encode(#[from] serde_json::Error),
+}
+
+/// From the beginning of one message to that of the next: a lane that sends many gathers more of them, one that sends few sends
+/// at once.
+fn gathering_time(sent: usize) -> Duration {
+    if sent < MANY {
+        return Duration::ZERO;
+    }
+    GATHER_EACH * u32::try_from(sent).unwrap_or(u32::MAX).min(GATHER_MOST)
 }
 
 impl Worker {
@@ -123,13 +137,17 @@ impl Worker {
         let mut tenure = self.begin(lease);
         while !stop.is_cancelled() {
             self.depth.show(&self.shared.store, &self.lane).await;
+            let began = Instant::now();
             let turn = match self.keep_lease(lease).await {
                 Ok(true) => self.turn(&mut tenure).await,
                 Ok(false) => Ok(Turn::LostLease),
                 Err(error) => Err(error.into()),
             };
             match turn {
-                Ok(Turn::Sent) => self.backoff.reset(),
+                Ok(Turn::Sent(count)) => {
+                    self.backoff.reset();
+                    tokio::time::sleep(gathering_time(count).saturating_sub(began.elapsed())).await;
+                }
                 Ok(Turn::Again) => {}
                 Ok(Turn::LostLease) => break,
                 Ok(Turn::Idle) => self.rest(LOOK_EVERY, stop).await,

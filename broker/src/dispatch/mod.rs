@@ -26,7 +26,7 @@ use amqp::{Copies, Publisher, Topology};
 use domain::ParticipantId;
 use metrics::gauge;
 use service::exit::Chain;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
@@ -40,6 +40,9 @@ use crate::{
 
 /// How often a replica says that it lives, and looks which lanes are its own.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Lanes that send at a time. A message costs RabbitMQ, the adapter and the store more than what is in it: where many lanes have
+/// something to send, what comes while one waits for its turn goes in the same message.
+const TURNS: usize = 16;
 
 /// What every lane needs.
 pub struct Shared {
@@ -63,6 +66,13 @@ pub struct Shared {
     pub retention: Duration,
     /// This replica's name: new with every start.
     pub replica: String,
+    /// Whose turn it is to send.
+    pub turns: Semaphore,
+}
+
+/// Turns for the lanes of one replica.
+pub fn turns() -> Semaphore {
+    Semaphore::new(TURNS)
 }
 
 /// Wakes lanes that may have something to do.

@@ -6,11 +6,15 @@
 use std::time::Duration;
 
 use amqp::PublishError;
+use tokio::sync::SemaphorePermit;
 
-use crate::store::{Batch, BatchLimits, Entry, Gone, Handed, Lease, Mark};
+use crate::store::{BatchLimits, Entry, Gone, Handed, Lease, Mark, Reach};
 
 /// How long a confirm may take before nothing more is marked ahead.
 const SLOW: Duration = Duration::from_millis(100);
+
+/// A turn to send.
+pub type Permit<'a> = Option<SemaphorePermit<'a>>;
 
 /// The right to empty a lane, from the moment at which it was taken.
 pub struct Tenure {
@@ -51,16 +55,21 @@ impl Tenure {
     }
 
     /// The outbox was read.
-    pub fn has_read(&mut self, batch: &Batch) {
+    pub fn has_read(&mut self, reach: Reach) {
         self.gone = Gone::default();
         // What is accepted from now on is behind all that was given by then, of which other owners may have sent some.
-        self.tried.get_or_insert(batch.given);
-        if batch.is_all {
-            self.dealt_with = Some(batch.given);
+        self.tried.get_or_insert(reach.given);
+        self.dealt_with = None;
+        if reach.is_all {
             self.handed.open();
         } else {
-            self.fell_behind();
+            self.handed.shut();
         }
+    }
+
+    /// All that was read is confirmed, or has ended.
+    pub fn has_dealt_with(&mut self, reach: Reach) {
+        self.dealt_with = reach.is_all.then_some(reach.given);
     }
 
     /// These of what was read are tried now. Of what was marked at its acceptance and not tried before, the mark says that now.
@@ -82,15 +91,17 @@ impl Tenure {
     }
 
     /// Waits for a confirm. One that takes so long stands for a RabbitMQ that is slow or stands still: nothing more is marked when
-    /// it is accepted then, so that what waits can be taken back for certain.
+    /// it is accepted then, so that what waits can be taken back for certain, and other lanes get their turn.
     pub async fn confirmed(
         &self,
         publishing: impl Future<Output = Result<(), PublishError>>,
+        permit: Permit<'_>,
     ) -> Result<(), PublishError> {
         tokio::pin!(publishing);
         if let Ok(confirmed) = tokio::time::timeout(SLOW, &mut publishing).await {
             return confirmed;
         }
+        drop(permit);
         self.handed.close();
         publishing.await
     }

@@ -15,7 +15,7 @@ use super::{
     ahead,
     lane::{Turn, TurnError, Worker},
     message,
-    tenure::Tenure,
+    tenure::{Permit, Tenure},
 };
 use crate::{
     metrics as names,
@@ -42,14 +42,17 @@ struct AllMarks {
 impl Worker {
     /// Sends what was handed over, if that is all that there is, or else what the outbox holds.
     pub(super) async fn turn(&mut self, tenure: &mut Tenure) -> Result<Turn, TurnError> {
+        let shared = Arc::clone(&self.shared);
+        // What comes until it is our turn goes along.
+        let permit = shared.turns.acquire().await.ok();
         let limits = self.limits();
         if !self.is_asked_to_look() {
             let entries = tenure.take(limits);
             if !entries.is_empty() {
-                return self.send_handed(tenure, entries).await;
+                return self.send_handed(tenure, entries, permit).await;
             }
         }
-        self.send_read(tenure, limits).await
+        self.send_read(tenure, limits, permit).await
     }
 
     fn limits(&self) -> BatchLimits {
@@ -66,6 +69,7 @@ impl Worker {
         &mut self,
         tenure: &mut Tenure,
         entries: Vec<Entry>,
+        permit: Permit<'_>,
     ) -> Result<Turn, TurnError> {
         let (shared, moment) = (Arc::clone(&self.shared), now());
         let sent: Vec<_> = entries.iter().map(|entry| (entry, &Mark::Send)).collect();
@@ -79,7 +83,7 @@ impl Worker {
             store.forget_entries(&lane, &gone).await
         };
         let (confirmed, forgotten) = tokio::join!(
-            self.sign_and_publish(tenure, message, entries.len()),
+            self.sign_and_publish(tenure, message, entries.len(), permit),
             forgetting
         );
         if forgotten.is_err() {
@@ -91,13 +95,14 @@ impl Worker {
             .sequences
             .extend(entries.iter().map(|entry| entry.sequence));
         forgotten?;
-        Ok(Turn::Sent)
+        Ok(Turn::Sent(entries.len()))
     }
 
     async fn send_read(
         &mut self,
         tenure: &mut Tenure,
         limits: BatchLimits,
+        permit: Permit<'_>,
     ) -> Result<Turn, TurnError> {
         let shared = Arc::clone(&self.shared);
         let within = self.ahead.window(limits);
@@ -105,8 +110,9 @@ impl Worker {
             .store
             .next_entries(&self.lane, &tenure.gone, within)
             .await?;
-        tenure.has_read(&batch);
+        tenure.has_read(batch.reach);
         if batch.entries.is_empty() && batch.cancels.is_empty() {
+            tenure.has_dealt_with(batch.reach);
             return Ok(if batch.held_back {
                 Turn::WindowFull
             } else {
@@ -137,13 +143,15 @@ impl Worker {
         let of_entries = entries.clone().zip(&mut marks.entries);
         tenure.tries(of_entries.chain(absorbed_ones.clone().zip(absorbed_marks)));
         let sequences = entries.chain(absorbed_ones).collect();
-        self.send(tenure, &batch, &absorbed, &marked, moment)
+        self.send(tenure, &batch, (&absorbed, &marked), (moment, permit))
             .await?;
+        tenure.has_dealt_with(batch.reach);
+        let sent = batch.entries.len();
         tenure.gone = Gone {
             sequences,
             cancels: batch.cancels,
         };
-        Ok(Turn::Sent)
+        Ok(Turn::Sent(sent))
     }
 
     /// Marks a batch and what it absorbs, and counts what moved.
@@ -186,9 +194,8 @@ impl Worker {
         &mut self,
         tenure: &Tenure,
         batch: &Batch,
-        absorbed: &[AbsorbedEntry],
-        marked: &AllMarks,
-        moment: Timestamp,
+        (absorbed, marked): (&[AbsorbedEntry], &AllMarks),
+        (moment, permit): (Timestamp, Permit<'_>),
     ) -> Result<(), TurnError> {
         let sent = batch.entries.iter().zip(&marked.batch.entries);
         let sent = sent
@@ -205,7 +212,8 @@ impl Worker {
         let absorbed = ahead::marked(absorbed, &marked.absorbed);
         let directory = &self.shared.directory;
         let message = message::of(&self.lane, &sent, &absorbed, &cancels, directory, moment)?;
-        self.sign_and_publish(tenure, message, sent.len()).await?;
+        self.sign_and_publish(tenure, message, sent.len(), permit)
+            .await?;
         names::count_absorbed(&self.lane.participant, absorbed.len());
         Ok(())
     }
@@ -227,6 +235,7 @@ impl Worker {
         tenure: &Tenure,
         mut message: Message,
         count: usize,
+        permit: Permit<'_>,
     ) -> Result<(), TurnError> {
         let (shared, participant) = (Arc::clone(&self.shared), self.lane.participant.clone());
         let moment = message.timestamp;
@@ -235,7 +244,7 @@ impl Worker {
         let started = Instant::now();
         let publisher = &shared.publisher;
         let publishing = publisher.publish(&exchange, participant.as_str(), &message);
-        let publishing = tenure.confirmed(publishing);
+        let publishing = tenure.confirmed(publishing, permit);
         let confirmed = self.renewing(&tenure.lease, publishing).await;
         self.count_dispatch(
             confirmed

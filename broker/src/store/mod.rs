@@ -46,7 +46,7 @@ pub use handover::Handed;
 pub use keys::{Keys, Shard, stable_hash};
 pub use listen::Heard;
 pub use mark::{Mark, Marked, Marking, Marks};
-pub use outbox::{Batch, BatchLimits, Entry, Gone, Lane, Lease, OutboxState, accepted_at};
+pub use outbox::{Batch, BatchLimits, Entry, Gone, Lane, Lease, OutboxState, Reach, accepted_at};
 pub use progress::Progress;
 pub use read::{CommandPage, StoredCommand};
 pub use receipts::{ChainEnd, ChainPage, Chained, Keep};

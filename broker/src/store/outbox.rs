@@ -129,9 +129,16 @@ pub struct Batch {
     pub cancels: Vec<CommandId>,
     /// Whether more would be there if less were out.
     pub held_back: bool,
-    /// Whether these are all that wait.
+    /// How far it reaches.
+    pub reach: Reach,
+}
+
+/// How far what was read of an outbox reaches.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    /// Whether it was all that waited.
     pub is_all: bool,
-    /// The last sequence that was given when they were read.
+    /// The last sequence that had been given by then.
     pub given: u64,
 }
 
@@ -296,8 +303,10 @@ fn read_batch(answer: Vec<String>) -> Result<Batch, StoreError> {
         entries,
         cancels,
         held_back: end == "1",
-        is_all: end == "0",
-        given,
+        reach: Reach {
+            is_all: end == "0",
+            given,
+        },
     })
 }
 

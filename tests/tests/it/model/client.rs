@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{
     cast::repeated,
+    lane::{REPORT, WINDOW},
     mutation::Mutation,
     replica::{RETENTION, call},
     world::{World, short},
@@ -22,6 +23,8 @@ use super::{
 const BOUNDS: Bounds = Bounds {
     outbox: 8,
     open: u64::MAX,
+    window: WINDOW,
+    report: REPORT,
 };
 
 /// One request and what came of it.
@@ -71,7 +74,7 @@ impl Request {
             short(id)
         ));
         let accepted = match answer {
-            Some(Accepted::New) => id,
+            Some(Accepted::New(_)) => id,
             Some(Accepted::Before(before)) => before,
             Some(Accepted::Full(_)) | None => return Ok(self.accepted.is_some()),
             Some(other) => anyhow::bail!("a request was answered with {other:?}"),

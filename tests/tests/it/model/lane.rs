@@ -1,9 +1,10 @@
 //! What a replica does with one outbox, taken apart where it can be interrupted.
 //!
 //! Invariant: the steps and their order are those of `broker::dispatch`: lease, read, look ahead, mark, mark what is absorbed,
-//! publish, confirm, remove. What is absorbed and what the message says is decided there, and not here.
+//! publish, confirm, remove; what is handed over goes without being read and marked. What is absorbed, what the message says and
+//! whether what was handed over comes next is decided there, and not here.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use broker::{
@@ -11,10 +12,11 @@ use broker::{
     dispatch::{
         ahead::{self, Ahead},
         message,
+        tenure::Tenure,
     },
     store::{
         AbsorbedEntry, Batch, BatchLimits, Entry, Gone, Lane, Lease, Mark, Marked, Marking, Marks,
-        Store,
+        Reach, Store,
     },
 };
 use domain::{CommandId, Timestamp};
@@ -32,7 +34,7 @@ const LEASE: Duration = Duration::from_hours(1);
 /// How long a report may take.
 pub(super) const REPORT: Duration = Duration::from_secs(10);
 /// Executions that may be out without a report.
-const WINDOW: u64 = 10;
+pub(super) const WINDOW: u64 = 10;
 /// Entries that a lane that is behind looks at.
 const LOOKAHEAD: usize = 10;
 
@@ -42,10 +44,9 @@ pub(super) struct LaneWorker {
     index: usize,
     lane: Lane,
     holder: String,
-    lease: Option<Lease>,
+    tenure: Option<Tenure>,
     limits: BatchLimits,
     ahead: Ahead,
-    gone: Gone,
     stage: Stage,
     /// The news at which it had nothing to do, and what was given back when it got no lease.
     idle_at: Option<(u64, u64)>,
@@ -63,16 +64,19 @@ enum Stage {
     Composed {
         body: Vec<u8>,
         gone: Gone,
+        read: Option<Reach>,
     },
     Sent {
         fate: Fate,
         gone: Gone,
+        read: Option<Reach>,
     },
     LostLease,
 }
 
 /// What is marked but for what it absorbs.
 struct Sending {
+    reach: Reach,
     sent: Vec<(Entry, Mark)>,
     absorbed: Vec<AbsorbedEntry>,
     cancels: Vec<CommandId>,
@@ -90,10 +94,9 @@ impl LaneWorker {
             index,
             lane,
             holder,
-            lease: None,
+            tenure: None,
             limits,
             ahead: Ahead::default(),
-            gone: Gone::default(),
             stage: Stage::Idle,
             idle_at: None,
         }
@@ -117,7 +120,7 @@ impl LaneWorker {
     /// Whether it would only ask again what it knows, because nothing has happened since.
     pub(super) fn is_at_rest(&self, world: &World) -> bool {
         match self.idle_at {
-            Some((_, released)) if self.lease.is_none() => released == world.released,
+            Some((_, released)) if self.tenure.is_none() => released == world.released,
             Some((news, _)) => news == world.news_of(&self.lane),
             None => false,
         }
@@ -131,9 +134,10 @@ impl LaneWorker {
         now: Timestamp,
     ) -> Result<bool> {
         self.idle_at = None;
-        let Some(lease) = self.lease.clone() else {
+        let Some(tenure) = &mut self.tenure else {
             return self.take(world, store).await;
         };
+        let lease = tenure.lease.clone();
         let marking = Marking {
             now,
             deadline: now.plus(REPORT),
@@ -141,7 +145,15 @@ impl LaneWorker {
         };
         match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Idle if world.fault(10) => self.renew(world, store, &lease).await?,
-            Stage::Idle => return self.read(world, store).await,
+            Stage::Idle if world.fault(20) => tenure.fell_behind(),
+            Stage::Idle => {
+                self.limits.entries = world.rng.random_range(1..=4);
+                let handed = tenure.take(self.limits);
+                if handed.is_empty() {
+                    return self.read(world, store).await;
+                }
+                self.compose_handed(world, &handed, now)?;
+            }
             Stage::Read(batch) => self.choose(world, store, batch).await?,
             Stage::Chosen { batch, absorbed } => {
                 self.mark(world, store, &lease, (batch, absorbed), marking)
@@ -151,16 +163,11 @@ impl LaneWorker {
                 self.mark_absorbed(world, store, &lease, sending, marking)
                     .await?;
             }
-            Stage::Composed { body, gone } => self.publish(world, body, gone),
-            Stage::Sent { fate, gone } => {
-                world.note(format!(
-                    "{} learns of {:?}: {fate:?}",
-                    self.name(),
-                    gone.sequences
-                ));
-                if fate == Fate::Confirmed || world.broken(Mutation::RemovedUnconfirmed) {
-                    self.gone = gone;
-                }
+            Stage::Composed { body, gone, read } => self.publish(world, body, gone, read),
+            Stage::Sent { fate, gone, read } => {
+                let name = self.name();
+                world.note(format!("{name} learns of {:?}: {fate:?}", gone.sequences));
+                self.learn(fate, gone, read, world.broken(Mutation::RemovedUnconfirmed));
             }
             Stage::LostLease => self.leave(world, store, &lease).await?,
         }
@@ -172,12 +179,13 @@ impl LaneWorker {
         match call(world, owning).await? {
             Some(Some(lease)) => {
                 world.note(format!("{} takes the lease", self.name()));
-                self.lease = Some(lease);
+                let handed = store.handing_over(&self.lane, &lease, Arc::default(), || true);
+                self.tenure = Some(Tenure::new(lease, handed));
             }
             Some(None) => self.idle_at = Some((0, world.released)),
             None => {}
         }
-        Ok(self.lease.is_some())
+        Ok(self.tenure.is_some())
     }
 
     async fn renew(&mut self, world: &mut World, store: &Store, lease: &Lease) -> Result<()> {
@@ -191,15 +199,19 @@ impl LaneWorker {
     }
 
     async fn read(&mut self, world: &mut World, store: &Store) -> Result<bool> {
-        self.limits.entries = world.rng.random_range(1..=4);
-        let (news, removed) = (world.news_of(&self.lane), !self.gone.is_empty());
+        let Some(tenure) = &mut self.tenure else {
+            return Ok(false);
+        };
+        let (news, removed) = (world.news_of(&self.lane), !tenure.gone.is_empty());
         let within = self.ahead.window(self.limits);
-        let Some(batch) = call(world, store.next_entries(&self.lane, &self.gone, within)).await?
-        else {
+        let reading = store.next_entries(&self.lane, &tenure.gone, within);
+        let Some(batch) = call(world, reading).await? else {
+            tenure.fell_behind();
             return Ok(true);
         };
-        self.gone = Gone::default();
+        tenure.has_read(batch.reach);
         if batch.entries.is_empty() && batch.cancels.is_empty() {
+            tenure.has_dealt_with(batch.reach);
             self.idle_at = Some((news, 0));
             return Ok(removed);
         }
@@ -221,8 +233,9 @@ impl LaneWorker {
         let compacting = self
             .ahead
             .compact(store, &self.lane, &mut batch, self.limits, LOOKAHEAD);
-        if let Some(absorbed) = call(world, compacting).await? {
-            self.stage = Stage::Chosen { batch, absorbed };
+        match call(world, compacting).await? {
+            Some(absorbed) => self.stage = Stage::Chosen { batch, absorbed },
+            None => self.tenure().fell_behind(),
         }
         Ok(())
     }
@@ -248,13 +261,14 @@ impl LaneWorker {
             Some(Marked::All(marks)) => self.marked(world, batch, absorbed, marks),
             Some(Marked::Ended(ended)) => {
                 world.note(format!("{} finds ended {ended:?}", self.name()));
-                self.gone.sequences = ended.into_iter().map(|(sequence, _)| sequence).collect();
+                let ended = ended.into_iter().map(|(sequence, _)| sequence);
+                self.tenure().gone.sequences = ended.collect();
             }
             Some(Marked::LostLease) => {
                 world.note(format!("{} has lost its lease", self.name()));
                 self.stage = Stage::LostLease;
             }
-            None => {}
+            None => self.tenure().fell_behind(),
         }
         Ok(())
     }
@@ -266,6 +280,9 @@ impl LaneWorker {
         absorbed: Vec<AbsorbedEntry>,
         marks: Marks,
     ) {
+        let mut marks = marks;
+        let sequences = batch.entries.iter().map(|entry| entry.sequence);
+        self.tenure().tries(sequences.zip(&mut marks.entries));
         world.note(format!("{} marks {:?}", self.name(), marks.entries));
         let mut gone = Gone {
             sequences: batch.entries.iter().map(|entry| entry.sequence).collect(),
@@ -277,6 +294,7 @@ impl LaneWorker {
             .extend(absorbed.iter().map(|entry| entry.sequence));
         let cancels = batch.cancels.into_iter().zip(marks.cancels);
         self.stage = Stage::Marked(Sending {
+            reach: batch.reach,
             sent: sent.collect(),
             absorbed,
             cancels: cancels
@@ -296,6 +314,7 @@ impl LaneWorker {
         marking: Marking,
     ) -> Result<()> {
         let Sending {
+            reach,
             sent,
             absorbed,
             cancels,
@@ -303,14 +322,17 @@ impl LaneWorker {
         } = sending;
         let marking_them = store.mark_absorbed(&self.lane, lease, &absorbed, marking);
         let Some(marks) = call(world, marking_them).await? else {
+            self.tenure().fell_behind();
             return Ok(());
         };
-        let Some(marks) = marks else {
+        let Some(mut marks) = marks else {
             self.stage = Stage::LostLease;
             return Ok(());
         };
+        let sequences = absorbed.iter().map(|entry| entry.sequence);
+        self.tenure().tries(sequences.zip(&mut marks));
         if sent.is_empty() && cancels.is_empty() {
-            self.gone = gone;
+            self.learn(Fate::Confirmed, gone, Some(reach), false);
             return Ok(());
         }
         let absorbed = ahead::marked(&absorbed, &marks);
@@ -330,11 +352,51 @@ impl LaneWorker {
         self.stage = Stage::Composed {
             body: message.body,
             gone,
+            read: Some(reach),
         };
         Ok(())
     }
 
-    fn publish(&mut self, world: &mut World, body: Vec<u8>, gone: Gone) {
+    fn compose_handed(
+        &mut self,
+        world: &mut World,
+        handed: &[Entry],
+        now: Timestamp,
+    ) -> Result<()> {
+        let sequences: Vec<_> = handed.iter().map(|entry| entry.sequence).collect();
+        world.note(format!("{} was handed {sequences:?}", self.name()));
+        let sent: Vec<_> = handed.iter().map(|entry| (entry, &Mark::Send)).collect();
+        let message = message::of(&self.lane, &sent, &[], &[], &Directory::default(), now)?;
+        self.stage = Stage::Composed {
+            body: message.body,
+            gone: Gone {
+                sequences,
+                cancels: Vec::new(),
+            },
+            read: None,
+        };
+        Ok(())
+    }
+
+    /// What was confirmed is removed by the next look; what was not is read again.
+    fn learn(&mut self, fate: Fate, gone: Gone, read: Option<Reach>, anyway: bool) {
+        let tenure = self.tenure();
+        if fate != Fate::Confirmed && !anyway {
+            return tenure.fell_behind();
+        }
+        tenure.gone.sequences.extend(gone.sequences);
+        tenure.gone.cancels.extend(gone.cancels);
+        if let Some(reach) = read {
+            tenure.has_dealt_with(reach);
+        }
+    }
+
+    /// Between two calls it has the lease, or believes so.
+    fn tenure(&mut self) -> &mut Tenure {
+        self.tenure.as_mut().expect("it has taken the lease")
+    }
+
+    fn publish(&mut self, world: &mut World, body: Vec<u8>, gone: Gone, read: Option<Reach>) {
         let fate = match Fate::draw(&mut world.rng, world.faults) {
             Fate::Late if !world.late => Fate::Lost,
             fate => fate,
@@ -343,15 +405,15 @@ impl LaneWorker {
         world
             .rabbit
             .publish(Address::Commands(self.index), body.into(), fate);
-        self.stage = Stage::Sent { fate, gone };
+        self.stage = Stage::Sent { fate, gone, read };
     }
 
     /// Removes what was confirmed last, and gives back what may be another's by now.
     async fn leave(&mut self, world: &mut World, store: &Store, lease: &Lease) -> Result<()> {
-        let gone = std::mem::take(&mut self.gone);
+        let gone = std::mem::take(&mut self.tenure().gone);
         call(world, store.forget_entries(&self.lane, &gone)).await?;
         call(world, store.release(&self.lane, lease)).await?;
-        self.lease = None;
+        self.tenure = None;
         world.released += 1;
         Ok(())
     }
