@@ -19,7 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{Shared, Waker, ahead::Ahead, depth::Depth, tenure::Tenure};
+use super::{
+    Shared, Waker,
+    ahead::Ahead,
+    depth::Depth,
+    tenure::{Permit, Tenure},
+};
 use crate::{
     metrics as names,
     store::{Gone, Lane, Lease, StoreError},
@@ -134,16 +139,13 @@ impl Worker {
 
     /// Turn after turn until asked to stop, or until the lease is another's.
     async fn empty(&mut self, lease: &Lease, stop: &CancellationToken) {
-        let mut tenure = self.begin(lease);
+        let (shared, mut tenure) = (Arc::clone(&self.shared), self.begin(lease));
         while !stop.is_cancelled() {
             self.depth.show(&self.shared.store, &self.lane).await;
+            // What comes until it is our turn goes along.
+            let permit = shared.turns.acquire().await.ok();
             let began = Instant::now();
-            let turn = match self.keep_lease(lease).await {
-                Ok(true) => self.turn(&mut tenure).await,
-                Ok(false) => Ok(Turn::LostLease),
-                Err(error) => Err(error.into()),
-            };
-            match turn {
+            match self.take_turn(&mut tenure, permit).await {
                 Ok(Turn::Sent(count)) => {
                     self.backoff.reset();
                     tokio::time::sleep(gathering_time(count).saturating_sub(began.elapsed())).await;
@@ -162,6 +164,18 @@ impl Worker {
         }
         tenure.fell_behind();
         self.forget(&tenure.gone).await;
+    }
+
+    async fn take_turn(
+        &mut self,
+        tenure: &mut Tenure,
+        permit: Permit<'_>,
+    ) -> Result<Turn, TurnError> {
+        if self.keep_lease(&tenure.lease).await? {
+            self.turn(tenure, permit).await
+        } else {
+            Ok(Turn::LostLease)
+        }
     }
 
     fn begin(&self, lease: &Lease) -> Tenure {

@@ -41,10 +41,11 @@ struct AllMarks {
 
 impl Worker {
     /// Sends what was handed over, if that is all that there is, or else what the outbox holds.
-    pub(super) async fn turn(&mut self, tenure: &mut Tenure) -> Result<Turn, TurnError> {
-        let shared = Arc::clone(&self.shared);
-        // What comes until it is our turn goes along.
-        let permit = shared.turns.acquire().await.ok();
+    pub(super) async fn turn(
+        &mut self,
+        tenure: &mut Tenure,
+        permit: Permit<'_>,
+    ) -> Result<Turn, TurnError> {
         let limits = self.limits();
         if !self.is_asked_to_look() {
             let entries = tenure.take(limits);

@@ -41,16 +41,17 @@ local function lane_of(participant, outbox)
     local unreported = front .. 'unreported' .. back
     lane = {
       owner = redis.call('GET', front .. 'owner' .. back),
-      room = ARGV[5] - redis.call('ZCARD', unreported), unreported = unreported, out = {}}
+      -- What waits in front and is not marked must find room, or nothing would ever be sent.
+      room = ARGV[5] / 2 - redis.call('ZCARD', unreported), unreported = unreported, out = {}}
     lanes[participant] = lane
   end
   return lane
 end
--- Whether its lease holds and the window has room for it.
+-- Whether its lease holds and half of the window has room for it.
 local function is_marked(lease, participant, outbox, id, accepted_at)
   if lease == '' then return false end
   local lane = lane_of(participant, outbox)
-  if lane.owner ~= lease or lane.room <= 0 then return false end
+  if lane.owner ~= lease or lane.room < 1 then return false end
   lane.room = lane.room - 1
   add(lane.out, text(accepted_at + ARGV[6]), id)
   return true

@@ -22,6 +22,7 @@ mod dialects;
 mod documents;
 mod enemies;
 mod fuzz;
+mod handover;
 mod hardening;
 mod harness;
 mod identity;

@@ -167,7 +167,12 @@ impl LaneWorker {
             Stage::Sent { fate, gone, read } => {
                 let name = self.name();
                 world.note(format!("{name} learns of {:?}: {fate:?}", gone.sequences));
-                self.learn(fate, gone, read, world.broken(Mutation::RemovedUnconfirmed));
+                let anyway = world.broken(Mutation::RemovedUnconfirmed);
+                if fate == Fate::Confirmed || anyway {
+                    self.learn(gone, read);
+                } else if !world.broken(Mutation::HandedOutOfTurn) {
+                    self.tenure().fell_behind();
+                }
             }
             Stage::LostLease => self.leave(world, store, &lease).await?,
         }
@@ -332,7 +337,7 @@ impl LaneWorker {
         let sequences = absorbed.iter().map(|entry| entry.sequence);
         self.tenure().tries(sequences.zip(&mut marks));
         if sent.is_empty() && cancels.is_empty() {
-            self.learn(Fate::Confirmed, gone, Some(reach), false);
+            self.learn(gone, Some(reach));
             return Ok(());
         }
         let absorbed = ahead::marked(&absorbed, &marks);
@@ -378,12 +383,9 @@ impl LaneWorker {
         Ok(())
     }
 
-    /// What was confirmed is removed by the next look; what was not is read again.
-    fn learn(&mut self, fate: Fate, gone: Gone, read: Option<Reach>, anyway: bool) {
+    /// What was confirmed is removed by the next look.
+    fn learn(&mut self, gone: Gone, read: Option<Reach>) {
         let tenure = self.tenure();
-        if fate != Fate::Confirmed && !anyway {
-            return tenure.fell_behind();
-        }
         tenure.gone.sequences.extend(gone.sequences);
         tenure.gone.cancels.extend(gone.cancels);
         if let Some(reach) = read {

@@ -18,6 +18,8 @@ pub(super) enum Mutation {
     RemovedUnconfirmed,
     /// The broker sends what it read without marking it as dispatched first.
     SentUnmarked,
+    /// The broker goes on with what was handed over behind what RabbitMQ has not confirmed.
+    HandedOutOfTurn,
     /// The broker acknowledges a report that is not written.
     ReportUnwritten,
     /// A client that repeats its request gives it a new name.
@@ -26,7 +28,7 @@ pub(super) enum Mutation {
 
 impl Mutation {
     /// Every one.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::AcknowledgedUnreported,
         Self::JournalIgnored,
         Self::ReportedUnwritten,
@@ -34,6 +36,7 @@ impl Mutation {
         Self::RedeliveryIgnored,
         Self::RemovedUnconfirmed,
         Self::SentUnmarked,
+        Self::HandedOutOfTurn,
         Self::ReportUnwritten,
         Self::RequestRenamed,
     ];

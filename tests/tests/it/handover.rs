@@ -1,0 +1,225 @@
+//! What a replica accepts for a lane that it empties itself: marked at once and handed over, where that can harm nobody.
+
+use std::{sync::Arc, time::Duration};
+
+use amqp::envelope::{NativeOrder, OrderedServer};
+use anyhow::{Context, Result, bail};
+use broker::{
+    dispatch::tenure::Tenure,
+    store::{Accepted, BatchLimits, Bounds, Keys, Lane, Placed, Store, StoredCommand},
+    translate::{Planned, PlannedExecution},
+};
+use domain::{
+    Ceiling, Command, ConfigurationId, Fidelity, NativeCall, Operation, Place, Scope, Selector,
+    Server, State, Timestamp,
+    command::WhenImpossible,
+    operation::{CustomOperation, PurgeMode},
+};
+use service::configuration::SecretUrl;
+use tests::shared;
+use uuid::Uuid;
+
+const BOUNDS: Bounds = Bounds {
+    outbox: 100,
+    open: u64::MAX,
+    window: 6,
+    report: Duration::from_mins(1),
+};
+const LIMITS: BatchLimits = BatchLimits {
+    entries: 100,
+    bytes: 1_000_000,
+    window: BOUNDS.window,
+};
+const LEASE: Duration = Duration::from_mins(1);
+
+/// A store, and one lane of it.
+struct Stage {
+    store: Store,
+    lane: Lane,
+}
+
+async fn stage() -> Result<Stage> {
+    let url = SecretUrl::parse(&shared()?.redis)?;
+    let keys = Keys::new(&format!("{}:", Uuid::now_v7()), 1);
+    let store = Store::connect(&url, keys).await?;
+    let shard = store.keys().shard(0).context("the first shard")?;
+    let lane = Lane {
+        shard,
+        participant: "birch".parse()?,
+    };
+    Ok(Stage { store, lane })
+}
+
+impl Stage {
+    /// Somebody takes the lease and has read the outbox, which is empty.
+    async fn owner(&self, holder: &str) -> Result<Tenure> {
+        let lease = self.store.own(&self.lane, holder, LEASE).await?;
+        let lease = lease.context("a free lease")?;
+        let handed = self
+            .store
+            .handing_over(&self.lane, &lease, Arc::default(), || true);
+        let mut tenure = Tenure::new(lease, handed);
+        self.read(&mut tenure).await?;
+        Ok(tenure)
+    }
+
+    /// Reads the outbox; the sequences of what is there.
+    async fn read(&self, tenure: &mut Tenure) -> Result<Vec<u64>> {
+        let reading = self.store.next_entries(&self.lane, &tenure.gone, LIMITS);
+        let batch = reading.await?;
+        tenure.has_read(batch.reach);
+        tenure.has_dealt_with(batch.reach);
+        Ok(batch.entries.iter().map(|entry| entry.sequence).collect())
+    }
+
+    async fn accept(&self, planned: &Planned) -> Result<Vec<Placed>> {
+        match self.store.accept(planned, BOUNDS).await? {
+            Accepted::New(places) => Ok(places),
+            other => bail!("it was answered with {other:?}"),
+        }
+    }
+
+    /// A purge of everything for the lane's participant alone.
+    fn purge(&self) -> Result<Planned> {
+        let configuration: ConfigurationId = "shop".parse()?;
+        let server = Arc::new(Server {
+            id: "birch-1".parse()?,
+            participant: self.lane.participant.clone(),
+            dialect: "varnish".parse()?,
+            address: "127.0.0.1:80".parse()?,
+            place: Place::default(),
+        });
+        let ordered = OrderedServer {
+            id: server.id.clone(),
+            address: server.address.clone(),
+        };
+        let native = NativeOrder {
+            mapping: None,
+            dialect: "varnish".parse()?,
+            servers: vec![ordered],
+            calls: vec![NativeCall::new("PURGE", Some("www.example"), "/", vec![0])],
+        };
+        let command = Command {
+            id: Keys::new_command_id(self.lane.shard),
+            originator: "alder".parse()?,
+            configuration,
+            operation: Operation::Purge(PurgeMode::Delete),
+            selectors: vec![Selector::Everything],
+            scope: Scope::default(),
+            ceiling: Ceiling::default(),
+            when_impossible: WhenImpossible::Skip,
+            request_id: None,
+            accepted_at: Timestamp::from_millis(1_000),
+            verification: None,
+            not_before: None,
+            expires_at: None,
+            traceparent: None,
+            tracestate: None,
+        };
+        Ok(Planned {
+            command,
+            submitted_by: "participant/alder".to_owned(),
+            approve_until: None,
+            executions: vec![PlannedExecution {
+                participant: self.lane.participant.clone(),
+                fidelity: Fidelity::Exact,
+                servers: vec![server],
+                native: vec![native],
+            }],
+        })
+    }
+}
+
+fn place(sequence: u64, is_dispatched: bool) -> Placed {
+    Placed {
+        sequence,
+        is_dispatched,
+    }
+}
+
+/// It need not be read back, and what the caller is told is what the store would tell.
+#[tokio::test]
+async fn what_its_owner_accepts_is_marked_and_handed_over() -> Result<()> {
+    let stage = stage().await?;
+    let mut owner = stage.owner("one").await?;
+    let planned = stage.purge()?;
+    let places = stage.accept(&planned).await?;
+    assert_eq!(places, [place(1, true)]);
+    let handed = owner.take(LIMITS);
+    assert_eq!(handed.len(), 1);
+    assert_eq!(
+        (handed[0].sequence, handed[0].command),
+        (1, planned.command.id)
+    );
+    let order: serde_json::Value = serde_json::from_str(handed[0].order.get())?;
+    assert_eq!(order["sequence"], 1);
+
+    let stored = stage.store.command(planned.command.id).await?;
+    let stored = stored.context("it is stored")?;
+    assert_eq!(stored.executions[0].state, State::Dispatched);
+    assert!(stored.executions[0].deadline.is_some());
+    assert_eq!(
+        StoredCommand::accepted(planned, &places),
+        stored.as_accepted()
+    );
+
+    // It stands in the outbox all the same: who takes over after a crash finds it.
+    assert_eq!(stage.read(&mut owner).await?, [1]);
+    Ok(())
+}
+
+/// What may not be repeated, what expires, and what half of the window has no room for is marked right before it is sent: what
+/// waits in front must find room.
+#[tokio::test]
+async fn what_could_harm_is_not_marked_ahead() -> Result<()> {
+    let stage = stage().await?;
+    let mut owner = stage.owner("one").await?;
+    let mut once = stage.purge()?;
+    once.command.operation = Operation::Custom(CustomOperation {
+        name: "charge".parse()?,
+        repeatable: false,
+        parameters: [].into(),
+    });
+    let mut expiring = stage.purge()?;
+    expiring.command.expires_at = Some(Timestamp::from_millis(u64::MAX >> 12));
+    assert_eq!(stage.accept(&once).await?, [place(1, false)]);
+    assert_eq!(stage.accept(&expiring).await?, [place(2, false)]);
+    // Something is missing in between, so nothing is taken that was handed over behind it.
+    for sequence in 3..=5 {
+        assert_eq!(
+            stage.accept(&stage.purge()?).await?,
+            [place(sequence, true)]
+        );
+    }
+    assert_eq!(stage.accept(&stage.purge()?).await?, [place(6, false)]);
+    assert!(owner.take(LIMITS).is_empty());
+    assert_eq!(stage.read(&mut owner).await?, [1, 2, 3, 4, 5, 6]);
+    Ok(())
+}
+
+/// Who has lost the lease without noticing it marks nothing.
+#[tokio::test]
+async fn an_old_lease_marks_nothing() -> Result<()> {
+    let stage = stage().await?;
+    let owner = stage.owner("one").await?;
+    stage.store.release(&stage.lane, &owner.lease).await?;
+    let other = Store::own(&stage.store, &stage.lane, "other", LEASE).await?;
+    assert!(other.is_some());
+    assert_eq!(stage.accept(&stage.purge()?).await?, [place(1, false)]);
+    Ok(())
+}
+
+/// Nothing is handed to who has fallen behind, until it has read the outbox to its end.
+#[tokio::test]
+async fn who_fell_behind_reads_the_outbox() -> Result<()> {
+    let stage = stage().await?;
+    let mut owner = stage.owner("one").await?;
+    stage.accept(&stage.purge()?).await?;
+    owner.fell_behind();
+    assert!(owner.take(LIMITS).is_empty());
+    assert_eq!(stage.accept(&stage.purge()?).await?, [place(2, false)]);
+    assert_eq!(stage.read(&mut owner).await?, [1, 2]);
+    assert_eq!(stage.accept(&stage.purge()?).await?, [place(3, true)]);
+    assert_eq!(owner.take(LIMITS).len(), 1);
+    Ok(())
+}
