@@ -2,7 +2,9 @@
 //!
 //! Invariant: the file is read at each call, so a new one counts at once; neither Debug nor a fault shows anything of it.
 
-use std::{collections::BTreeMap, path::Path};
+mod text;
+
+use std::path::Path;
 
 use domain::{
     Fault,
@@ -13,8 +15,6 @@ use tokio::io::AsyncReadExt;
 
 /// Bytes of a file.
 const FILE_BYTES: u64 = 64 * 1024;
-/// The section that counts, of a file that has several.
-const SECTION: &str = "default";
 
 /// What stands in a file now.
 #[derive(Debug)]
@@ -36,13 +36,9 @@ impl Credential {
 
     /// The whole file as one token.
     pub(super) fn token(&self) -> Result<Secret, Fault> {
-        let token = self.0.expose().trim();
-        let is_one = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_one {
-            Ok(token.to_owned().into())
-        } else {
-            Err(broken("it must hold one token of visible ASCII characters"))
-        }
+        let token = text::token(self.0.expose());
+        let token = token.map(|token| token.to_owned().into());
+        token.ok_or_else(|| broken("it must hold one token of visible ASCII characters"))
     }
 
     /// The value after `name =`.
@@ -53,23 +49,7 @@ impl Credential {
 
     /// The same, where it need not be there.
     pub(super) fn optional(&self, name: &str) -> Option<Secret> {
-        let mut sections: BTreeMap<&str, &str> = BTreeMap::new();
-        let (mut section, mut first) = ("", None);
-        for line in self.0.expose().lines().map(str::trim) {
-            if let Some(named) = line
-                .strip_prefix('[')
-                .and_then(|line| line.strip_suffix(']'))
-            {
-                section = named.trim();
-            } else if let Some((key, value)) = line.split_once('=') {
-                first.get_or_insert(section);
-                if key.trim() == name {
-                    sections.insert(section, value.trim());
-                }
-            }
-        }
-        let value = sections.get(SECTION).or_else(|| sections.get(first?))?;
-        (!value.is_empty()).then(|| (*value).to_owned().into())
+        text::value(self.0.expose(), name).map(|value| value.to_owned().into())
     }
 }
 

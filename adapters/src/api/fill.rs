@@ -3,22 +3,18 @@
 //! Invariant: what is put in stays one value, whatever its characters: it is percent-encoded in a path and escaped in a body
 //! as its type wants it; what stands in a place that does not exist is an error, never sent as it is.
 
+mod places;
+
 use domain::{
     ExecutionId, Fault, NativeCall,
     fault::{Again, FaultCode},
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use uuid::{Builder, Uuid};
 
-use super::account::Account;
+pub(super) use places::UNRESERVED;
 
-/// What stands for itself in a path and a query (RFC 3986, 2.3).
-pub(super) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+use super::account::Account;
 
 /// What is put in.
 pub(super) struct Filling<'a> {
@@ -28,43 +24,10 @@ pub(super) struct Filling<'a> {
     pub(super) number: usize,
 }
 
-/// How a value is written where it is put.
-#[derive(Clone, Copy)]
-enum Place {
-    Path,
-    Header,
-    Json,
-    Xml,
-}
-
 impl Filling<'_> {
     /// The call without any place left.
     pub(super) fn fill(&self, call: &NativeCall) -> Result<NativeCall, Fault> {
-        let body_place = place_of_body(call);
-        let header = |(name, value): &(String, String)| -> Result<_, Fault> {
-            Ok((name.clone(), self.text(value, Place::Header)?))
-        };
-        let body = call.body.as_deref();
-        Ok(NativeCall {
-            method: call.method.clone(),
-            host: call.host.clone(),
-            path: self.text(&call.path, Place::Path)?,
-            headers: call.headers.iter().map(header).collect::<Result<_, _>>()?,
-            body: body.map(|body| self.text(body, body_place)).transpose()?,
-            selectors: call.selectors.clone(),
-        })
-    }
-
-    fn text(&self, text: &str, place: Place) -> Result<String, Fault> {
-        let mut filled = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some((before, name, after)) = next_place(rest) {
-            filled.push_str(before);
-            filled.push_str(&place.write(&self.value(name)?));
-            rest = after;
-        }
-        filled.push_str(rest);
-        Ok(filled)
+        places::fill(call, &|name| self.value(name))
     }
 
     fn value(&self, name: &str) -> Result<String, Fault> {
@@ -79,44 +42,6 @@ impl Filling<'_> {
                 Err(Fault::participant(code, again, &message))
             }
         }
-    }
-}
-
-impl Place {
-    fn write(self, value: &str) -> String {
-        match self {
-            Self::Path => utf8_percent_encode(value, UNRESERVED).to_string(),
-            Self::Header => value.to_owned(),
-            Self::Json => {
-                let quoted = serde_json::Value::from(value).to_string();
-                quoted[1..quoted.len() - 1].to_owned()
-            }
-            Self::Xml => value
-                .replace('&', "&amp;")
-                .replace('<', "&lt;")
-                .replace('>', "&gt;")
-                .replace('"', "&quot;"),
-        }
-    }
-}
-
-/// The text before the next place, its name, and the text after it. Any other brace is only a brace.
-fn next_place(text: &str) -> Option<(&str, &str, &str)> {
-    let places = ["{account:", "{execution}", "{execution:"];
-    let begin = places.iter().filter_map(|place| text.find(place)).min()?;
-    let (before, place) = text.split_at(begin);
-    let (name, after) = place[1..].split_once('}')?;
-    Some((before, name, after))
-}
-
-fn place_of_body(call: &NativeCall) -> Place {
-    let mut headers = call.headers.iter();
-    let kind = headers.find(|(name, _)| name == "content-type");
-    match kind.map_or("", |(_, kind)| kind.as_str()) {
-        kind if kind.contains("json") => Place::Json,
-        kind if kind.contains("xml") => Place::Xml,
-        kind if kind.contains("x-www-form-urlencoded") => Place::Path,
-        _ => Place::Header,
     }
 }
 
@@ -141,7 +66,7 @@ mod tests {
     const EXECUTION: &str = "01890a5d-ac96-774b-bcce-b302099a8057_b";
 
     fn fill(call: &NativeCall) -> Result<NativeCall, Fault> {
-        let values = [("zone", "a/b\"<&")];
+        let values = [("zone", "a/b\"<&"), ("code", "12")];
         let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let accounts = Accounts::of_test(Values {
             credentials: None,
@@ -178,6 +103,25 @@ mod tests {
         );
         let form = body("application/x-www-form-urlencoded", "a={account:zone}");
         assert_eq!(form, "a=a%2Fb%22%3C%26");
+    }
+
+    /// Outside of a JSON string only a number stays one value, whatever else an operator wrote.
+    #[test]
+    fn a_number_is_a_number() {
+        let json = |body: &str| {
+            let call = NativeCall::new("POST", None, "/", vec![]);
+            let call = call.header("content-type", "application/json");
+            let body = Some(body.to_owned());
+            fill(&NativeCall { body, ..call })
+        };
+        let code = json(r#"{"a\"":["{account:zone}",{account:code}]}"#).unwrap();
+        assert_eq!(code.body.unwrap(), r#"{"a\"":["a/b\"<&",12]}"#);
+        let fault = json(r#"{"a\"":[{account:zone}]}"#).unwrap_err();
+        assert_eq!(fault.code, FaultCode::NotConfigured);
+        assert!(
+            fault.message.contains("`account:zone` must be a number"),
+            "{fault:?}"
+        );
     }
 
     /// The same execution has the same id at every try, and it is what RFC 9562 says (its namespace of OIDs).

@@ -32,8 +32,9 @@ pub(super) fn used_up(answer: &Answer, now: SystemTime) -> Option<Duration> {
         if number < MOMENTS_FROM {
             return Duration::from_secs(number);
         }
-        let at = UNIX_EPOCH + Duration::from_secs(number);
-        at.duration_since(now).unwrap_or_default()
+        let at = UNIX_EPOCH.checked_add(Duration::from_secs(number));
+        // A moment that no clock will ever show is as good as the longest wait.
+        at.map_or(LONGEST, |at| at.duration_since(now).unwrap_or_default())
     };
     spans.map(span).max().map(|span| span.min(LONGEST))
 }
@@ -106,6 +107,7 @@ mod tests {
                 Some(0),
             ),
             (&[("retry-after", "999999")], Some(3_600)),
+            (&[("retry-after", "18446744073709551615")], Some(3_600)),
             (&[("retry-after", "soon"), ("ratelimit", "nonsense")], None),
             (&[], None),
         ] {
