@@ -105,6 +105,38 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// A success or one call too many, with up to eight headers that speak of limits.
+    pub(crate) fn paced(&mut self) -> Answer {
+        const NAMES: [&str; 9] = [
+            "retry-after",
+            "ratelimit",
+            "ratelimit-remaining",
+            "ratelimit-reset",
+            "x-ratelimit-remaining",
+            "x-ratelimit-reset",
+            "fastly-ratelimit-remaining",
+            "fastly-ratelimit-reset",
+            "x-ratelimit-remaining-objects",
+        ];
+        let status = [200, 429, 503][usize::from(self.byte()) % 3];
+        let mut headers = Vec::new();
+        while !self.0.is_empty() && headers.len() < 8 {
+            let name = NAMES[usize::from(self.byte()) % NAMES.len()];
+            headers.push((name.to_owned(), self.text()));
+        }
+        let body = "{}".to_owned();
+        Answer {
+            status,
+            headers: headers.into_iter().collect(),
+            body,
+        }
+    }
+
+    /// Four bytes.
+    pub(crate) fn number(&mut self) -> u32 {
+        u32::from_be_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
+    }
+
     /// A call that the dialect makes.
     pub(crate) fn call(&mut self, dialect: &dyn Dialect) -> NativeCall {
         let url = "https://www.example.com/a".parse().expect("it is a URL");

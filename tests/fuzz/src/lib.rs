@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever comes in ends as something that keeps its rules, or as a mistake; nothing panics.
 
+mod adapter;
 mod inputs;
 mod typed;
 
@@ -9,10 +10,15 @@ mod typed;
 #[path = "../../../amqp/src/envelope.rs"]
 mod envelope;
 
-use std::{collections::BTreeSet, str::FromStr, sync::LazyLock};
+use std::{
+    collections::BTreeSet,
+    str::FromStr,
+    sync::LazyLock,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use dialects::{
-    Dialect,
+    Counterpart, Dialect,
     agent::AgentAnswer,
     all,
     canonical::Progress,
@@ -37,7 +43,7 @@ static EXAMPLE: LazyLock<Mapping> = LazyLock::new(|| {
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 8] = [
+pub const ALL: [Target; 12] = [
     ("native", native),
     ("mapped", mapped),
     ("mapping", mapping),
@@ -46,6 +52,10 @@ pub const ALL: [Target; 8] = [
     ("messages", messages),
     ("translate", translate),
     ("cli", cli),
+    ("dates", dates),
+    ("pace", pace),
+    ("credentials", credentials),
+    ("places", places),
 ];
 
 /// A request in the format of any dialect.
@@ -159,6 +169,57 @@ pub fn cli(data: &[u8]) {
     typed::moment(&input.text());
     typed::breadth(&input.text(), &input.text());
     typed::request(input.dialect(), &input.text());
+}
+
+/// The dates of an answer: the answerer's own, and one to wait for.
+pub fn dates(data: &[u8]) {
+    let mut input = Input::new(data);
+    let ours = input.number();
+    adapter::dates(ours, &input.text(), &input.text());
+}
+
+/// What an answer says of its provider's limits, in headers of any names, and in what its dialect reads.
+pub fn pace(data: &[u8]) {
+    let mut input = Input::new(data);
+    let now = UNIX_EPOCH + Duration::from_secs(input.number().into());
+    let dialect = input.dialect();
+    let call = input.call(dialect);
+    let answer = input.paced();
+    adapter::pace(now, &answer);
+    for left in dialect.left(&call, &answer) {
+        assert!(
+            dialect
+                .draws(&call)
+                .iter()
+                .any(|draw| draw.unit == left.unit)
+        );
+    }
+    let _ = dialect.judge(&call, &answer);
+}
+
+/// A file of credentials, and the name of one of its values.
+pub fn credentials(data: &[u8]) {
+    let mut input = Input::new(data);
+    let name = input.text();
+    let file = input.text();
+    for name in [&name, "client_secret", "aws_access_key_id"] {
+        adapter::credentials(&file, name);
+    }
+}
+
+/// A value of an account in any text, and in the calls of every provider.
+pub fn places(data: &[u8]) {
+    let mut input = Input::new(data);
+    let value = input.text();
+    adapter::places(&input.text(), &value);
+    let command = input.command();
+    for dialect in all() {
+        if dialect.counterpart() == Counterpart::Api {
+            for call in inputs::said(*dialect, &command).unwrap_or_default() {
+                adapter::call(*dialect, &call, &value);
+            }
+        }
+    }
 }
 
 /// An expression, written out for Varnish, may be longer than those that a command takes.
