@@ -51,6 +51,8 @@ const OUR_HEADERS: [HeaderName; 5] = [
     CONNECTION,
 ];
 
+/// Characters of an answer that broke off that are told.
+const BEGINNING: usize = 80;
 /// Bytes of a hash that are kept: enough to tell two versions of one object apart.
 const HASH_BYTES: usize = 8;
 
@@ -96,6 +98,9 @@ pub(crate) enum CallError {
     /// It was sent, perhaps as a whole, and no whole answer came.
     #[error("the connection broke before the answer was whole")]
     Broken(#[source] reqwest::Error),
+    /// The same, and this is how the answer had begun.
+    #[error("the connection broke before the answer was whole: {0}")]
+    BrokenOff(String, #[source] reqwest::Error),
     /// The same, because it took too long.
     #[error("no whole answer within {0:?}")]
     TimedOut(Duration),
@@ -118,7 +123,9 @@ impl CallError {
         let (code, again) = match self {
             Self::Malformed(_) => (FaultCode::UnreadableOrder, Again::Never),
             Self::Elsewhere | Self::NotAllowed(_) => (FaultCode::AddressNotAllowed, Again::Never),
-            Self::NotConnected(_) | Self::Broken(_) => (FaultCode::Unreachable, Again::Soon),
+            Self::NotConnected(_) | Self::Broken(_) | Self::BrokenOff(..) => {
+                (FaultCode::Unreachable, Again::Soon)
+            }
             Self::TimedOut(_) => (FaultCode::TimedOut, Again::Soon),
             Self::TooLong(_) => (FaultCode::UnreadableAnswer, Again::Never),
         };
@@ -327,7 +334,10 @@ fn is_not_allowed(error: &reqwest::Error) -> bool {
 async fn read(mut response: Response, limits: CallLimits) -> Result<Answer, CallError> {
     let mut kept = Vec::new();
     let mut length = 0_u64;
-    while let Some(chunk) = response.chunk().await.map_err(sort)? {
+    while let Some(chunk) = match response.chunk().await {
+        Ok(chunk) => chunk,
+        Err(error) => return Err(broken_off(&response, &kept, error)),
+    } {
         length += chunk.len() as u64;
         let room = limits.kept.saturating_sub(kept.len());
         kept.extend_from_slice(&chunk[..room.min(chunk.len())]);
@@ -341,6 +351,19 @@ async fn read(mut response: Response, limits: CallLimits) -> Result<Answer, Call
         body: String::from_utf8_lossy(&kept).into_owned(),
         ..head(&response)
     })
+}
+
+/// Whatever had come of it is told.
+fn broken_off(response: &Response, kept: &[u8], error: reqwest::Error) -> CallError {
+    match sort(error) {
+        CallError::Broken(error) => {
+            let beginning = String::from_utf8_lossy(kept);
+            let beginning: String = beginning.chars().take(BEGINNING).collect();
+            let status = response.status().as_u16();
+            CallError::BrokenOff(format!("{status} {beginning}"), error)
+        }
+        other => other,
+    }
 }
 
 /// Status and headers.

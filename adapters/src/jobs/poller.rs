@@ -35,6 +35,9 @@ use crate::{
 /// Callbacks that are kept for jobs that the poller has not heard of yet.
 const EARLY_LIMIT: usize = 256;
 
+/// Characters of a job's name that are told of one that was given up.
+const NAME_LENGTH: usize = 80;
+
 /// How long the poller sleeps when nothing is due; news wakes it.
 const IDLE: Duration = Duration::from_hours(1);
 
@@ -222,9 +225,13 @@ impl Poller {
     async fn take(&mut self, job: &Arc<Job>, asked: Asked) -> Result<(), JournalError> {
         match asked {
             Asked::Settled(results) => return self.finish(job, results).await,
-            Asked::Running(_) | Asked::Silent(_) if is_overdue(job, self.pace.give_up_after) => {
-                let results = all_failed(&job.servers, &overdue(self.pace.give_up_after));
-                return self.finish(job, results).await;
+            Asked::Running(_) if is_overdue(job, self.pace.give_up_after) => {
+                let fault = overdue(job, self.pace.give_up_after, None);
+                return self.finish(job, all_failed(&job.servers, &fault)).await;
+            }
+            Asked::Silent(last) if is_overdue(job, self.pace.give_up_after) => {
+                let fault = overdue(job, self.pace.give_up_after, Some(&last));
+                return self.finish(job, all_failed(&job.servers, &fault)).await;
             }
             Asked::ToldAgain(next) => self.replace(Arc::new(*next)).await?,
             Asked::Running(results) => self.tell(job, results).await?,
@@ -343,8 +350,14 @@ fn hash_of(results: &[ServerResult]) -> u64 {
     hasher.finish()
 }
 
-fn overdue(give_up_after: Duration) -> Fault {
-    let message = format!("its job had not ended after {give_up_after:?}");
+/// By the name that whoever works on it knows, and with the last words that said nothing of it.
+fn overdue(job: &Job, give_up_after: Duration, last: Option<&Fault>) -> Fault {
+    let name: String = job.name.chars().take(NAME_LENGTH).collect();
+    let mut message = format!("its job {name} had not ended after {give_up_after:?}");
+    if let Some(last) = last {
+        message.push_str("; the last answer said nothing of it: ");
+        message.push_str(&last.message);
+    }
     Fault::participant(FaultCode::TimedOut, Again::Never, &message)
 }
 

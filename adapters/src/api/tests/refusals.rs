@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// A redirect would carry the token to somebody else, and a page is no answer.
+/// A redirect would carry the token to somebody else, and a page is no answer, however long it is: what they say is told, and
+/// not all of it.
 #[tokio::test]
 async fn what_is_no_answer_is_a_fault_and_never_a_success() {
     let folder = TempDir::new().unwrap();
@@ -10,13 +11,24 @@ async fn what_is_no_answer_is_a_fault_and_never_a_success() {
     let mut stage = Stage::start(&folder, &url, "").await;
     provider.answers(302, &[("location", "/elsewhere")], "");
     let report = stage.carry_out(&order("fastly", vec![url_purge(0)])).await;
-    assert_eq!(failed(&report).code, FaultCode::UnreadableAnswer);
+    let fault = failed(&report);
+    assert_eq!(fault.code, FaultCode::UnreadableAnswer);
+    assert!(
+        fault.message.contains("302 and sent us to /elsewhere"),
+        "{fault:?}"
+    );
     assert_eq!(provider.asked().len(), 1);
+    let page = format!(
+        "<html><title>Backend down</title>{}",
+        "<p>sorry".repeat(1_300_000)
+    );
     for _ in 0..5 {
-        provider.answers(500, &[], &"<html>".repeat(2_000_000));
+        provider.answers(500, &[], &page);
     }
     let report = stage.carry_out(&order("fastly", vec![url_purge(0)])).await;
-    assert_eq!(failed(&report).code, FaultCode::NativeError);
+    let fault = failed(&report);
+    assert_eq!(fault.code, FaultCode::NativeError);
+    assert_eq!(fault.message, "Fastly answered 500: Backend down");
 }
 
 /// An adapter whose clock is off is refused by everybody; the fault says so.
@@ -98,7 +110,9 @@ async fn an_answer_that_breaks_off_is_a_fault() {
     let fault = failed(&report);
     assert_eq!(fault.code, FaultCode::Unreachable);
     assert!(
-        fault.message.contains("broke before the answer was whole"),
+        fault
+            .message
+            .contains("broke before the answer was whole: 200 {\"status\":\"ok\""),
         "{fault:?}"
     );
 }
@@ -110,11 +124,25 @@ async fn a_success_that_cannot_be_read_is_a_fault_with_its_words() {
     let folder = TempDir::new().unwrap();
     let (provider, url) = Provider::start().await;
     let more = "budgets = { calls = { amount = 1000, per = \"1s\", burst = 1000 } }\n\
-                [api.account]\nvalues = { customer = \"1\", project = \"p\", urlmap = \"m\" }\n";
+                [api.account]\nvalues = { customer = \"1\", project = \"p\", urlmap = \"m\", group = \"g\" }\n";
+    let edgegrid = "client_token = ct\nclient_secret = cs\naccess_token = at\n";
     let long = format!("<html>{}", "sorry ".repeat(2_000_000));
     let key = NativeCall::new("POST", None, "/a", vec![0]);
-    let dialects = ["fastly", "cloudflare", "edgecast", "google-cloud-cdn"];
+    let dialects = [
+        "fastly",
+        "cloudflare",
+        "akamai",
+        "edgecast",
+        "google-cloud-cdn",
+        "varnish-broadcaster",
+    ];
     for dialect in dialects {
+        let secret = if dialect == "akamai" {
+            edgegrid
+        } else {
+            "the-token"
+        };
+        std::fs::write(folder.path().join("token"), secret).unwrap();
         for body in ["<html>sorry", "[1]", "7", "{\"status\":", &long] {
             let mut stage = Stage::start(&folder, &url, more).await;
             for _ in 0..5 {
@@ -161,7 +189,9 @@ async fn a_job_that_never_ends_is_given_up() {
     let fault = failed(&report);
     assert_eq!(fault.code, FaultCode::TimedOut);
     assert!(
-        fault.message.contains("had not ended after 300ms"),
+        fault
+            .message
+            .contains("its job bulkpurge/J1 had not ended after 300ms"),
         "{fault:?}"
     );
 }
