@@ -21,6 +21,7 @@ mod headers;
 mod probing;
 mod queue;
 mod sign;
+mod sizes;
 mod speaker;
 
 use std::{
@@ -49,6 +50,7 @@ use self::{
     fill::Filling,
     probing::{AtEdges, Calls, Later},
     queue::Takes,
+    sizes::Sizes,
     speaker::{Speaker, Speakers},
 };
 use crate::{
@@ -79,6 +81,7 @@ pub(crate) struct Api {
     attempts: AttemptLimits,
     limits: CallLimits,
     total_time: Duration,
+    sizes: Sizes,
     /// Whether what a provider may undo by a race is called a second time.
     second_calls: bool,
     edges: Edges,
@@ -167,6 +170,7 @@ impl Api {
                 whole: false,
             },
             total_time: settings.total_time,
+            sizes: Sizes::new(settings),
             second_calls: settings.second_calls,
             ended: Mutex::default(),
         })

@@ -1,15 +1,15 @@
 //! Cloudflare: URLs, tags, host names and prefixes of a zone.
 //!
-//! Invariant: never wider than the configuration. A zone may carry other configurations, so `purge_everything` is never
-//! said; everything of a configuration is everything of its host names. A tag reaches through the zone, so a zone whose
-//! tags are used is one configuration's.
+//! Invariant: never wider than the configuration. A zone may carry other content, so `purge_everything` is never said here
+//! ([`crate::cloudflare_zone`] says it); everything of a configuration is everything of its host names. A tag reaches through
+//! the zone, so a zone whose tags are used is one configuration's.
 //! A URL is said with both schemes: they are different objects. What a zone's own cache key keeps apart (device, country,
-//! language, `Origin`) is reached by prefix, tag and host name, but not by URL: the headers that would be needed are the
-//! zone's own and no part of a command.
+//! language, `Origin`) is reached by prefix, tag and host name. By URL it takes the headers that tell the variants apart: they
+//! are the zone's own and no part of a command, so the account names them (`variants`).
 //!
 //! Facts: `developers.cloudflare.com/cache/how-to/purge-cache`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector,
@@ -31,11 +31,14 @@ use crate::{
 const WHO: &str = "Cloudflare";
 /// Items of one call ("Availability and limits": 100 operations a request; older pages say 30).
 const ITEMS: usize = 100;
-const PATH: &str = "/client/v4/zones/{account:zone}/purge_cache";
+pub(crate) const PATH: &str = "/client/v4/zones/{account:zone}/purge_cache";
 
 /// The dialect.
 #[derive(Debug)]
 pub struct Cloudflare;
+
+/// Variants of a URL that a zone keeps apart.
+const VARIANTS_LIMIT: usize = 32;
 
 /// What is said, by the kind of call.
 #[derive(Default)]
@@ -61,30 +64,7 @@ impl Dialect for Cloudflare {
 
     fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
         http::check(self, command, site)?;
-        let mut said = Said::default();
-        for (number, selector) in http::numbered(command) {
-            said.add(number, selector, site);
-        }
-        let Said {
-            files,
-            tags,
-            hosts,
-            prefixes,
-        } = said;
-        let kinds = [
-            ("files", files),
-            ("tags", tags),
-            ("hosts", hosts),
-            ("prefixes", prefixes),
-        ];
-        let calls = kinds.into_iter().flat_map(|(kind, items)| {
-            let batches = items.batches_of(ITEMS).into_iter();
-            batches.map(move |batch| {
-                let body = write::json(&json!({ kind: batch.texts }));
-                write::post_json(PATH, batch.selectors, body)
-            })
-        });
-        Ok(calls.collect())
+        Ok(calls(http::numbered(command), site))
     }
 
     fn read(&self, request: &NativeCall, _: &[HostName]) -> Result<native::Asked, native::Mistake> {
@@ -105,12 +85,51 @@ impl Dialect for Cloudflare {
     }
 
     fn account(&self) -> &'static [AccountField] {
-        &[AccountField {
-            name: "zone",
-            about: "the id of the zone that holds the configuration's host names",
-            presence: Presence::Required,
-            exclusive: true,
-        }]
+        &[
+            AccountField {
+                name: "zone",
+                about: "the id of the zone that holds the configuration's host names",
+                presence: Presence::Required,
+                exclusive: true,
+            },
+            VARIANTS,
+        ]
+    }
+
+    /// Files, plain and once with the headers of each variant.
+    fn at_account(
+        &self,
+        call: &NativeCall,
+        value: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<NativeCall>, String> {
+        let Some(variants) = value(VARIANTS.name).filter(|_| is_files(call)) else {
+            return Ok(vec![call.clone()]);
+        };
+        let variants: Vec<BTreeMap<String, String>> =
+            serde_json::from_str(&variants).map_err(|error| {
+                format!(
+                    "`{}` must be a JSON list of objects of texts: {error}",
+                    VARIANTS.name
+                )
+            })?;
+        if variants.len() > VARIANTS_LIMIT {
+            return Err(format!(
+                "`{}` must name at most {VARIANTS_LIMIT} variants",
+                VARIANTS.name
+            ));
+        }
+        let files = bulk::of_json(call, self.limits()).map_or_else(Vec::new, |bulk| bulk.items);
+        let each = files.iter().flat_map(|file| {
+            let headers = variants.iter().map(|headers| json!(headers));
+            let with =
+                headers.map(move |headers| format!(r#"{{"url":{file},"headers":{headers}}}"#));
+            [file.clone()].into_iter().chain(with)
+        });
+        let each: Vec<_> = each.collect();
+        Ok(each
+            .chunks(ITEMS)
+            .map(|items| self.together(call, items))
+            .collect())
     }
 
     fn authentication(&self) -> Authentication {
@@ -168,6 +187,50 @@ const BUDGETS: &[Budget] = &[
         source: "the same page, Pro: 1,500 URLs a second (Free 800, Enterprise 3,000)",
     },
 ];
+
+/// The headers by which the zone's own cache key keeps variants of a URL apart.
+pub(crate) const VARIANTS: AccountField = AccountField {
+    name: "variants",
+    about: "where the zone's cache key keeps variants of a URL apart: the headers of each, as a JSON list of objects \
+            (`[{\"CF-Device-Type\": \"mobile\"}]`)",
+    presence: Presence::Optional,
+    exclusive: false,
+};
+
+fn is_files(call: &NativeCall) -> bool {
+    bulk::name_of_list(call).as_deref() == Some("files")
+}
+
+/// What is said for these selectors.
+pub(crate) fn calls<'a>(
+    selectors: impl IntoIterator<Item = (u32, &'a Selector)>,
+    site: &Site<'_>,
+) -> Vec<NativeCall> {
+    let mut said = Said::default();
+    for (number, selector) in selectors {
+        said.add(number, selector, site);
+    }
+    let Said {
+        files,
+        tags,
+        hosts,
+        prefixes,
+    } = said;
+    let kinds = [
+        ("files", files),
+        ("tags", tags),
+        ("hosts", hosts),
+        ("prefixes", prefixes),
+    ];
+    let calls = kinds.into_iter().flat_map(|(kind, items)| {
+        let batches = items.batches_of(ITEMS).into_iter();
+        batches.map(move |batch| {
+            let body = write::json(&json!({ kind: batch.texts }));
+            write::post_json(PATH, batch.selectors, body)
+        })
+    });
+    calls.collect()
+}
 
 impl Said {
     fn add(&mut self, number: u32, selector: &Selector, site: &Site<'_>) {

@@ -20,6 +20,7 @@ pub mod bunny;
 pub mod by_key;
 pub mod canonical;
 pub mod cloudflare;
+pub mod cloudflare_zone;
 pub mod cloudfront;
 pub mod cloudfront_tenant;
 pub mod edgecast;
@@ -132,6 +133,19 @@ pub trait Dialect: Send + Sync {
     /// The values of an account that its calls name.
     fn account(&self) -> &'static [AccountField] {
         &[]
+    }
+
+    /// The calls that one comes to at an account with these values, in the same places: more than one where the account
+    /// keeps apart what the command does not. Why not, where a value cannot be used.
+    ///
+    /// # Errors
+    /// What is wrong with a value, as a sentence for whoever keeps the adapter.
+    fn at_account(
+        &self,
+        call: &NativeCall,
+        _value: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<NativeCall>, String> {
+        Ok(vec![call.clone()])
     }
 
     /// How a call proves who sends it.

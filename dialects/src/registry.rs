@@ -4,10 +4,10 @@ use domain::DialectName;
 
 use crate::{
     Dialect, agent::Agent, akamai::Akamai, alibaba::Alibaba, broadcaster::Broadcaster,
-    bunny::Bunny, canonical::Canonical, cloudflare::Cloudflare, cloudfront::CloudFront,
-    cloudfront_tenant::CloudFrontTenant, edgecast::Edgecast, fastly::Fastly, google::Google,
-    media_cdn::MediaCdn, nginx::NGINX, squid::SQUID, traffic_server::TRAFFIC_SERVER,
-    varnish::Varnish,
+    bunny::Bunny, canonical::Canonical, cloudflare::Cloudflare, cloudflare_zone::CloudflareZone,
+    cloudfront::CloudFront, cloudfront_tenant::CloudFrontTenant, edgecast::Edgecast,
+    fastly::Fastly, google::Google, media_cdn::MediaCdn, nginx::NGINX, squid::SQUID,
+    traffic_server::TRAFFIC_SERVER, varnish::Varnish,
 };
 
 static DIALECTS: &[&dyn Dialect] = &[
@@ -28,6 +28,7 @@ static DIALECTS: &[&dyn Dialect] = &[
     &Edgecast,
     &Alibaba,
     &Broadcaster,
+    &CloudflareZone,
 ];
 
 /// All dialects, in the order of the documentation.

@@ -20,7 +20,7 @@ use super::{
     desk::{Lead, Turn},
     headers,
     queue::Wish,
-    sign,
+    sign, unreadable_order,
 };
 use crate::{
     attempt::{Attempt, End, Next, Reply},
@@ -37,7 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 
 impl Api {
-    /// Makes one call, as often as it takes. `None` where it was left.
+    /// Makes one call, as often as it takes, in all that it comes to at the account: how the last of them ended, or the first
+    /// that was not done at once. `None` where it was left.
     pub(super) async fn call(
         &self,
         telling: &Telling<'_>,
@@ -46,13 +47,39 @@ impl Api {
         tally: &mut Tally,
     ) -> Option<End> {
         let filled = telling.fill(number, call);
-        let (call, mut wish) = match filled.and_then(|filled| {
-            let wish = telling.wish(call, &filled, repeatable)?;
-            Ok((filled, wish))
-        }) {
-            Ok(both) => both,
+        let said = match filled.and_then(|filled| telling.at_account(&filled, self.sizes)) {
+            Ok(said) => said,
             Err(fault) => return Some(End::Failed(fault)),
         };
+        let mut end = End::Failed(unreadable_order("the order has a call that says nothing"));
+        for (place, said) in said.iter().enumerate() {
+            let mut wish = match telling.wish((place, call), said, repeatable) {
+                Ok(wish) => wish,
+                Err(fault) => return Some(End::Failed(fault)),
+            };
+            wish.bulk = wish.bulk.map(|bulk| self.sizes.of(bulk));
+            end = self
+                .call_in_turn(telling, (said, wish), around, tally)
+                .await?;
+            if !matches!(
+                end,
+                End::Judged(Verdict::Done { .. } | Verdict::Estimated { .. })
+            ) {
+                break;
+            }
+        }
+        Some(end)
+    }
+
+    /// Makes a call when it is its turn. It is repeatable where it shares.
+    async fn call_in_turn(
+        &self,
+        telling: &Telling<'_>,
+        (call, mut wish): (&NativeCall, Wish),
+        around: &dyn Surroundings,
+        tally: &mut Tally,
+    ) -> Option<End> {
+        let repeatable = wish.shares;
         let mut attempt = Attempt::new(self.attempts, repeatable, Some(telling.until));
         loop {
             let turn = telling
@@ -67,7 +94,7 @@ impl Api {
                     tally.attempted();
                     Some(reply)
                 }
-                Turn::Lead(lead) => self.lead(telling, &call, (&wish, lead), tally).await,
+                Turn::Lead(lead) => self.lead(telling, call, (&wish, lead), tally).await,
             };
             let Some(reply) = reply else {
                 // What it says is refused together with others; alone it hears what is wrong with itself.
@@ -216,10 +243,10 @@ impl Telling<'_> {
         Verdict::Failed { fault, finding }
     }
 
-    /// What this call asks its account for.
+    /// What a call asks its account for: the one in that place of all that the order's call comes to.
     fn wish(
         &self,
-        call: &NativeCall,
+        (place, call): (usize, &NativeCall),
         filled: &NativeCall,
         repeatable: bool,
     ) -> Result<Wish, Fault> {
@@ -235,7 +262,7 @@ impl Telling<'_> {
         Ok(Wish {
             flow: self.flow.clone(),
             draws: self.speaker.draws(filled),
-            same: format!("{} {plain:?}", self.speaker.label()),
+            same: format!("{} {place} {plain:?}", self.speaker.label()),
             bulk: self.speaker.bulk(filled).filter(|_| repeatable),
             scope: filled.path.clone(),
             shares: repeatable,

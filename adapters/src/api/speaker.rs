@@ -161,6 +161,18 @@ impl Speaker {
         }
     }
 
+    /// The calls that one with the account's values in it comes to. A document says nothing of that.
+    pub(super) fn at_account(
+        &self,
+        call: &NativeCall,
+        value: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<NativeCall>, String> {
+        match self {
+            Self::Dialect(dialect) => dialect.at_account(call, value),
+            Self::Mapped(..) => Ok(vec![call.clone()]),
+        }
+    }
+
     /// After which pause the same call once more makes up for a race inside the provider.
     pub(super) fn second_call(&self, call: &NativeCall) -> Option<Duration> {
         match self {

@@ -34,6 +34,12 @@ pub struct Api {
     /// What may be under way at the same time, by unit, instead of what the dialect knows.
     #[serde(default)]
     pub outstanding: BTreeMap<String, u32>,
+    /// Items of one call that is a list, instead of what the dialect knows.
+    #[serde(default)]
+    pub items_per_call: Option<usize>,
+    /// Bytes of the items of such a call.
+    #[serde(default)]
+    pub bytes_per_call: Option<usize>,
     /// Where all adapters of the participant keep what is left.
     pub budgets_folder: Option<PathBuf>,
     /// Adapters of the participant that keep it each for itself, and have each its part.
@@ -182,6 +188,12 @@ impl Checked for Api {
             "must be what a header can hold",
         );
         self.check_budgets(check);
+        for (key, size) in [
+            ("items_per_call", self.items_per_call),
+            ("bytes_per_call", self.bytes_per_call),
+        ] {
+            check.require(key, size != Some(0), "must be more than 0");
+        }
         let probed = self.accounts.values().chain([&self.account]);
         let mut probed = probed.map(|account| &account.probe).chain([&self.probe]);
         check.require(

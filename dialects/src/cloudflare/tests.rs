@@ -48,6 +48,39 @@ fn a_url_is_said_with_both_schemes() {
     );
 }
 
+/// Where the zone keeps variants apart, a URL is each of them; what else is said needs no headers.
+#[test]
+fn a_file_is_said_with_the_headers_of_its_variants() {
+    let variants = |name: &str| {
+        let headers = r#"[{"CF-Device-Type":"mobile"},{"Origin":"https://a.example","Accept-Language":"de"}]"#;
+        (name == "variants").then(|| headers.to_owned())
+    };
+    let page = call(&Cloudflare, DELETE, url("https://www.example.com:8443/a"));
+    let calls = Cloudflare.at_account(&page, &variants).unwrap();
+    let [one] = &calls[..] else {
+        panic!("{calls:?}")
+    };
+    insta::assert_snapshot!(one.body.as_deref().unwrap(), @r#"{"files":["https://www.example.com:8443/a",{"headers":{"CF-Device-Type":"mobile"},"url":"https://www.example.com:8443/a"},{"headers":{"Accept-Language":"de","Origin":"https://a.example"},"url":"https://www.example.com:8443/a"}]}"#);
+    assert_eq!(Cloudflare.draws(one), [Draw::of("urls", 3)]);
+    assert_eq!((&one.path, &one.selectors), (&page.path, &page.selectors));
+    let urls = (0..50).map(|number| url(&format!("https://www.example.com/{number}")));
+    let command = crate::fixture::command(DELETE, urls.collect());
+    let whole = crate::fixture::translate(&Cloudflare, &command)
+        .unwrap()
+        .remove(0);
+    let calls = Cloudflare.at_account(&whole, &variants).unwrap();
+    let lengths: Vec<_> = calls.iter().map(bulk::length).collect();
+    assert_eq!(lengths, [100, 100, 100]);
+    let by_tag = call(&Cloudflare, DELETE, tag("a"));
+    assert_eq!(Cloudflare.at_account(&by_tag, &variants), Ok(vec![by_tag]));
+    assert_eq!(
+        Cloudflare.at_account(&page, &|_| None),
+        Ok(vec![page.clone()])
+    );
+    let wrong = Cloudflare.at_account(&page, &|_| Some("mobile".to_owned()));
+    assert!(wrong.is_err_and(|why| why.contains("must be a JSON list")));
+}
+
 /// 100 items are one call; a URL is two of them.
 #[test]
 fn a_call_has_at_most_100_items() {

@@ -176,7 +176,9 @@ fn a_provider_names_the_values_that_it_declares() {
             .skip(1)
             .map(|rest| rest.split_once('}').unwrap().0)
             .collect();
-        let declared: BTreeSet<_> = dialect.account().iter().map(|field| field.name).collect();
+        // What an account keeps apart is read by `at_account`, and stands in no call of a command's.
+        let declared = dialect.account().iter().map(|field| field.name);
+        let declared: BTreeSet<_> = declared.filter(|name| *name != "variants").collect();
         assert_eq!(named, declared, "{}", dialect.name());
     }
 }

@@ -110,6 +110,8 @@ pub(crate) fn call(dialect: &dyn Dialect, call: &NativeCall, value: &str) {
         }
     };
     let filled = places::fill(call, &known).expect("it names what it declares");
+    let at_account = dialect.at_account(&filled, &|_| Some(value.to_owned()));
+    assert!(at_account.is_err() || at_account.is_ok_and(|calls| !calls.is_empty()));
     assert_eq!(
         filled.path.matches(['/', '?']).count(),
         call.path.matches(['/', '?']).count()

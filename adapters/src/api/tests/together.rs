@@ -292,3 +292,45 @@ async fn a_broadcaster_hears_the_group_and_the_host_name() {
     assert_eq!(asked[0].headers["x-broadcast-group"], "GroupA");
     assert_eq!(asked[0].headers["host"], "www.example.com");
 }
+
+/// A zone that keeps variants of a URL apart is told of each, and in calls no longer than the account's plan allows; all of them
+/// are one call of the order.
+#[tokio::test]
+async fn a_call_comes_to_what_the_account_needs() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    let more = "items_per_call = 2\n[api.account]\nvalues = { variants = '[{\"CF-Device-Type\": \"mobile\"}]' }\n";
+    let mut stage = Stage::start(&folder, &url, more).await;
+    for _ in 0..2 {
+        provider.answers(200, &[], r#"{"success":true,"errors":[]}"#);
+    }
+    let call = |files: &str| NativeCall {
+        body: Some(format!(r#"{{"files":{files}}}"#)),
+        ..NativeCall::new(
+            "POST",
+            None,
+            "/client/v4/zones/{account:zone}/purge_cache",
+            vec![0],
+        )
+    };
+    let files = r#"["https://www.example.com/?\u007baccount:zone}","https://www.example.com/b"]"#;
+    let report = stage
+        .carry_out(&order("cloudflare", vec![call(files)]))
+        .await;
+    assert_eq!(
+        report.outcome,
+        ReportedOutcome::Done(Evidence::Acknowledged)
+    );
+    let asked = provider.asked();
+    let bodies: Vec<_> = asked.iter().map(|asked| asked.body.as_str()).collect();
+    let mobile = |url| format!(r#"{{"headers":{{"CF-Device-Type":"mobile"}},"url":"{url}"}}"#);
+    let both = |url| format!(r#"{{"files":["{url}",{}]}}"#, mobile(url));
+    assert_eq!(
+        bodies,
+        [
+            both("https://www.example.com/?{account:zone}"),
+            both("https://www.example.com/b")
+        ]
+    );
+    assert!(asked.iter().all(|asked| asked.line.contains("/zones/Z1/")));
+}

@@ -49,7 +49,7 @@ fn caches_are_read() {
     Purge(Delete) www.example.com ~ ^/img/\d+$
     headers x-ban-regex: must be a regular expression that means the same to Varnish as here
     headers x-ban-regex: must be a regular expression that means the same to Varnish as here
-    dialect must be one of varnish, nginx, squid, traffic-server, agent, canonical, fastly, cloudflare, akamai, cloudfront, cloudfront-tenant, google-cloud-cdn, google-media-cdn, bunny, edgecast, alibaba-cloud-cdn, varnish-broadcaster, or the mapping by which the caller is told
+    dialect must be one of varnish, nginx, squid, traffic-server, agent, canonical, fastly, cloudflare, akamai, cloudfront, cloudfront-tenant, google-cloud-cdn, google-media-cdn, bunny, edgecast, alibaba-cloud-cdn, varnish-broadcaster, cloudflare-zone, or the mapping by which the caller is told
     "##);
 }
 

@@ -1,0 +1,104 @@
+//! What one call comes to at this account: said for each variant that the account keeps apart, and in as many calls as the
+//! operator's own sizes ask for.
+//!
+//! Invariant: nothing is left out and nothing said twice; a call whose job is asked after, or that is no list, stays one.
+
+use dialects::Bulk;
+use domain::{
+    Fault, NativeCall,
+    fault::{Again, FaultCode},
+};
+
+use super::Telling;
+use crate::config::Api as Settings;
+
+/// How much one call says, where the operator knows another number than the dialect.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sizes {
+    items: Option<usize>,
+    bytes: Option<usize>,
+}
+
+impl Sizes {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            items: settings.items_per_call,
+            bytes: settings.bytes_per_call,
+        }
+    }
+
+    /// The list with these sizes.
+    pub(super) fn of(self, bulk: Bulk) -> Bulk {
+        Bulk {
+            most: self.items.unwrap_or(bulk.most),
+            bytes: self.bytes.unwrap_or(bulk.bytes),
+            ..bulk
+        }
+    }
+}
+
+impl Telling<'_> {
+    /// The calls for one that has the account's values in it.
+    pub(super) fn at_account(
+        &self,
+        filled: &NativeCall,
+        sizes: Sizes,
+    ) -> Result<Vec<NativeCall>, Fault> {
+        let value = |name: &str| self.account.value(name).ok().map(str::to_owned);
+        let calls = self.speaker.at_account(filled, &value).map_err(|why| {
+            let message =
+                format!("the adapter's `api.accounts` have a value that cannot be used: {why}");
+            Fault::participant(FaultCode::NotConfigured, Again::Never, &message)
+        })?;
+        let split = |call: NativeCall| match self.speaker.bulk(&call).map(|bulk| sizes.of(bulk)) {
+            Some(bulk) if !self.speaker.has_jobs() => {
+                let batches = batches(&bulk).into_iter();
+                let calls: Vec<_> = batches
+                    .map(|items| self.speaker.together(&call, items))
+                    .collect();
+                if calls.len() > 1 { calls } else { vec![call] }
+            }
+            Some(_) | None => vec![call],
+        };
+        Ok(calls.into_iter().flat_map(split).collect())
+    }
+}
+
+/// As many items as fit, one after the other; one that is too long by itself goes alone.
+fn batches(bulk: &Bulk) -> Vec<&[String]> {
+    let mut batches = Vec::new();
+    let (mut begin, mut bytes) = (0, 0_usize);
+    for (at, item) in bulk.items.iter().enumerate() {
+        let size = item.len() + 1;
+        if at > begin && (at - begin >= bulk.most || bytes + size > bulk.bytes) {
+            batches.push(&bulk.items[begin..at]);
+            (begin, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    batches.push(&bulk.items[begin..]);
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every item is in one batch, in order, and a batch keeps to both sizes.
+    #[test]
+    fn a_list_is_cut_where_it_is_full() {
+        let list = |most, bytes| Bulk {
+            kind: String::new(),
+            items: ["aa", "bb", "cccccccc", "d", "e"].map(str::to_owned).into(),
+            most,
+            bytes,
+        };
+        let cut = |bulk: &Bulk| {
+            let batches = batches(bulk).into_iter();
+            batches.map(|items| items.join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(cut(&list(9, 99)), ["aa bb cccccccc d e"]);
+        assert_eq!(cut(&list(2, 99)), ["aa bb", "cccccccc d", "e"]);
+        assert_eq!(cut(&list(9, 6)), ["aa bb", "cccccccc", "d e"]);
+    }
+}

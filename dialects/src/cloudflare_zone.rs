@@ -1,0 +1,123 @@
+//! Cloudflare where a zone carries one configuration and nothing else: everything of it is everything of the zone.
+//!
+//! Invariant: as [`crate::cloudflare`], but that the operators of the participant and of its adapter both say that each zone is one
+//! configuration's alone: in the registry by this dialect's name, in the adapter's configuration by the zone's id. So
+//! `purge_everything` reaches no further than the configuration.
+//! Also for plans of Cloudflare's that know URLs and whole zones only.
+//!
+//! Facts: `developers.cloudflare.com/cache/how-to/purge-cache/purge-everything`.
+
+use domain::{Command, Fidelity, HostName, NativeCall, Operation, Selector};
+use serde_json::json;
+
+use crate::{
+    AccountField, Answer, Authentication, Bulk, CannotSay, Counterpart, Dialect, Draw, Limits,
+    Presence, Site, Verdict,
+    cloudflare::{self, Cloudflare, PATH, VARIANTS},
+    http,
+    native::{Asked, Mistake},
+    vendor::write,
+};
+
+/// The dialect.
+#[derive(Debug)]
+pub struct CloudflareZone;
+
+impl Dialect for CloudflareZone {
+    fn name(&self) -> &'static str {
+        "cloudflare-zone"
+    }
+
+    fn counterpart(&self) -> Counterpart {
+        Counterpart::Api
+    }
+
+    fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
+        Cloudflare.fidelity(operation, selector)
+    }
+
+    fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
+        http::check(self, command, site)?;
+        let (all, some): (Vec<_>, Vec<_>) =
+            http::numbered(command).partition(|(_, one)| **one == Selector::Everything);
+        let mut calls = cloudflare::calls(some, site);
+        if !all.is_empty() {
+            let selectors = all.into_iter().map(|(number, _)| number).collect();
+            let body = write::json(&json!({ "purge_everything": true }));
+            calls.push(write::post_json(PATH, selectors, body));
+        }
+        Ok(calls)
+    }
+
+    fn read(&self, request: &NativeCall, hosts: &[HostName]) -> Result<Asked, Mistake> {
+        Cloudflare.read(request, hosts)
+    }
+
+    fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
+        Cloudflare.judge(call, answer)
+    }
+
+    fn account(&self) -> &'static [AccountField] {
+        &[
+            AccountField {
+                name: "zone",
+                about: "the id of the zone that carries the configuration and no other",
+                presence: Presence::Required,
+                exclusive: true,
+            },
+            VARIANTS,
+        ]
+    }
+
+    fn at_account(
+        &self,
+        call: &NativeCall,
+        value: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<NativeCall>, String> {
+        Cloudflare.at_account(call, value)
+    }
+
+    fn authentication(&self) -> Authentication {
+        Cloudflare.authentication()
+    }
+
+    fn limits(&self) -> Limits {
+        Cloudflare.limits()
+    }
+
+    fn draws(&self, call: &NativeCall) -> Vec<Draw> {
+        Cloudflare.draws(call)
+    }
+
+    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
+        Cloudflare.bulk(call)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixture::url,
+        vendor::fixture::{DELETE, spoken, tag},
+    };
+
+    /// Everything is the zone, once; all else is said as it is everywhere at Cloudflare.
+    #[test]
+    fn everything_is_the_zone() {
+        let some = vec![
+            Selector::Everything,
+            tag("news"),
+            url("https://www.example.com:8443/a"),
+            Selector::Everything,
+        ];
+        insta::assert_snapshot!(spoken(&CloudflareZone, DELETE, some), @r#"
+        POST /client/v4/zones/{account:zone}/purge_cache [2] content-type: application/json
+        {"files":["https://www.example.com:8443/a"]}
+        POST /client/v4/zones/{account:zone}/purge_cache [1] content-type: application/json
+        {"tags":["news"]}
+        POST /client/v4/zones/{account:zone}/purge_cache [0, 3] content-type: application/json
+        {"purge_everything":true}
+        "#);
+    }
+}
