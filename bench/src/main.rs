@@ -10,6 +10,7 @@ mod adapters;
 mod counts;
 mod full_speed;
 mod growth;
+mod kept;
 mod latency;
 mod load;
 mod processes;
@@ -46,6 +47,12 @@ enum What {
     },
     /// The cost of growth alone: no server is started.
     Directory,
+    /// The cost of a command with 1,000 to 1,000,000 settled ones in the store, while retention deletes.
+    Store {
+        /// The largest of the sizes.
+        #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+        most: u64,
+    },
     /// Instructions of the pure ways alone.
     Counts,
     /// Goes one of them so often, for valgrind to count.
@@ -73,7 +80,8 @@ fn main() -> ExitCode {
             counts::count(&mut report).map(|()| report.print())
         }
         Some(What::Walk { way, times }) => counts::walk(way, times),
-        None => measure(&arguments),
+        Some(What::Store { most }) => served(kept::measure(most)),
+        None => served(measure(arguments.minutes, arguments.quick)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,15 +92,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(arguments: &Arguments) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        match arguments.minutes {
-            Some(minutes) => full_speed::at_full_speed(minutes).await,
-            None if arguments.quick => run::table(run::QUICK).await,
-            None => run::table(run::FULL).await,
-        }
-    })
+/// Runs what needs servers.
+fn served(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().build()?.block_on(work)
+}
+
+async fn measure(minutes: Option<u64>, quick: bool) -> Result<()> {
+    match minutes {
+        Some(minutes) => full_speed::at_full_speed(minutes).await,
+        None if quick => run::table(run::QUICK).await,
+        None => run::table(run::FULL).await,
+    }
 }

@@ -25,10 +25,20 @@ impl Watched {
 
     /// Time of the processors that it has taken so far.
     pub(crate) fn processor_time(&self) -> Result<Duration> {
+        self.ticks(11)
+    }
+
+    /// Time of the processors that those of its children took that have ended: Redis rewrites its file in one.
+    pub(crate) fn processor_time_of_children(&self) -> Result<Duration> {
+        self.ticks(13)
+    }
+
+    /// Two neighbouring fields of `/proc/PID/stat` behind the name of the program: for users, and for the kernel.
+    fn ticks(&self, first: usize) -> Result<Duration> {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
         // The name of the program, in parentheses, may hold spaces.
         let (_, rest) = text.rsplit_once(')').context("a process has a name")?;
-        let ticks = rest.split_whitespace().skip(11).take(2);
+        let ticks = rest.split_whitespace().skip(first).take(2);
         let ticks: u32 = ticks.filter_map(|field| field.parse::<u32>().ok()).sum();
         Ok(TICK * ticks)
     }

@@ -2,11 +2,14 @@
 //!
 //! Invariant: every figure has a name that explains itself, with its unit at the end; of several rounds the middle one counts.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs};
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
 use serde_json::json;
+
+/// Where the figures are written, beside the programs that were measured.
+const FILE: &str = "target/bench.json";
 
 /// What is promised of a ratio.
 #[derive(Debug, Clone, Copy)]
@@ -95,15 +98,15 @@ impl Report {
     }
 
     /// Writes it down for machines: the middle of each figure, and its rounds.
-    pub(crate) fn write(&self, file: &Path, about: &[(&str, String)]) -> Result<()> {
-        let about: BTreeMap<_, _> = about.iter().cloned().collect();
+    pub(crate) fn write(&self) -> Result<()> {
+        let about = BTreeMap::from(measured_on());
         let middles: BTreeMap<_, _> = self
             .0
             .keys()
             .map(|name| (name, self.figure(name)))
             .collect();
         let text = json!({ "measured_on": about, "figures": middles, "rounds": self.0 });
-        Ok(fs::write(file, format!("{text:#}\n"))?)
+        Ok(fs::write(FILE, format!("{text:#}\n"))?)
     }
 
     /// The last line: the ratios, and `met` or what fell short.
@@ -145,6 +148,30 @@ fn shown(figure: f64) -> String {
 #[expect(clippy::cast_precision_loss, reason = "a time of less than centuries")]
 pub(crate) fn milliseconds(micros: u64) -> f64 {
     micros as f64 / 1_000.0
+}
+
+/// What a reader of the figures must know.
+fn measured_on() -> [(&'static str, String); 3] {
+    let text = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let cpu = text("/proc/cpuinfo");
+    let model = cpu.lines().find(|line| line.starts_with("model name"));
+    let model = model
+        .and_then(|line| line.split(": ").nth(1))
+        .unwrap_or("unknown");
+    let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let profile = if cfg!(debug_assertions) {
+        "dev"
+    } else {
+        "release"
+    };
+    [
+        ("processors", format!("{processors} × {model}")),
+        (
+            "load_average_at_the_end",
+            text("/proc/loadavg").trim().to_owned(),
+        ),
+        ("profile", profile.to_owned()),
+    ]
 }
 
 #[cfg(test)]

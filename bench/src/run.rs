@@ -2,7 +2,7 @@
 
 mod usage;
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
@@ -16,8 +16,6 @@ use crate::{
     stage::{Reach, Stage},
 };
 
-/// Where the figures are written, beside the programs that were measured.
-const FILE: &str = "target/bench.json";
 /// How long a settled command is kept: longer than a run.
 const RETENTION: &str = "7days";
 
@@ -115,7 +113,7 @@ pub(crate) async fn table(extent: Extent) -> Result<()> {
         counts::count(&mut report)?;
     }
     report.print();
-    report.write(Path::new(FILE), &measured_on())?;
+    report.write()?;
     println!("{}", report.verdict());
     Ok(())
 }
@@ -302,28 +300,4 @@ impl Run {
             report.add_ratio(ratio, of, to);
         }
     }
-}
-
-/// What a reader of the figures must know.
-fn measured_on() -> [(&'static str, String); 3] {
-    let text = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-    let cpu = text("/proc/cpuinfo");
-    let model = cpu.lines().find(|line| line.starts_with("model name"));
-    let model = model
-        .and_then(|line| line.split(": ").nth(1))
-        .unwrap_or("unknown");
-    let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let profile = if cfg!(debug_assertions) {
-        "dev"
-    } else {
-        "release"
-    };
-    [
-        ("processors", format!("{processors} × {model}")),
-        (
-            "load_average_at_the_end",
-            text("/proc/loadavg").trim().to_owned(),
-        ),
-        ("profile", profile.to_owned()),
-    ]
 }

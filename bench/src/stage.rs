@@ -119,6 +119,19 @@ impl Stage {
             .client(&self.broker, &format!("participant/{OWNER}"))
     }
 
+    /// Starts the broker anew with another retention; what has settled keeps its own.
+    pub(crate) async fn keep_for(&mut self, retention: Duration, sweep: Duration) -> Result<()> {
+        self.federation.broker_settings = format!(
+            "[store]\nretention = \"{}ms\"\n[deadlines]\nsweep_every = \"{}ms\"\n",
+            retention.as_millis(),
+            sweep.as_millis(),
+        );
+        // Gently: its outboxes are free at once.
+        self.broker.process.terminate();
+        self.broker = self.federation.broker("broker").await?;
+        Ok(())
+    }
+
     /// Lets the adapters do nothing for a while, or go on.
     pub(crate) fn freeze(&self, frozen: bool) -> Result<()> {
         if frozen {
@@ -147,6 +160,16 @@ impl Stage {
     /// Executions that have settled since the broker started.
     pub(crate) async fn settled(&self) -> Result<u64> {
         self.counted("broker_execution_settle_seconds_count").await
+    }
+
+    /// Commands that were deleted since the broker started.
+    pub(crate) async fn retired(&self) -> Result<u64> {
+        self.counted("broker_commands_retired_total").await
+    }
+
+    /// Keys of Redis: one for each command, and some more.
+    pub(crate) async fn keys(&self) -> Result<u64> {
+        self.redis.keys().await
     }
 
     /// Messages to adapters and from them.

@@ -104,6 +104,13 @@ impl Redis {
         format!("redis+unix://{}?db={number}", socket.display())
     }
 
+    /// How many keys it holds.
+    pub async fn keys(&self) -> Result<u64> {
+        let client = ::redis::Client::open(self.url())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        Ok(::redis::cmd("DBSIZE").query_async(&mut connection).await?)
+    }
+
     /// The process, to kill or to freeze it.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
