@@ -2,7 +2,7 @@
 //!
 //! Invariant: lower case, no port, no trailing dot, never an IP address: a configuration is known by names.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 use crate::{id::text_form, rule::BrokenRule};
 
@@ -24,7 +24,11 @@ impl FromStr for HostName {
     type Err = BrokenRule;
 
     fn from_str(text: &str) -> Result<Self, BrokenRule> {
-        let name = text.to_ascii_lowercase();
+        let name = if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(text.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(text)
+        };
         let label = |label: &str| {
             let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
             let bytes = label.as_bytes();
@@ -38,7 +42,7 @@ impl FromStr for HostName {
             .next()
             .is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
         if name.len() <= HOST_LENGTH && name.split('.').all(label) && !last_is_a_number {
-            Ok(Self(name.into()))
+            Ok(Self(Arc::from(&*name)))
         } else {
             Err(BrokenRule::new(
                 "must be a DNS host name without port, not an IP address",

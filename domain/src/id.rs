@@ -4,8 +4,9 @@
 //! `}`) or a URL (`/`, `?`, `%`, …); a list of ids and a joined id can be taken apart again.
 //! Not here: whether the thing that an id names exists.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, marker::PhantomData, str::FromStr, sync::Arc};
 
+use serde::de::Visitor;
 use uuid::Uuid;
 
 use crate::{limits::ID_LENGTH, rule::BrokenRule};
@@ -41,15 +42,27 @@ macro_rules! text_form {
             fn deserialize<D: ::serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str> as ::serde::Deserialize>::deserialize(
-                    deserializer,
-                )?;
-                text.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str($crate::id::Parsed(std::marker::PhantomData))
             }
         }
     };
 }
 pub(crate) use text_form;
+
+/// Reads text where it stands, without a copy of its own.
+pub(crate) struct Parsed<T>(pub(crate) PhantomData<T>);
+
+impl<T: FromStr<Err = BrokenRule>> Visitor<'_> for Parsed<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
 
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(

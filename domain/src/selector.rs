@@ -4,6 +4,7 @@
 //! holds no control character and no white space, so it cannot break out of a header line.
 //! Not here: whether the host belongs to the configuration (`broker::verify`).
 
+mod content_url;
 mod wide;
 
 use std::{fmt, str::FromStr};
@@ -11,6 +12,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use self::content_url::ContentUrl;
 use crate::{host::HostName, id::text_form, limits, rule::BrokenRule};
 
 /// One selection of content. Each kind is matched against the host and the path with its query; the scheme never matters.
@@ -72,68 +74,6 @@ impl fmt::Display for Selector {
         }
     }
 }
-
-/// An absolute `http` or `https` URL as the URL standard writes it: lower-case host, default port dropped, percent-encoded.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct ContentUrl {
-    url: Url,
-    host: HostName,
-}
-
-impl ContentUrl {
-    /// The host name.
-    pub fn host(&self) -> &HostName {
-        &self.host
-    }
-
-    /// Path and query, beginning with `/`: the request target.
-    pub fn path_and_query(&self) -> &str {
-        &self.url[url::Position::BeforePath..url::Position::AfterQuery]
-    }
-
-    /// All but the scheme, which never matters: host, port where one is given, path and query.
-    pub fn without_scheme(&self) -> &str {
-        &self.url[url::Position::BeforeHost..url::Position::AfterQuery]
-    }
-}
-
-impl FromStr for ContentUrl {
-    type Err = BrokenRule;
-
-    fn from_str(text: &str) -> Result<Self, BrokenRule> {
-        check_text(text)?;
-        let url = Url::parse(text)
-            .map_err(|_| BrokenRule::new("must be an absolute http or https URL"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(BrokenRule::new("must be an absolute http or https URL"));
-        }
-        if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-            return Err(BrokenRule::new("must have no user, password or fragment"));
-        }
-        if url.as_str().len() > limits::URL_LENGTH {
-            return Err(BrokenRule::new(format!(
-                "must be at most {} characters when percent-encoded (URL_LENGTH)",
-                limits::URL_LENGTH
-            )));
-        }
-        let host = url.host_str().unwrap_or_default().parse()?;
-        Ok(Self { url, host })
-    }
-}
-
-impl fmt::Display for ContentUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.url.as_str())
-    }
-}
-
-impl fmt::Debug for ContentUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.url.as_str())
-    }
-}
-
-text_form!(ContentUrl);
 
 /// A host name and a path that begins with `/`, as a prefix or a pattern: `www.example.com/images/`.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -311,16 +251,6 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever is sent, what parses can stand in a request line and in a header.
-        #[test]
-        fn a_url_that_parses_has_no_white_space_or_control_character(text in "https?://[a-z]{1,5}\\.example/\\PC{0,60}") {
-            if let Ok(url) = text.parse::<ContentUrl>() {
-                prop_assert!(url.path_and_query().bytes().all(|byte| byte.is_ascii_graphic()));
-                prop_assert!(url.path_and_query().starts_with('/'));
-                prop_assert_eq!(url.to_string().parse::<ContentUrl>().unwrap(), url);
-            }
-        }
-
         /// A prefix or pattern means the same when it is read back from the store.
         #[test]
         fn a_host_path_survives_its_text(text in "[a-z]{1,5}\\.example/\\PC{0,60}") {
@@ -329,37 +259,6 @@ mod tests {
                 prop_assert_eq!(part.to_string().parse::<HostPath>().unwrap(), part);
             }
         }
-    }
-
-    /// Each mistake that people make has its rule.
-    #[test]
-    fn a_malformed_url_is_refused() {
-        for wrong in [
-            "",
-            "/path",
-            "ftp://a.example/",
-            "http://u:p@a.example/",
-            "http://a.example/#f",
-            "http://10.0.0.1/",
-            "http://a.example/\r\nX: y",
-            "http://a.example/a b",
-            "http://0x7f.1/",
-        ] {
-            assert!(wrong.parse::<ContentUrl>().is_err(), "{wrong:?}");
-        }
-        assert!(
-            format!("http://a.example/{}", "é".repeat(1_000))
-                .parse::<ContentUrl>()
-                .is_err()
-        );
-    }
-
-    /// The same page in two spellings is one URL.
-    #[test]
-    fn a_url_has_one_spelling() {
-        let url: ContentUrl = "HTTPS://WWW.Example.com:443/a/../b?x=é".parse().unwrap();
-        assert_eq!(url.to_string(), "https://www.example.com/b?x=%C3%A9");
-        assert_eq!(url.path_and_query(), "/b?x=%C3%A9");
     }
 
     /// Expressions that would not end, or that not every cache can evaluate, stop at the door.
