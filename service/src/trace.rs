@@ -6,8 +6,10 @@
 
 mod state;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
+
+use rand::RngCore as _;
 
 /// The name of the header with the ids, in every protocol.
 pub const TRACEPARENT: &str = "traceparent";
@@ -184,7 +186,8 @@ fn digit(letter: u8) -> Result<u8, TraceError> {
 
 fn random_id<const N: usize>() -> [u8; N] {
     loop {
-        let id: [u8; N] = std::array::from_fn(|_| rand::random());
+        let mut id = [0; N];
+        rand::rng().fill_bytes(&mut id);
         if id != [0; N] {
             return id;
         }
@@ -196,7 +199,12 @@ struct Hexadecimal<'a>(&'a [u8]);
 
 impl fmt::Display for Hexadecimal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |number: u8| char::from(DIGITS[usize::from(number)]);
+        self.0.iter().try_for_each(|byte| {
+            f.write_char(digit(byte >> 4))?;
+            f.write_char(digit(byte & 15))
+        })
     }
 }
 
