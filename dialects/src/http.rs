@@ -97,6 +97,9 @@ pub(crate) fn is_load(call: &NativeCall) -> bool {
 /// lower. Nothing is decoded: an encoded `/` or `?` is not a `/` or `?`.
 fn spellings(target: &str) -> Vec<String> {
     let mut all = vec![target.to_owned()];
+    if !target.contains('%') {
+        return all;
+    }
     for letter in [char::to_ascii_uppercase, char::to_ascii_lowercase] {
         let spelling = with_digits(target, letter);
         if !all.contains(&spelling) {

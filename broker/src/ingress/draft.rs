@@ -1,6 +1,9 @@
 //! A submitted draft read field by field: every field that breaks a rule is named, all of them at once.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    fmt::{Arguments, Display},
+};
 
 use domain::{
     Ceiling, Operation, Place, PurgeMode, Scope, Selector, Timestamp, Verification,
@@ -132,8 +135,8 @@ fn verification(problems: &mut Problems, verify: bool, urls: &[String]) -> Optio
         return None;
     }
     let numbered = urls.iter().enumerate();
-    let read =
-        numbered.filter_map(|(index, text)| parse(problems, &format!("{field}[{index}]"), text));
+    let read = numbered
+        .filter_map(|(index, text)| parse(problems, format_args!("{field}[{index}]"), text));
     Some(Verification {
         urls: read.collect(),
     })
@@ -178,18 +181,19 @@ fn optional<T: std::str::FromStr<Err = domain::BrokenRule>>(
 
 fn parse<T: std::str::FromStr<Err = domain::BrokenRule>>(
     problems: &mut Problems,
-    field: &str,
+    field: impl Display,
     text: &str,
 ) -> Option<T> {
     noted(problems, field, text.parse())
 }
 
+/// The name of the field is made only where it is needed: a command may have a thousand of them.
 fn noted<T>(
     problems: &mut Problems,
-    field: &str,
+    field: impl Display,
     read: Result<T, domain::BrokenRule>,
 ) -> Option<T> {
-    read.map_err(|rule| problems.push(Violation::new(field, rule.to_string())))
+    read.map_err(|rule| problems.push(Violation::new(field.to_string(), rule.to_string())))
         .ok()
 }
 
@@ -237,33 +241,43 @@ fn selectors(problems: &mut Problems, selectors: Vec<v1::Selector>) -> Vec<Selec
     }
     let numbered = selectors.into_iter().enumerate();
     numbered
-        .filter_map(|(index, one)| selector(problems, &format!("draft.selectors[{index}]"), one))
+        .filter_map(|(index, one)| {
+            selector(problems, format_args!("draft.selectors[{index}]"), one)
+        })
         .collect()
 }
 
-fn selector(problems: &mut Problems, field: &str, selector: v1::Selector) -> Option<Selector> {
+fn selector(
+    problems: &mut Problems,
+    field: Arguments<'_>,
+    selector: v1::Selector,
+) -> Option<Selector> {
     use v1::selector::Kind;
     match selector.kind {
-        Some(Kind::Url(text)) => parse(problems, &format!("{field}.url"), &text).map(Selector::Url),
+        Some(Kind::Url(text)) => {
+            parse(problems, format_args!("{field}.url"), &text).map(Selector::Url)
+        }
         Some(Kind::Prefix(text)) => {
-            parse(problems, &format!("{field}.prefix"), &text).map(Selector::Prefix)
+            parse(problems, format_args!("{field}.prefix"), &text).map(Selector::Prefix)
         }
         Some(Kind::Wildcard(text)) => {
-            parse(problems, &format!("{field}.wildcard"), &text).map(Selector::Wildcard)
+            parse(problems, format_args!("{field}.wildcard"), &text).map(Selector::Wildcard)
         }
-        Some(Kind::Tag(text)) => parse(problems, &format!("{field}.tag"), &text).map(Selector::Tag),
+        Some(Kind::Tag(text)) => {
+            parse(problems, format_args!("{field}.tag"), &text).map(Selector::Tag)
+        }
         Some(Kind::Host(text)) => {
-            parse(problems, &format!("{field}.host"), &text).map(Selector::Host)
+            parse(problems, format_args!("{field}.host"), &text).map(Selector::Host)
         }
         Some(Kind::Everything(v1::Everything {})) => Some(Selector::Everything),
         Some(Kind::Regex(regex)) => {
-            let host = parse(problems, &format!("{field}.regex.host"), &regex.host)?;
+            let host = parse(problems, format_args!("{field}.regex.host"), &regex.host)?;
             let read = HostRegex::new(host, &regex.pattern);
-            noted(problems, &format!("{field}.regex.pattern"), read).map(Selector::Regex)
+            noted(problems, format_args!("{field}.regex.pattern"), read).map(Selector::Regex)
         }
         None => {
             problems.push(Violation::new(
-                field,
+                field.to_string(),
                 "must be one of url, prefix, wildcard, regex, tag, host, everything",
             ));
             None
@@ -293,7 +307,7 @@ where
     check_count(problems, field, texts.len());
     let texts = texts.iter().take(limits::SCOPE_ENTRIES).enumerate();
     texts
-        .filter_map(|(index, text)| parse(problems, &format!("{field}.ids[{index}]"), text))
+        .filter_map(|(index, text)| parse(problems, format_args!("{field}.ids[{index}]"), text))
         .collect()
 }
 
