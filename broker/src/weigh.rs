@@ -12,11 +12,14 @@ use crate::{error::Error, translate::PlannedExecution};
 const AROUND_CALLS: usize = 192 * 1024;
 /// What a call holds in JSON besides its texts, and a server besides its id.
 const AROUND_TEXTS: usize = 256;
-/// The longest that JSON writes for one byte: `\u0000`.
-const ESCAPED: usize = 6;
+/// What JSON writes more, at the most, for a byte that it escapes: `\u0000`.
+const ESCAPED: usize = 5;
 
 /// Takes out whoever would be told more than one message holds, and refuses what is too much for all together.
 pub fn weigh(executions: &mut [PlannedExecution]) -> Result<(), Error> {
+    if is_far_from_all_limits(executions) {
+        return Ok(());
+    }
     let mut total = 0_usize;
     for execution in executions {
         let bytes = bytes_of(&execution.native)?;
@@ -45,29 +48,45 @@ fn refuse(execution: &mut PlannedExecution) {
     execution.native.clear();
 }
 
-/// The bytes of these calls as JSON; at most so many where that is little, for most commands are far from any limit.
+/// Most commands are, and need not be written to know it.
+fn is_far_from_all_limits(executions: &[PlannedExecution]) -> bool {
+    let mut total = 0_usize;
+    executions.iter().all(|execution| {
+        let bytes = execution.native.iter().map(at_most).sum::<usize>();
+        total = total.saturating_add(bytes);
+        bytes <= limits::ORDER_BYTES - AROUND_CALLS && total <= limits::COMMAND_BYTES
+    })
+}
+
+/// The bytes of these calls as JSON.
 fn bytes_of(orders: &[NativeOrder]) -> Result<usize, Error> {
-    let at_most = orders.iter().map(at_most).sum();
-    if at_most <= limits::ORDER_BYTES / 64 {
-        return Ok(at_most);
-    }
     let mut counter = Counter(0);
     serde_json::to_writer(&mut counter, orders).map_err(|_| Error::Interrupted)?;
     Ok(counter.0)
 }
 
 fn at_most(order: &NativeOrder) -> usize {
+    let optional = |text: &Option<String>| text.as_deref().map_or(0, written);
     let texts = order.calls.iter().map(|call| {
         let headers = call
             .headers
             .iter()
-            .map(|(name, value)| name.len() + value.len());
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let texts = call.path.len() + text(&call.host) + text(&call.body) + headers.sum::<usize>();
+            .map(|(name, value)| written(name) + written(value) + 6);
         // A selector is named by at most four digits and a comma.
-        texts * ESCAPED + call.selectors.len() * 5 + call.headers.len() * 6 + AROUND_TEXTS
+        written(&call.path)
+            + optional(&call.host)
+            + optional(&call.body)
+            + headers.sum::<usize>()
+            + call.selectors.len() * 5
+            + AROUND_TEXTS
     });
     texts.sum::<usize>() + order.servers.len() * (limits::ID_LENGTH + 2 * AROUND_TEXTS)
+}
+
+/// Bytes of a text in JSON, at the most.
+fn written(text: &str) -> usize {
+    let is_escaped = |byte: &u8| *byte < b' ' || matches!(*byte, b'"' | b'\\');
+    text.len() + text.bytes().filter(is_escaped).count() * ESCAPED
 }
 
 /// Counts what is written.
@@ -139,7 +158,9 @@ mod tests {
             let order = told("a", calls, bytes).native.remove(0);
             let mut control = order.clone();
             control.calls[0].path = "\u{1}".repeat(bytes);
-            for order in [order, control] {
+            let mut quoted = order.clone();
+            quoted.calls[0].body = Some("{\"a\": \"\\\"\"}".repeat(bytes));
+            for order in [order, control, quoted] {
                 let truth = serde_json::to_string(&order).unwrap().len();
                 assert!(truth <= at_most(&order), "{truth} > {}", at_most(&order));
             }
