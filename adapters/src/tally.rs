@@ -29,6 +29,14 @@ pub(crate) struct Tally {
     /// What looking afterwards showed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proof: Option<Proof>,
+    /// Every selector below this one may have a finding, and none from here on has.
+    #[serde(default = "any_selector")]
+    next_selector: u64,
+}
+
+/// Of what was written before it was counted: any selector may have a finding.
+const fn any_selector() -> u64 {
+    u64::MAX
 }
 
 impl Tally {
@@ -40,6 +48,7 @@ impl Tally {
             unknown: false,
             unanswered: 0,
             proof: None,
+            next_selector: 0,
         }
     }
 
@@ -185,14 +194,20 @@ impl Tally {
         self.evidence = Some(weakest);
     }
 
-    /// Calls for one selector in a row are the rule, so what is there is looked for from the end.
+    /// Selectors come in order, as a rule, and calls for one of them in a row: so what is new is known at once, and what is
+    /// there is looked for from the end.
     fn found(&mut self, selectors: &[u32], finding: &Finding) {
         for selector in selectors {
+            let number = u64::from(*selector);
             let mut known = self.result.findings.iter_mut().rev();
-            match known.find(|known| known.selector == *selector) {
+            let known = (number < self.next_selector)
+                .then(|| known.find(|known| known.selector == *selector))
+                .flatten();
+            match known {
                 Some(known) => known.finding = merged(&known.finding, finding),
                 None => self.result.found(std::slice::from_ref(selector), finding),
             }
+            self.next_selector = self.next_selector.max(number + 1);
         }
     }
 
