@@ -315,6 +315,29 @@ mod tests {
         );
     }
 
+    /// Whatever the order that they come in, and also where it was not counted which selectors are new.
+    #[test]
+    fn a_selector_that_comes_again_later_is_found() {
+        let found = [
+            (5, Finding::NothingHeld),
+            (3, Finding::NothingHeld),
+            (5, Finding::Removed(Some(1))),
+            (3, Finding::Removed(Some(2))),
+        ];
+        let both = [
+            (5, Finding::Removed(Some(1))),
+            (3, Finding::Removed(Some(2))),
+        ];
+        assert_eq!(findings(&found), both);
+        let mut tally = Tally::new(server());
+        tally.found(&[5, 3], &Finding::NothingHeld);
+        let mut written = serde_json::to_value(&tally).unwrap();
+        written.as_object_mut().unwrap().remove("next_selector");
+        let mut read: Tally = serde_json::from_value(written).unwrap();
+        read.found(&[3], &Finding::Removed(Some(2)));
+        assert_eq!(read.result.findings.len(), 2);
+    }
+
     /// What is done last says when all is done; where another call says less, the time says nothing of the whole.
     #[test]
     fn an_estimate_is_that_of_the_last_call_and_of_nothing_weaker() {

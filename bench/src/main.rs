@@ -53,6 +53,8 @@ enum What {
         #[arg(long, value_name = "N", default_value_t = 1_000_000)]
         most: u64,
     },
+    /// A command with 1,000 urls beside one with one, process by process.
+    Urls,
     /// Instructions of the pure ways alone.
     Counts,
     /// Goes one of them so often, for valgrind to count.
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
             counts::count(&mut report).map(|()| report.print())
         }
         Some(What::Walk { way, times }) => counts::walk(way, times),
+        Some(What::Urls) => served(run::urls()),
         Some(What::Store { most }) => served(kept::measure(most)),
         None => served(measure(arguments.minutes, arguments.quick)),
     };

@@ -82,15 +82,7 @@ struct Run {
 
 /// Measures, prints the table, and writes it down.
 pub(crate) async fn table(extent: Extent) -> Result<()> {
-    let stage = Stage::start(RETENTION).await?;
-    let raw = Raw::start(&stage.amqp()).await?;
-    let mut run = Run {
-        extent,
-        stage,
-        raw,
-        report: Report::default(),
-        next: 1_000,
-    };
+    let mut run = Run::start(extent).await?;
     for round in 1..=extent.rounds {
         println!("round {round} of {}", extent.rounds);
         run.throughput().await?;
@@ -118,7 +110,31 @@ pub(crate) async fn table(extent: Extent) -> Result<()> {
     Ok(())
 }
 
+/// A command with many objects beside one with one, alone, in so many rounds as always.
+pub(crate) async fn urls() -> Result<()> {
+    let mut run = Run::start(FULL).await?;
+    for _ in 0..FULL.rounds {
+        run.urls().await?;
+    }
+    let Run { report, raw, .. } = run;
+    raw.end().await?;
+    report.print();
+    report.write()
+}
+
 impl Run {
+    async fn start(extent: Extent) -> Result<Self> {
+        let stage = Stage::start(RETENTION).await?;
+        let raw = Raw::start(&stage.amqp()).await?;
+        Ok(Self {
+            extent,
+            stage,
+            raw,
+            report: Report::default(),
+            next: 1_000,
+        })
+    }
+
     fn numbers(&mut self, count: u64) -> (u64, u64) {
         let first = self.next;
         self.next += count;

@@ -20,24 +20,44 @@ const IDLE: Duration = Duration::from_secs(5);
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 impl Run {
-    /// What a command with many objects costs beside one with one, and what an open one takes of the broker's memory.
+    /// What an open command takes of the broker's memory, and what many participants and many objects cost.
     pub(super) async fn growth(&mut self) -> Result<()> {
-        let count = self.extent.stream / 8;
-        let one = self.processors(Reach::One, count, 1).await?;
-        let many = self
-            .processors(Reach::One, (count / 20).max(20), URLS)
-            .await?;
-        self.report
-            .add("growth_1000_urls_to_one_processor_ratio", many / one);
-        let all = self.processors(Reach::All, (count / 20).max(20), 1).await?;
+        let one = self.urls().await?;
+        let count = (self.extent.stream / 160).max(20);
+        let all = self.processors(Reach::All, count, 1).await?;
         self.report.add(
             "usage_all_processor_microseconds_one_participant",
             one * 1e6,
         );
         self.report.add(
             "usage_all_processor_microseconds_64_participants",
-            all * 1e6,
+            sum(&all) * 1e6,
         );
+        self.open_commands().await
+    }
+
+    /// What a command with many objects costs beside one with one, process by process; answers seconds of the one with one.
+    pub(super) async fn urls(&mut self) -> Result<f64> {
+        let count = self.extent.stream / 8;
+        let one = self.processors(Reach::One, count, 1).await?;
+        let many = (count / 20).max(20);
+        let many = self.processors(Reach::One, many, URLS).await?;
+        for (urls, spent) in [(1, &one), (URLS, &many)] {
+            for (process, spent) in spent {
+                self.report.add(
+                    format!("growth_{urls}_urls_{process}_processor_microseconds"),
+                    spent * 1e6,
+                );
+            }
+        }
+        self.report.add(
+            "growth_1000_urls_to_one_processor_ratio",
+            sum(&many) / sum(&one),
+        );
+        Ok(sum(&one))
+    }
+
+    async fn open_commands(&mut self) -> Result<()> {
         let processes = self.stage.processes();
         let broker = processes.first().context("the broker is the first")?;
         let (before, settled) = (broker.memory()?, self.stage.settled().await?);
@@ -55,18 +75,28 @@ impl Run {
         Ok(())
     }
 
-    /// Seconds of the processors, the load generator's left out, for each command to so many participants with so many objects.
-    async fn processors(&mut self, reach: Reach, count: u64, urls: u64) -> Result<f64> {
-        let processes = self.stage.processes();
-        let spent = || -> Result<Duration> {
-            let ours = processes.iter().filter(|one| one.name != "load_generator");
-            ours.map(Watched::processor_time).sum()
-        };
-        let before = spent()?;
+    /// Seconds of each process' processors, the load generator's left out, for each command to so many participants with so
+    /// many objects.
+    async fn processors(
+        &mut self,
+        reach: Reach,
+        count: u64,
+        urls: u64,
+    ) -> Result<Vec<(&'static str, f64)>> {
+        let mut processes = self.stage.processes();
+        processes.retain(|one| one.name != "load_generator");
+        let before: Vec<_> = processes
+            .iter()
+            .map(Watched::processor_time)
+            .collect::<Result<_>>()?;
         let commands = self.commands(reach, count, urls);
         load::run(&self.stage, Way::Streams(1), commands).await?;
-        #[expect(clippy::cast_precision_loss, reason = "a count")]
-        Ok(spent()?.saturating_sub(before).as_secs_f64() / count as f64)
+        let spent = processes.iter().zip(before).map(|(process, before)| {
+            let spent = process.processor_time()?.saturating_sub(before);
+            #[expect(clippy::cast_precision_loss, reason = "a count")]
+            Ok((process.name, spent.as_secs_f64() / count as f64))
+        });
+        spent.collect()
     }
 
     /// What everybody takes of the processors while nothing is asked for: 64 participants, their queues and connections.
@@ -140,4 +170,8 @@ impl Run {
         );
         Ok(())
     }
+}
+
+fn sum(spent: &[(&'static str, f64)]) -> f64 {
+    spent.iter().map(|(_, seconds)| seconds).sum()
 }
