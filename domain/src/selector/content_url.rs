@@ -68,7 +68,7 @@ impl ContentUrl {
     }
 
     /// Reads what has the form already that the URL standard would give it; `None` where that is not certain. Nearly all
-    /// URLs come so, and all that are read back do: a command may have a thousand.
+    /// URLs come so, and a command may have a thousand.
     fn as_it_stands(text: &str) -> Option<Self> {
         let rest = text
             .strip_prefix("https://")
