@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use proto::v1;
 use tests::{
-    federation::{Client, Federation, Program, draft},
+    federation::{Client, Federation, Program, draft, purge},
     shared,
 };
 use tonic::{Code, Status};
@@ -58,10 +58,10 @@ fn native(native: v1::NativeCommand) -> v1::CommandDraft {
 }
 
 fn plain() -> v1::CommandDraft {
-    let purge = v1::Purge {
+    let invalidate = v1::Purge {
         mode: v1::PurgeMode::Invalidate.into(),
     };
-    draft(v1::operation::Kind::Purge(purge), &URLS)
+    draft(v1::operation::Kind::Purge(invalidate), &URLS)
 }
 
 async fn plan(owner: &mut Client, draft: v1::CommandDraft) -> Result<v1::Plan, Status> {
@@ -94,6 +94,53 @@ async fn an_akamai_body_is_the_command_that_it_means() -> Result<()> {
         (kept.operation, kept.selectors, kept.native),
         (expected.operation, expected.selectors, None)
     );
+    Ok(())
+}
+
+/// What Fastly, Cloudflare and CloudFront are told today, and a cache itself.
+fn shapes() -> [v1::NativeCommand; 4] {
+    let of = |dialect: &str, method: &str, path: &str, body: &str| v1::NativeCommand {
+        dialect: dialect.to_owned(),
+        method: method.to_owned(),
+        path: path.to_owned(),
+        body: body.to_owned(),
+        ..v1::NativeCommand::default()
+    };
+    let invalidation = "<InvalidationBatch><Paths><Quantity>1</Quantity><Items><Path>/a?x=1</Path></Items></Paths>\
+                        <CallerReference>r-1</CallerReference></InvalidationBatch>";
+    let files = r#"{"files":["http://www.shop.example/a?x=1","https://www.shop.example/a?x=1"]}"#;
+    [
+        of("fastly", "POST", "/purge/www.shop.example/a?x=1", ""),
+        of(
+            "cloudflare",
+            "POST",
+            "/client/v4/zones/z1/purge_cache",
+            files,
+        ),
+        of(
+            "cloudfront",
+            "POST",
+            "/2020-05-31/distribution/D1/invalidation",
+            invalidation,
+        ),
+        of("varnish", "PURGE", URLS[0], ""),
+    ]
+}
+
+/// Each of them is planned just as the purge of that URL. `CloudFront` names no host name, so the command says whose path it is.
+#[tokio::test]
+async fn every_shape_is_the_command_that_it_means() -> Result<()> {
+    let (_federation, _broker, mut owner) = stage().await?;
+    let meant = plan(&mut owner, purge(&URLS[..1])).await?;
+    assert_eq!(meant.executions.len(), 2);
+    for shape in shapes() {
+        let dialect = shape.dialect.clone();
+        let said = v1::CommandDraft {
+            configuration_id: "shop".to_owned(),
+            ..native(shape)
+        };
+        assert_eq!(plan(&mut owner, said).await?, meant, "{dialect}");
+    }
     Ok(())
 }
 
@@ -144,8 +191,8 @@ async fn fedctl_sends_what_curl_would() -> Result<()> {
             String::from_utf8_lossy(&both).into_owned(),
         ))
     };
-    let purge = ["native", "varnish", "-X", "PURGE", URLS[0], "--plan"];
-    let (code, said) = run(&purge).await?;
+    let words = ["native", "varnish", "-X", "PURGE", URLS[0], "--plan"];
+    let (code, said) = run(&words).await?;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("PURGE") && said.contains("/a?x=1"), "{said}");
     let path = [r#"{"objects":["/a"]}"#, "--yes"];
