@@ -6,6 +6,7 @@
 pub mod acme;
 pub mod akamai;
 pub mod alibaba;
+pub mod broadcaster;
 pub mod bunny;
 pub mod cloudflare;
 pub mod cloudfront;
@@ -30,8 +31,11 @@ use anyhow::Result;
 use axum::{
     Router,
     body::Bytes,
-    http::{HeaderMap, Method, StatusCode, Uri, header::RETRY_AFTER},
-    response::IntoResponse,
+    http::{
+        HeaderMap, Method, StatusCode, Uri,
+        header::{LOCATION, RETRY_AFTER},
+    },
+    response::{IntoResponse, Response},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -103,6 +107,17 @@ struct Taken {
     at: Instant,
 }
 
+/// What stands in front of a provider and answers in its place: a page to sign in at, a proxy that is broken.
+#[derive(Debug, Clone, Default)]
+pub struct Front {
+    /// The status.
+    pub status: u16,
+    /// Where it sends whoever asks.
+    pub location: Option<&'static str>,
+    /// What it says.
+    pub body: String,
+}
+
 /// A running provider. Dropping it ends it.
 #[derive(Debug)]
 pub struct Peer {
@@ -110,6 +125,7 @@ pub struct Peer {
     taken: Arc<Mutex<Vec<Taken>>>,
     /// Calls that are still answered as one too many.
     busy_for: Arc<AtomicU32>,
+    front: Arc<Mutex<Option<Front>>>,
     server: JoinHandle<()>,
 }
 
@@ -122,8 +138,17 @@ impl Peer {
         let busy_for = Arc::new(AtomicU32::new(0));
         let (log, vendor) = (Arc::clone(&taken), Arc::new(Mutex::new(vendor)));
         let busy = Arc::clone(&busy_for);
+        let front: Arc<Mutex<Option<Front>>> = Arc::default();
+        let before = Arc::clone(&front);
         let router = Router::new().fallback(
             async move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+                if let Some(front) = before
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone()
+                {
+                    return front.into_response();
+                }
                 let request = Request {
                     method: method.to_string(),
                     path: uri.to_string(),
@@ -160,6 +185,7 @@ impl Peer {
             address,
             taken,
             busy_for,
+            front,
             server,
         })
     }
@@ -177,6 +203,11 @@ impl Peer {
     /// Answers the next calls as too many, with `Retry-After`.
     pub fn be_busy(&self, calls: u32) {
         self.busy_for.store(calls, Ordering::Relaxed);
+    }
+
+    /// Puts something in front of it that answers every call from now on.
+    pub fn stand_behind(&self, front: Front) {
+        *self.front.lock().unwrap_or_else(PoisonError::into_inner) = Some(front);
     }
 
     /// All requests, each with the status that it was answered with.
@@ -203,6 +234,17 @@ impl Peer {
             return None;
         };
         Some(second.at.duration_since(first.at))
+    }
+}
+
+impl IntoResponse for Front {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status);
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        match self.location {
+            Some(place) => (status, [(LOCATION, place)], self.body).into_response(),
+            None => (status, self.body).into_response(),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Participants that are told by their providers' APIs, each provider played as its documentation describes it.
 
+mod broadcast;
+mod broken;
 mod busy;
 mod by_document;
 mod moto;
