@@ -73,9 +73,10 @@ impl Place {
             filled.push_str(before);
             let value = value(name)?;
             if self == Self::Json && !ends_in_string(&filled) {
-                check_bare(name, &value)?;
+                filled.push_str(bare(name, &value)?);
+            } else {
+                filled.push_str(&self.write(&value));
             }
-            filled.push_str(&self.write(&value));
             rest = after;
         }
         filled.push_str(rest);
@@ -125,10 +126,10 @@ fn ends_in_string(json: &str) -> bool {
     inside
 }
 
-/// Outside of a string a text could end what it is put in.
-fn check_bare(name: &str, value: &str) -> Result<(), Fault> {
+/// As it stands outside of a string, where a text could end what it is put in.
+fn bare<'a>(name: &str, value: &'a str) -> Result<&'a str, Fault> {
     if let Ok(Value::Number(_) | Value::Bool(_) | Value::Null) = serde_json::from_str(value) {
-        return Ok(());
+        return Ok(value.trim());
     }
     let message =
         format!("the value `{name}` must be a number, for its place in a body has no quotes");
