@@ -25,6 +25,7 @@ use crate::{
     metrics,
     receipt::Receipt,
     report::{Reportable, leaf_of},
+    worker::Work,
 };
 
 /// A report on an order, by the adapter's own span.
@@ -43,6 +44,15 @@ pub(crate) fn report(
         absorbed_by: None,
         told: None,
     }
+}
+
+/// Whether the report may leave while it is written down. After a crash between the two it is carried out once more and
+/// reported anew. So only what may be repeated, and only that it is done: whatever is said then changes nothing at the broker,
+/// whereas what was called cancelled or expired would be begun after all. One that signs receipts says a thing once.
+pub(crate) fn may_leave_early(work: &Work, report: &ExecutionReport) -> bool {
+    let is_done = matches!(report.outcome, ReportedOutcome::Done(_));
+    let is_alone = work.absorbed.is_empty() && work.asked_by.is_none();
+    work.order.repeatable && is_done && is_alone && report.told.is_none()
 }
 
 /// Writes down that an execution ended, with all that it absorbed, and reports it.

@@ -1,7 +1,9 @@
 //! The journal: what this adapter finished, and what it began and may not repeat.
 //!
-//! Invariant: a report leaves only after it stands on disk, so what was reported is answered and not done again; what may not
-//! be repeated is begun only after that stands on disk. Records that come while a flush runs share the next one.
+//! Invariant: what may not be repeated is begun only after that stands on disk, and a report leaves only after it stands on disk,
+//! so what was reported is answered and not done again. One report leaves while it is written: that what may be repeated is done
+//! ([`Journal::finish_meanwhile`]); its delivery is acknowledged when both are through. Records that come while a flush runs
+//! share the next one.
 //! Not here: what a report says.
 //!
 //! Forgotten after a time and a number, see `config::Journal`.
@@ -25,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::store::Store;
 pub(crate) use self::writer::Writer;
-use crate::{api::ApiJob, config, report::Reportable};
+use crate::{api::ApiJob, config, receipt::Receipt, report::Reportable};
 
 /// Records that wait for the writer. More wait in the workers.
 const WAITING_LIMIT: usize = 4_096;
@@ -112,6 +114,7 @@ pub(crate) struct Journal {
     store: Arc<Store>,
     known: Known,
     records: mpsc::Sender<Record>,
+    reports: mpsc::Sender<Reportable>,
 }
 
 /// What is begun or running, and what is finished but not yet on disk.
@@ -132,6 +135,12 @@ enum Record {
     },
     /// All or none of them.
     Finish(Vec<(u128, Reportable)>),
+    /// It is reported already, and its delivery waits for this too.
+    Keep {
+        key: u128,
+        report: Arc<RawValue>,
+        receipt: Option<Receipt>,
+    },
     /// Nothing to write, but it must not overtake what is.
     Answer(Reportable),
 }
@@ -154,13 +163,14 @@ impl Journal {
             Arc::clone(&store),
             known.clone(),
             waiting,
-            reports,
+            reports.clone(),
         );
         Ok((
             Self {
                 store,
                 known,
                 records,
+                reports,
             },
             writer,
         ))
@@ -226,6 +236,31 @@ impl Journal {
             .map(|(key, then)| (*key, Entry::Finished(Arc::clone(&then.report))));
         self.known.lock().extend(finished);
         self.write(Record::Finish(ends)).await
+    }
+
+    /// The same of one whose report leaves while it is written down. A crash between the two carries it out once more, and
+    /// then its report says something else: only for what may be repeated and is done.
+    pub(crate) async fn finish_meanwhile(
+        &self,
+        execution: &ExecutionId,
+        then: Reportable,
+    ) -> Result<(), JournalError> {
+        let (key, report) = (key_of(execution), Arc::clone(&then.report));
+        let entry = Entry::Finished(Arc::clone(&report));
+        self.known.lock().insert(key, entry);
+        let receipt = then.receipt.clone();
+        if let Some(receipt) = &receipt {
+            receipt.expect(1);
+        }
+        self.write(Record::Keep {
+            key,
+            report,
+            receipt,
+        })
+        .await?;
+        // Nobody listens any more only when the process ends; then it is delivered again.
+        let _ = self.reports.send(then).await;
+        Ok(())
     }
 
     /// Reports what needs no remembering, behind everything that was handed over before.

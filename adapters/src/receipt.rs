@@ -44,12 +44,12 @@ impl Receipt {
         }))
     }
 
-    /// There are so many more to be reported. Only while whoever reads the dispatch still holds a receipt of it.
+    /// There are so many more to be reported, or written down. Only by somebody who holds a receipt that is not reported yet.
     pub(crate) fn expect(&self, more: usize) {
         self.0.unreported.fetch_add(more, Ordering::AcqRel);
     }
 
-    /// One more execution is reported.
+    /// One more is.
     pub(crate) fn reported(&self) {
         self.0.unreported.fetch_sub(1, Ordering::AcqRel);
     }
@@ -62,6 +62,12 @@ impl Receipt {
     /// Whether the delivery can still be settled. Otherwise it comes again, perhaps to another adapter.
     pub(crate) fn is_current(&self) -> bool {
         self.0.delivery.as_ref().is_none_or(Delivery::is_current)
+    }
+
+    /// How many are still to come.
+    #[cfg(test)]
+    pub(crate) fn unreported(&self) -> usize {
+        self.0.unreported.load(Ordering::Acquire)
     }
 
     #[cfg(test)]

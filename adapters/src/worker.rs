@@ -324,6 +324,10 @@ impl Worker {
             told: work.told.clone(),
             ..report(&work.order, outcome, results, trace)
         };
+        if ending::may_leave_early(&work, &report) {
+            let own = Reportable::new(&report, Some(work.receipt));
+            return self.journal.finish_meanwhile(&report.execution, own).await;
+        }
         let receipts = (Some(work.receipt), work.asked_by);
         ending::finish(&self.journal, &report, &work.absorbed, receipts).await
     }

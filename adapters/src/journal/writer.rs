@@ -1,6 +1,6 @@
 //! The journal's writer: one thread that gathers what came while the last flush ran, and flushes it once.
 //!
-//! Invariant: what is reported stands on disk. It ends when nobody can write any more and everything is written, or
+//! Invariant: what it hands on stands on disk. It ends when nobody can write any more and everything is written, or
 //! with the first error: an adapter without its journal must not go on.
 
 use std::{sync::Arc, time::Instant};
@@ -11,7 +11,7 @@ use super::{
     JournalError, Known, Record,
     store::{Change, Keep, Store},
 };
-use crate::{config, metrics, report::Reportable};
+use crate::{config, metrics, receipt::Receipt, report::Reportable};
 
 /// The most records in one transaction.
 const BATCH_LIMIT: usize = 4_096;
@@ -32,6 +32,8 @@ enum Then {
     Report(Reportable),
     /// It can be read from the disk from now on.
     Forget(Vec<(u128, Reportable)>),
+    /// The same of what is reported already.
+    Count(u128, Option<Receipt>),
 }
 
 impl Writer {
@@ -91,6 +93,12 @@ impl Writer {
                     let _ = self.reports.blocking_send(report);
                 }
             }
+            Then::Count(key, receipt) => {
+                self.known.lock().remove(&key);
+                if let Some(receipt) = receipt {
+                    receipt.reported();
+                }
+            }
         }
     }
 }
@@ -110,6 +118,14 @@ fn split(record: Record, changes: &mut Vec<Change>) -> Then {
             changes
                 .extend(finished.map(|(key, then)| Change::Finish(*key, Arc::clone(&then.report))));
             Then::Forget(ends)
+        }
+        Record::Keep {
+            key,
+            report,
+            receipt,
+        } => {
+            changes.push(Change::Finish(key, report));
+            Then::Count(key, receipt)
         }
         Record::Answer(then) => Then::Report(then),
     }

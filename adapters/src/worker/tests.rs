@@ -18,7 +18,10 @@ use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 use uuid::Uuid;
 
 use super::*;
-use crate::config::{self, Configuration};
+use crate::{
+    config::{self, Configuration},
+    journal::Writer,
+};
 
 /// Longer than anything here takes; reached only when something hangs.
 const LONG: Duration = Duration::from_secs(30);
@@ -33,6 +36,13 @@ struct Stage {
 
 impl Stage {
     async fn new(folder: &TempDir) -> Self {
+        let (stage, writer) = Self::before_a_stuck_disk(folder).await;
+        tokio::task::spawn_blocking(move || writer.run());
+        stage
+    }
+
+    /// Nothing is on disk before the writer runs.
+    async fn before_a_stuck_disk(folder: &TempDir) -> (Self, Writer) {
         let calls = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&calls);
         let router = Router::new().fallback(async move || {
@@ -47,7 +57,6 @@ impl Stage {
         let participant = configuration.participant.clone();
         let (journal, writer) =
             Journal::open(&configuration.journal, &participant, sender).unwrap();
-        tokio::task::spawn_blocking(move || writer.run());
         let allowed = configuration.allowed_addresses.clone();
         let caches = Caches::new(
             &configuration.calls,
@@ -62,12 +71,13 @@ impl Stage {
             ledger: Ledger::default(),
             carrier: Carrier::Caches(Box::new(caches)),
         };
-        Self {
+        let stage = Self {
             worker,
             reports,
             server,
             calls,
-        }
+        };
+        (stage, writer)
     }
 
     fn order(&self, repeatable: bool) -> Order {
@@ -166,6 +176,83 @@ async fn what_is_finished_is_answered_and_not_done_again() {
         );
         assert_eq!((first, stage.calls()), (second, told_before + 1));
     }
+}
+
+/// Nobody waits for the disk to hear that a purge is done, but its delivery does: it is acknowledged when the report is confirmed
+/// and written down, whichever comes last.
+#[tokio::test]
+async fn what_may_be_repeated_is_reported_while_it_is_written_and_its_delivery_waits_for_both() {
+    let folder = TempDir::new().unwrap();
+    let (mut stage, writer) = Stage::before_a_stuck_disk(&folder).await;
+    let work = work(&stage.order(true), false);
+    let delivery = work.receipt.clone();
+    let report = stage.do_work(work).await;
+    assert!(matches!(report.outcome, ReportedOutcome::Done(_)));
+    assert_eq!(delivery.unreported(), 2);
+    // As the reporter does when RabbitMQ has confirmed it.
+    delivery.reported();
+    assert_eq!(delivery.unreported(), 1);
+    drop(stage);
+    let written = tokio::task::spawn_blocking(move || writer.run());
+    written.await.unwrap().unwrap();
+    assert_eq!(delivery.unreported(), 0);
+}
+
+/// `kill -9` after the report left and before it was written: the delivery was not acknowledged, so it comes again, and is carried
+/// out and reported once more. Once it is written down it is answered.
+#[tokio::test]
+async fn what_was_reported_and_not_written_is_done_again_after_a_kill() {
+    let folder = TempDir::new().unwrap();
+    let (mut stage, writer) = Stage::before_a_stuck_disk(&folder).await;
+    let order = stage.order(true);
+    let first = work(&order, false);
+    let delivery = first.receipt.clone();
+    stage.do_work(first).await;
+    assert_eq!((stage.calls(), delivery.unreported()), (1, 2));
+    drop((stage, writer));
+
+    let mut stage = Stage::new(&folder).await;
+    let again = Order {
+        native: stage.order(true).native,
+        ..order
+    };
+    let report = stage.carry_out(&again, true).await;
+    assert!(matches!(report.outcome, ReportedOutcome::Done(_)));
+    assert_eq!(stage.carry_out(&again, true).await, report);
+    assert_eq!(stage.calls(), 1);
+}
+
+/// What a repetition could contradict is on disk before anybody hears of it: what was never begun, and what has a receipt.
+#[tokio::test]
+async fn what_could_be_contradicted_is_written_before_it_is_reported() {
+    let folder = TempDir::new().unwrap();
+    let (mut stage, writer) = Stage::before_a_stuck_disk(&folder).await;
+    let cancelled = stage.order(true);
+    let signed = Work {
+        told: Some(Told {
+            digest: domain::receipt::order_digest("an order"),
+            configuration: cancelled.configuration.clone(),
+        }),
+        ..work(&stage.order(true), false)
+    };
+    let expired = Order {
+        expires_at: OVER,
+        ..stage.order(true)
+    };
+    let ledger = &stage.worker.ledger;
+    ledger.cancel(std::slice::from_ref(&cancelled.execution));
+    let never = || false;
+    for work in [work(&cancelled, false), work(&expired, false), signed] {
+        let delivery = work.receipt.clone();
+        stage.worker.carry_out(work, &never).await.unwrap();
+        assert_eq!(delivery.unreported(), 1);
+    }
+    assert!(stage.reports.is_empty());
+    tokio::task::spawn_blocking(move || writer.run());
+    for outcome in [ReportedOutcome::Cancelled, ReportedOutcome::Expired] {
+        assert_eq!(stage.report().await.outcome, outcome);
+    }
+    assert!(stage.report().await.told.is_some());
 }
 
 /// The process died in between: its mark is there, its report is not. A repeatable order is simply done again.

@@ -387,8 +387,23 @@ impl Host {
             for end in ends {
                 self.process.reporter.push(end);
             }
+        } else if leaves_early(world, &work, &report) {
+            self.report_meanwhile(ends);
         } else {
             self.book.finish(ends);
+        }
+    }
+
+    /// They are reported while they are written down, and their deliveries wait for both.
+    fn report_meanwhile(&mut self, ends: Vec<Reportable>) {
+        for end in ends {
+            for receipt in end.receipts.into_iter().flatten() {
+                if let Some(held) = self.process.held(receipt) {
+                    held.unreported += 1;
+                }
+            }
+            self.book.keep(end.clone());
+            self.process.reporter.push(end);
         }
     }
 
@@ -415,10 +430,11 @@ impl Host {
 
     /// Everything that waits for the disk is on it.
     fn flush(&mut self, world: &mut World) -> bool {
-        let Some(reports) = self.book.flush() else {
+        let Some((reports, kept)) = self.book.flush() else {
             return false;
         };
         world.note(format!("{} flushes its journal", self.participant));
+        self.process.count(kept.into_iter().flat_map(|end| end.receipts));
         for report in reports {
             self.process.reporter.push(report);
         }
@@ -429,11 +445,7 @@ impl Host {
         let Some(receipts) = self.process.reporter.confirm(world, &self.participant) else {
             return false;
         };
-        for receipt in receipts {
-            if let Some(held) = self.process.held(receipt) {
-                held.unreported -= 1;
-            }
-        }
+        self.process.count(receipts.into_iter().map(Some));
         true
     }
 
@@ -452,12 +464,31 @@ impl Host {
 }
 
 impl Process {
+    /// What these deliveries waited for has come, once for each.
+    fn count(&mut self, receipts: impl Iterator<Item = Option<Receipt>>) {
+        for receipt in receipts.flatten() {
+            if let Some(held) = self.held(receipt) {
+                held.unreported -= 1;
+            }
+        }
+    }
+
     /// The delivery, where it can still be settled.
     fn held(&mut self, receipt: Receipt) -> Option<&mut Held> {
         let is_current = receipt.connection == self.connection;
         let mut held = self.unsettled.iter_mut();
         held.find(|held| is_current && held.message.place == receipt.place)
     }
+}
+
+/// Whether it is reported while it is written down: what may be repeated and is done, by itself.
+fn leaves_early(world: &World, work: &Work, report: &ExecutionReport) -> bool {
+    let outcome = &report.outcome;
+    if matches!(outcome, ReportedOutcome::Cancelled) && world.broken(Mutation::UnbegunReportedEarly) {
+        return true;
+    }
+    let is_alone = work.absorbed.is_empty() && work.asked_by.is_none();
+    work.order.repeatable && is_alone && matches!(outcome, ReportedOutcome::Done(_))
 }
 
 /// Whether it is minded that a dispatch may have been here, or elsewhere. Where there is one journal, that is a second net under it,

@@ -1,7 +1,7 @@
 //! What an adapter knows of executions: its journal, which survives a crash, and its ledger, which does not.
 //!
-//! Invariant: as in `adapters::journal` and `adapters::ledger`: what is reported stands on disk before; a cancel holds only
-//! where the execution was not begun, by nobody.
+//! Invariant: as in `adapters::journal` and `adapters::ledger`: what is reported stands on disk before, but for what may be repeated
+//! and is done; a cancel holds only where the execution was not begun, by nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +39,8 @@ struct Memory {
 enum Record {
     Begin(CommandId, Timestamp),
     Finish(Vec<Reportable>),
+    /// It is reported already.
+    Keep(Box<Reportable>),
     Answer(Box<Reportable>),
 }
 
@@ -125,6 +127,12 @@ impl Book {
         self.memory.records.push(Record::Finish(ends));
     }
 
+    /// Writes down how one ended that is reported meanwhile.
+    pub(super) fn keep(&mut self, end: Reportable) {
+        self.know(std::slice::from_ref(&end));
+        self.memory.records.push(Record::Keep(Box::new(end)));
+    }
+
     /// Knows how they ended, without writing it down.
     pub(super) fn know(&mut self, ends: &[Reportable]) {
         let known = ends
@@ -138,12 +146,12 @@ impl Book {
         self.memory.records.push(Record::Answer(Box::new(answer)));
     }
 
-    /// Everything is on disk now; what is to be reported then, and nothing where nothing waited.
-    pub(super) fn flush(&mut self) -> Option<Vec<Reportable>> {
+    /// Everything is on disk now; what is to be reported then, and what was reported already. Nothing where nothing waited.
+    pub(super) fn flush(&mut self) -> Option<(Vec<Reportable>, Vec<Reportable>)> {
         if self.memory.records.is_empty() {
             return None;
         }
-        let mut reports = Vec::new();
+        let (mut reports, mut kept) = (Vec::new(), Vec::new());
         for record in std::mem::take(&mut self.memory.records) {
             match record {
                 Record::Begin(command, begun) => {
@@ -151,15 +159,23 @@ impl Book {
                 }
                 Record::Finish(ends) => {
                     for end in &ends {
-                        self.disk
-                            .insert(end.command(), Entry::Finished(end.report.clone()));
-                        self.memory.known.remove(&end.command());
+                        self.write_end(end);
                     }
                     reports.extend(ends);
+                }
+                Record::Keep(end) => {
+                    self.write_end(&end);
+                    kept.push(*end);
                 }
                 Record::Answer(answer) => reports.push(*answer),
             }
         }
-        Some(reports)
+        Some((reports, kept))
+    }
+
+    fn write_end(&mut self, end: &Reportable) {
+        let entry = Entry::Finished(end.report.clone());
+        self.disk.insert(end.command(), entry);
+        self.memory.known.remove(&end.command());
     }
 }

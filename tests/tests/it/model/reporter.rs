@@ -19,7 +19,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub(super) struct Reportable {
     pub(super) report: ExecutionReport,
-    receipts: [Option<Receipt>; 2],
+    pub(super) receipts: [Option<Receipt>; 2],
 }
 
 /// What waits, and what is out.
