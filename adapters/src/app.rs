@@ -283,8 +283,13 @@ fn start_workers(
 }
 
 async fn work(worker: Arc<Worker>, lanes: Arc<Lanes<Work>>) -> Result<(), JournalError> {
-    while let Some((work, turn)) = lanes.next().await {
+    let mut due = lanes.next().await;
+    while let Some((work, turn)) = due {
         worker.carry_out_with_neighbours(work, &turn).await?;
+        due = match turn.pass() {
+            Some(next) => Some(next),
+            None => lanes.next().await,
+        };
     }
     Ok(())
 }

@@ -189,9 +189,14 @@ impl Caches {
             servers.map(move |server| (native, server))
         });
         // Gathered first: a stream that makes borrowing futures as it goes is not `Send`.
-        let parts: Vec<_> = each
+        let mut parts: Vec<_> = each
             .map(|(native, server)| self.tell(&telling, native, server))
             .collect();
+        if parts.len() == 1
+            && let Some(only) = parts.pop()
+        {
+            return Some(vec![only.await?]);
+        }
         stream::iter(parts)
             .buffered(self.servers_at_once)
             .collect::<Vec<_>>()
@@ -275,7 +280,7 @@ impl Caches {
                 headers: &headers,
             };
             answer = match self.stand_in {
-                None => self.http.send(&to, call.native, limits).await,
+                None => Box::pin(self.http.send(&to, call.native, limits)).await,
                 Some(answer) => Ok(answer(call.native)),
             };
             match &answer {

@@ -203,6 +203,9 @@ pub struct Journal {
     pub keep_at_most: u64,
     /// Bytes of memory.
     pub cache: usize,
+    /// By when what is reported already is written down.
+    #[serde(with = "humantime_serde")]
+    pub written_within: Duration,
 }
 
 /// What goes into one message.

@@ -54,6 +54,9 @@ pub(crate) struct Intake {
     settled: UnboundedReceiver<Delivery>,
 }
 
+/// Orders that are read before they go into their lanes together: less calls for workers, and the first need not wait for the last.
+const TOGETHER: usize = 32;
+
 /// Executions whose work another one of the same dispatch does too, by the sequence of that one.
 type ByAbsorber = HashMap<u64, Vec<ExecutionId>>;
 
@@ -132,6 +135,7 @@ impl Intake {
         let receipt = Receipt::new(delivery, parts, self.settle.clone());
         // First of all, so that nothing of the same message is begun in spite of it.
         self.worker.ledger.cancel(&dispatch.cancels);
+        let mut together = Vec::with_capacity(TOGETHER.min(dispatch.executions.len()));
         let mut look_for_cancelled = !dispatch.cancels.is_empty();
         let mut absorbed = self.by_absorber(dispatch.shard, &dispatch.absorbed, &receipt);
         let mappings: Vec<_> = dispatch.mappings.into_iter().map(Arc::new).collect();
@@ -157,8 +161,13 @@ impl Intake {
                 receipt: receipt.clone(),
                 asked_by: None,
             };
-            look_for_cancelled |= self.put_into_lane(work);
+            look_for_cancelled |= self.see(&work);
+            together.push((work.order.configuration.clone(), work));
+            if together.len() == TOGETHER {
+                self.lanes.push(together.drain(..));
+            }
         }
+        self.lanes.push(together);
         for orphans in absorbed.into_values() {
             let why = "its order is not in the message, or cannot be read";
             ending::orphan(&self.worker.journal, &orphans, why, &receipt).await?;
@@ -184,13 +193,10 @@ impl Intake {
     }
 
     /// Says whether it was cancelled before it came.
-    fn put_into_lane(&self, work: Work) -> bool {
+    fn see(&self, work: &Work) -> bool {
         let execution = &work.order.execution;
         self.worker.ledger.see(execution, work.comes_again());
-        let is_cancelled = work.can_be_cancelled() && self.worker.ledger.is_cancelled(execution);
-        let configuration = work.order.configuration.clone();
-        self.lanes.push(&configuration, work);
-        is_cancelled
+        work.can_be_cancelled() && self.worker.ledger.is_cancelled(execution)
     }
 
     /// Takes what is cancelled and has not begun out of the lanes, and ends it. The dispatch that cancelled it is held for it.

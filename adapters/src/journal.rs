@@ -25,8 +25,8 @@ use service::trace::TraceContext;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use self::store::Store;
 pub(crate) use self::writer::Writer;
+use self::{store::Store, writer::Hurry};
 use crate::{api::ApiJob, config, receipt::Receipt, report::Reportable};
 
 /// Records that wait for the writer. More wait in the workers.
@@ -114,12 +114,22 @@ pub(crate) struct Journal {
     store: Arc<Store>,
     known: Known,
     records: mpsc::Sender<Record>,
+    hurry: Hurry,
     reports: mpsc::Sender<Reportable>,
 }
 
-/// What is begun or running, and what is finished but not yet on disk.
+/// What need not be looked for on disk. Clones are the same.
 #[derive(Debug, Clone, Default)]
-struct Known(Arc<Mutex<HashMap<u128, Entry>>>);
+struct Known(Arc<Mutex<Memory>>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    /// What is begun or running, and what is finished but not yet on disk.
+    entries: HashMap<u128, Entry>,
+    /// The highest that was ever finished, as far as the disk remembers. Commands are numbered by the time, so most that come are higher
+    /// than that.
+    highest: u128,
+}
 
 /// One thing to write down, and what to do once it is on disk.
 #[derive(Debug)]
@@ -156,12 +166,16 @@ impl Journal {
         let file = settings.folder.join(format!("{participant}.redb"));
         let store = Arc::new(Store::open(&file, settings.cache)?);
         let known = Known::default();
-        known.lock().extend(store.unfinished(settings.keep_for)?);
+        *known.lock() = Memory {
+            entries: store.unfinished(settings.keep_for)?.into_iter().collect(),
+            highest: store.highest()?.unwrap_or_default(),
+        };
+        let hurry = Hurry::default();
         let (records, waiting) = mpsc::channel(WAITING_LIMIT);
         let writer = Writer::new(
             settings,
             Arc::clone(&store),
-            known.clone(),
+            (known.clone(), hurry.clone()),
             waiting,
             reports.clone(),
         );
@@ -170,6 +184,7 @@ impl Journal {
                 store,
                 known,
                 records,
+                hurry,
                 reports,
             },
             writer,
@@ -179,16 +194,21 @@ impl Journal {
     /// What is known of an execution.
     pub(crate) fn find(&self, execution: &ExecutionId) -> Result<Option<Entry>, JournalError> {
         let key = key_of(execution);
-        if let Some(entry) = self.known.lock().get(&key) {
+        let known = self.known.lock();
+        if let Some(entry) = known.entries.get(&key) {
             return Ok(Some(entry.clone()));
         }
+        if key > known.highest {
+            return Ok(None);
+        }
+        drop(known);
         Ok(self.store.report(key)?.map(Entry::Finished))
     }
 
     /// All executions that the invocation system works on, as far as we know.
     pub(crate) fn jobs(&self) -> Vec<Arc<Job>> {
         let known = self.known.lock();
-        let jobs = known.values().filter_map(|entry| match entry {
+        let jobs = known.entries.values().filter_map(|entry| match entry {
             Entry::Running(job) => Some(Arc::clone(job)),
             Entry::Begun | Entry::Finished(_) => None,
         });
@@ -199,7 +219,7 @@ impl Journal {
     pub(crate) async fn begin(&self, execution: &ExecutionId) -> Result<(), JournalError> {
         let key = key_of(execution);
         let (written, done) = oneshot::channel();
-        self.known.lock().insert(key, Entry::Begun);
+        self.known.lock().entries.insert(key, Entry::Begun);
         self.write(Record::Begin { key, written }).await?;
         done.await.map_err(|_| JournalError::Closed)
     }
@@ -207,9 +227,8 @@ impl Journal {
     /// Remembers that the invocation system works on it, and reports so.
     pub(crate) async fn run(&self, job: Arc<Job>, then: Reportable) -> Result<(), JournalError> {
         let key = key_of(&job.execution);
-        self.known
-            .lock()
-            .insert(key, Entry::Running(Arc::clone(&job)));
+        let entry = Entry::Running(Arc::clone(&job));
+        self.known.lock().entries.insert(key, entry);
         self.write(Record::Run { key, job, then }).await
     }
 
@@ -231,23 +250,24 @@ impl Journal {
             .into_iter()
             .map(|(execution, then)| (key_of(&execution), then))
             .collect();
-        let finished = ends
-            .iter()
-            .map(|(key, then)| (*key, Entry::Finished(Arc::clone(&then.report))));
-        self.known.lock().extend(finished);
+        for (key, then) in &ends {
+            self.known.finished(*key, &then.report);
+        }
         self.write(Record::Finish(ends)).await
     }
 
     /// The same of one whose report leaves while it is written down. A crash between the two carries it out once more, and
-    /// then its report says something else: only for what may be repeated and is done.
+    /// then its report says something else: only for what may be repeated and is done. Where reports pile up, it waits for its turn.
     pub(crate) async fn finish_meanwhile(
         &self,
         execution: &ExecutionId,
         then: Reportable,
     ) -> Result<(), JournalError> {
+        let Ok(place) = self.reports.try_reserve() else {
+            return self.finish(execution, then).await;
+        };
         let (key, report) = (key_of(execution), Arc::clone(&then.report));
-        let entry = Entry::Finished(Arc::clone(&report));
-        self.known.lock().insert(key, entry);
+        self.known.finished(key, &report);
         let receipt = then.receipt.clone();
         if let Some(receipt) = &receipt {
             receipt.expect(1);
@@ -258,8 +278,7 @@ impl Journal {
             receipt,
         })
         .await?;
-        // Nobody listens any more only when the process ends; then it is delivered again.
-        let _ = self.reports.send(then).await;
+        place.send(then);
         Ok(())
     }
 
@@ -269,15 +288,45 @@ impl Journal {
     }
 
     async fn write(&self, record: Record) -> Result<(), JournalError> {
-        self.records
-            .send(record)
-            .await
-            .map_err(|_| JournalError::Closed)
+        let is_awaited = !record.is_reported();
+        let sent = self.records.send(record).await;
+        sent.map_err(|_| JournalError::Closed)?;
+        if is_awaited {
+            self.hurry.up();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Journal {
+    /// Whoever ends waits for what is not written.
+    fn drop(&mut self) {
+        self.hurry.up();
+    }
+}
+
+impl Record {
+    /// Whether nobody hears of it when it is written.
+    fn is_reported(&self) -> bool {
+        matches!(self, Self::Keep { .. })
     }
 }
 
 impl Known {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u128, Entry>> {
+    fn finished(&self, key: u128, report: &Arc<RawValue>) {
+        let mut memory = self.lock();
+        memory
+            .entries
+            .insert(key, Entry::Finished(Arc::clone(report)));
+        memory.highest = memory.highest.max(key);
+    }
+
+    /// It can be read from the disk from now on.
+    fn forget(&self, key: u128) {
+        self.lock().entries.remove(&key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

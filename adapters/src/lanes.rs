@@ -42,6 +42,8 @@ pub(crate) struct Turn<'a, T> {
     lanes: &'a Lanes<T>,
     configuration: ConfigurationId,
     came: Arc<Notify>,
+    /// Given back already.
+    passed: bool,
 }
 
 impl<T> Lanes<T> {
@@ -57,24 +59,17 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// Puts a job behind those of its configuration. After [`Self::close`] it is dropped.
-    pub(crate) fn push(&self, configuration: &ConfigurationId, job: T) {
+    /// Puts jobs behind those of their configurations. After [`Self::close`] they are dropped.
+    pub(crate) fn push(&self, jobs: impl IntoIterator<Item = (ConfigurationId, T)>) {
         let mut state = self.lock();
         if self.ready.is_closed() {
             return;
         }
-        if let Some(lane) = state.lanes.get_mut(configuration) {
-            lane.jobs.push_back(job);
-            lane.came.notify_one();
-        } else {
-            let lane = Lane {
-                jobs: VecDeque::from([job]),
-                came: Arc::default(),
-            };
-            state.lanes.insert(configuration.clone(), lane);
-            state.turns.push_back(configuration.clone());
-            self.ready.add_permits(1);
+        let before = state.turns.len();
+        for (configuration, job) in jobs {
+            state.push(configuration, job);
         }
+        self.ready.add_permits(state.turns.len() - before);
     }
 
     /// Waits for the next job whose turn it is. `None` after [`Self::close`].
@@ -108,7 +103,22 @@ impl<T> Lanes<T> {
     }
 
     fn take(&self) -> Option<(T, Turn<'_, T>)> {
+        self.take_of(&mut self.lock())
+    }
+
+    /// Gives a turn back and takes the one that is due: one comes and one goes, so nobody is called. Where nothing waits behind the
+    /// one that is given back, the others are somebody else's already.
+    fn pass(&self, configuration: &ConfigurationId) -> Option<(T, Turn<'_, T>)> {
         let mut state = self.lock();
+        if state.lanes.get(configuration)?.jobs.is_empty() {
+            state.lanes.remove(configuration);
+            return None;
+        }
+        state.turns.push_back(configuration.clone());
+        self.take_of(&mut state)
+    }
+
+    fn take_of(&self, state: &mut State<T>) -> Option<(T, Turn<'_, T>)> {
         let configuration = state.turns.pop_front()?;
         let lane = state.lanes.get_mut(&configuration)?;
         let came = Arc::clone(&lane.came);
@@ -122,6 +132,7 @@ impl<T> Lanes<T> {
                 lanes: self,
                 configuration,
                 came,
+                passed: false,
             },
         ))
     }
@@ -142,6 +153,30 @@ impl<T> Lanes<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    fn push(&mut self, configuration: ConfigurationId, job: T) {
+        if let Some(lane) = self.lanes.get_mut(&configuration) {
+            lane.jobs.push_back(job);
+            lane.came.notify_one();
+            return;
+        }
+        let lane = Lane {
+            jobs: VecDeque::from([job]),
+            came: Arc::default(),
+        };
+        self.lanes.insert(configuration.clone(), lane);
+        self.turns.push_back(configuration);
+    }
+}
+
+impl<'a, T> Turn<'a, T> {
+    /// Ends this turn and takes the next one that is due, unless somebody else was called for it.
+    pub(crate) fn pass(mut self) -> Option<(T, Turn<'a, T>)> {
+        self.passed = true;
+        self.lanes.pass(&self.configuration)
     }
 }
 
@@ -176,7 +211,9 @@ impl<T> Turn<'_, T> {
 
 impl<T> Drop for Turn<'_, T> {
     fn drop(&mut self) {
-        self.lanes.release(&self.configuration);
+        if !self.passed {
+            self.lanes.release(&self.configuration);
+        }
     }
 }
 
@@ -189,9 +226,13 @@ mod tests {
     fn lanes(jobs: &[(&str, u32)]) -> Lanes<u32> {
         let lanes = Lanes::new();
         for (configuration, job) in jobs {
-            lanes.push(&configuration.parse().unwrap(), *job);
+            push(&lanes, configuration, *job);
         }
         lanes
+    }
+
+    fn push(lanes: &Lanes<u32>, configuration: &str, job: u32) {
+        lanes.push([(configuration.parse().unwrap(), job)]);
     }
 
     fn next(lanes: &Lanes<u32>) -> Option<(u32, Turn<'_, u32>)> {
@@ -214,6 +255,37 @@ mod tests {
         assert_eq!((third, next(&lanes).unwrap().0), (2, 4));
     }
 
+    /// Whoever has a turn goes on with the next one without asking the others, in the same order as if he had.
+    #[test]
+    fn who_passes_a_turn_on_takes_the_next_one() {
+        let lanes = lanes(&[("a", 1), ("a", 2), ("b", 3), ("b", 4)]);
+        let (_, turn_of_a) = next(&lanes).unwrap();
+        let (job, turn_of_b) = turn_of_a.pass().unwrap();
+        assert_eq!(job, 3);
+        let (job, turn_of_a) = turn_of_b.pass().unwrap();
+        assert_eq!(job, 2);
+        // Nothing waits in this lane, and the other one's turn is called already.
+        assert!(turn_of_a.pass().is_none());
+        let (job, turn_of_b) = next(&lanes).unwrap();
+        assert_eq!(job, 4);
+        assert!(turn_of_b.pass().is_none() && next(&lanes).is_none());
+        assert!(lanes.lock().lanes.is_empty());
+        push(&lanes, "a", 5);
+        assert_eq!(next(&lanes).unwrap().0, 5);
+    }
+
+    /// Jobs that come together call one worker for each configuration that had none.
+    #[test]
+    fn jobs_that_come_together_have_one_turn_for_each_configuration() {
+        let lanes = lanes(&[("a", 1)]);
+        let jobs = [("a", 2), ("b", 3), ("b", 4), ("c", 5)];
+        lanes.push(jobs.map(|(configuration, job)| (configuration.parse().unwrap(), job)));
+        assert_eq!(lanes.ready.available_permits(), 3);
+        let turns: Vec<_> = std::iter::from_fn(|| next(&lanes)).collect();
+        let out: Vec<_> = turns.iter().map(|(job, _)| *job).collect();
+        assert_eq!(out, [1, 3, 5]);
+    }
+
     /// A cancel finds what waits, leaves the order of the rest, and never what is out.
     #[test]
     fn what_waits_can_be_taken_out() {
@@ -225,7 +297,7 @@ mod tests {
         assert!(next(&lanes).is_none());
         drop(turn_of_a);
         assert_eq!(next(&lanes).unwrap().0, 3);
-        lanes.push(&"b".parse().unwrap(), 5);
+        push(&lanes, "b", 5);
         assert_eq!(next(&lanes).unwrap().0, 5);
         assert!(lanes.lock().lanes.is_empty());
     }
@@ -244,7 +316,7 @@ mod tests {
         assert_eq!(turn.neighbour(even).now_or_never(), Some(6));
         let mut waiting = Box::pin(turn.neighbour(even));
         assert_eq!((&mut waiting).now_or_never(), None);
-        lanes.push(&"a".parse().unwrap(), 10);
+        push(&lanes, "a", 10);
         assert_eq!((&mut waiting).now_or_never(), Some(10));
     }
 
@@ -256,7 +328,7 @@ mod tests {
         assert!(turn_of_a.is_awaited());
         let (_, turn_of_b) = next(&lanes).unwrap();
         assert!(!turn_of_a.is_awaited());
-        lanes.push(&"a".parse().unwrap(), 3);
+        push(&lanes, "a", 3);
         assert!(turn_of_a.is_awaited() && !turn_of_b.is_awaited());
     }
 
@@ -266,7 +338,7 @@ mod tests {
         let lanes = lanes(&[("a", 1)]);
         drop(next(&lanes).unwrap());
         assert!(lanes.lock().lanes.is_empty());
-        lanes.push(&"a".parse().unwrap(), 2);
+        push(&lanes, "a", 2);
         assert_eq!(next(&lanes).unwrap().0, 2);
     }
 
@@ -278,7 +350,7 @@ mod tests {
         lanes.close();
         drop(turn);
         assert!(matches!(lanes.next().now_or_never(), Some(None)));
-        lanes.push(&"c".parse().unwrap(), 4);
+        push(&lanes, "c", 4);
         assert!(lanes.lock().lanes.is_empty());
     }
 }

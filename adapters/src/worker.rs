@@ -150,7 +150,10 @@ impl Worker {
         }
         match &self.carrier {
             Carrier::Caches(caches) => self.tell(caches, work, is_awaited).await,
-            Carrier::System(jobs) | Carrier::Api(jobs) => self.submit(jobs, work, is_awaited).await,
+            // On the heap, or each of the many tasks that wait for work would hold room for it.
+            Carrier::System(jobs) | Carrier::Api(jobs) => {
+                Box::pin(self.submit(jobs, work, is_awaited)).await
+            }
         }
     }
 

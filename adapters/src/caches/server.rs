@@ -6,7 +6,7 @@ use std::{convert::Infallible, time::Instant};
 
 use amqp::envelope::{NativeOrder, OrderedServer};
 use dialects::Dialect;
-use domain::{Fault, Proof, proof::Sighting};
+use domain::{Fault, Probes, Proof, proof::Sighting};
 
 use super::{Caches, Call, Telling};
 use crate::{
@@ -26,9 +26,14 @@ pub(super) struct AtServer<'a> {
 impl AtServer<'_> {
     /// Tells the server, and looks where that was asked for. `None` where the order was left.
     pub(super) async fn carry_out(&self, tally: &mut Tally) -> Option<()> {
-        let Some(probes) = self.telling.probes else {
-            return self.tell(None, tally).await;
-        };
+        match self.telling.probes {
+            None => self.tell(None, tally).await,
+            // On the heap: most orders ask for no looking, and would hold room for it.
+            Some(probes) => Box::pin(self.tell_and_look(probes, tally)).await,
+        }
+    }
+
+    async fn tell_and_look(&self, probes: &Probes, tally: &mut Tally) -> Option<()> {
         if self.caches.stand_in.is_some() || !self.dialect.serves() {
             let name = self.dialect.name();
             let why = format!("what speaks {name} serves nothing itself, so nobody can look there");

@@ -19,6 +19,9 @@ const REPEATS_LIMIT: u32 = 10;
 /// Below that an age cannot tell before from after (`dialects::probe`).
 const SETTLE_AT_LEAST: Duration = Duration::from_secs(3);
 
+/// A delivery that waits for the journal waits no longer than this.
+const LATEST_WRITTEN: Duration = Duration::from_secs(1);
+
 impl Checked for Configuration {
     fn check(&self, check: &mut Check<'_>) {
         check.require(
@@ -163,6 +166,8 @@ impl Checked for Journal {
         }
         check.positive("keep_for", self.keep_for);
         check.positive("keep_at_most", self.keep_at_most);
+        let is_soon = self.written_within <= LATEST_WRITTEN;
+        check.require("written_within", is_soon, "must be at most 1s");
     }
 }
 

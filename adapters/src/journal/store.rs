@@ -75,6 +75,14 @@ impl Store {
         Ok(Some(report.into()))
     }
 
+    /// The highest execution of which there is a report.
+    pub(super) fn highest(&self) -> Result<Option<u128>, JournalError> {
+        let transaction = self.0.begin_read().map_err(failed("read"))?;
+        let finished = transaction.open_table(FINISHED).map_err(failed("read"))?;
+        let last = finished.last().map_err(failed("read"))?;
+        Ok(last.map(|(key, _)| key.value()))
+    }
+
     /// What was begun or ran when the last process ended. What was begun before `keep_for` is left out.
     pub(super) fn unfinished(
         &self,

@@ -19,6 +19,7 @@ fn settings(folder: &TempDir) -> config::Journal {
         keep_for: Duration::from_hours(1),
         keep_at_most: 1_000,
         cache: 1_048_576,
+        written_within: Duration::ZERO,
     }
 }
 
@@ -190,6 +191,67 @@ async fn the_oldest_reports_are_forgotten() {
         )
         .unwrap();
     assert!(opened.journal.store.len() <= 1);
+    close(opened).await;
+}
+
+/// Nobody waits for what is reported already, so one flush is for as much of it as comes in time; what somebody waits for takes it along
+/// at once.
+#[tokio::test]
+async fn what_is_reported_already_is_written_with_what_comes_meanwhile() {
+    let folder = TempDir::new().unwrap();
+    let never_by_itself = config::Journal {
+        written_within: Duration::from_hours(1),
+        ..settings(&folder)
+    };
+    let mut opened = open(&never_by_itself);
+    let executions = [execution(), execution()];
+    for execution in &executions {
+        let reportable = report(execution);
+        opened
+            .journal
+            .finish_meanwhile(execution, reportable)
+            .await
+            .unwrap();
+        opened.reports.recv().await.unwrap();
+    }
+    assert_eq!(opened.journal.store.len(), 0);
+    for execution in &executions {
+        let found = opened.journal.find(execution).unwrap();
+        assert!(matches!(found, Some(Entry::Finished(_))));
+    }
+    opened.journal.begin(&execution()).await.unwrap();
+    assert_eq!(opened.journal.store.len(), 2);
+    let last = execution();
+    opened
+        .journal
+        .finish_meanwhile(&last, report(&last))
+        .await
+        .unwrap();
+    // Who ends does not wait for more.
+    close(opened).await;
+    assert_eq!(open(&never_by_itself).journal.store.len(), 3);
+}
+
+/// What is asked for and is not there is seldom looked for on disk, and what is there is found, whatever came after it.
+#[tokio::test]
+async fn what_is_lower_than_the_highest_is_found_on_disk() {
+    let folder = TempDir::new().unwrap();
+    let (lower, between, higher) = (execution(), execution(), execution());
+    let mut opened = open(&settings(&folder));
+    for execution in [&higher, &lower] {
+        opened
+            .journal
+            .finish(execution, report(execution))
+            .await
+            .unwrap();
+        opened.reports.recv().await.unwrap();
+    }
+    close(opened).await;
+    let opened = open(&settings(&folder));
+    for (execution, is_there) in [(&lower, true), (&between, false), (&higher, true)] {
+        let found = opened.journal.find(execution).unwrap();
+        assert_eq!(found.is_some(), is_there);
+    }
     close(opened).await;
 }
 

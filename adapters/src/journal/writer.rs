@@ -1,9 +1,13 @@
 //! The journal's writer: one thread that gathers what came while the last flush ran, and flushes it once.
 //!
-//! Invariant: what it hands on stands on disk. It ends when nobody can write any more and everything is written, or
+//! Invariant: what it hands on stands on disk. What somebody waits for is written at once; where all that came is reported already,
+//! more is gathered first (`config::Journal::written_within`), because a flush costs the same for one as for many. It ends when nobody can write any more and everything is written, or
 //! with the first error: an adapter without its journal must not go on.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,9 +25,32 @@ const BATCH_LIMIT: usize = 4_096;
 pub(crate) struct Writer {
     store: Arc<Store>,
     keep: Keep,
+    written_within: Duration,
     known: Known,
+    hurry: Hurry,
     records: mpsc::Receiver<Record>,
     reports: mpsc::Sender<Reportable>,
+}
+
+/// Whether somebody waits for what was handed over. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Hurry(Arc<(Mutex<bool>, Condvar)>);
+
+impl Hurry {
+    /// Somebody does.
+    pub(super) fn up(&self) {
+        let (hurried, changed) = &*self.0;
+        *hurried.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        changed.notify_one();
+    }
+
+    /// Blocks until then, at most so long, and begins anew.
+    fn wait(&self, limit: Duration) {
+        let (hurried, changed) = &*self.0;
+        let hurried = hurried.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = changed.wait_timeout_while(hurried, limit, |hurried| !*hurried);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
 }
 
 /// What follows once a record is on disk.
@@ -40,7 +67,7 @@ impl Writer {
     pub(super) fn new(
         settings: &config::Journal,
         store: Arc<Store>,
-        known: Known,
+        (known, hurry): (Known, Hurry),
         records: mpsc::Receiver<Record>,
         reports: mpsc::Sender<Reportable>,
     ) -> Self {
@@ -51,7 +78,9 @@ impl Writer {
         Self {
             store,
             keep,
+            written_within: settings.written_within,
             known,
+            hurry,
             records,
             reports,
         }
@@ -61,6 +90,7 @@ impl Writer {
     pub(crate) fn run(mut self) -> Result<(), JournalError> {
         let mut gathered = Vec::with_capacity(BATCH_LIMIT);
         while self.records.blocking_recv_many(&mut gathered, BATCH_LIMIT) > 0 {
+            self.gather(&mut gathered);
             let began = Instant::now();
             let mut changes = Vec::with_capacity(gathered.len());
             let thens: Vec<_> = gathered
@@ -78,6 +108,18 @@ impl Writer {
         Ok(())
     }
 
+    /// Waits for more, as long as nobody waits for what is there.
+    fn gather(&mut self, gathered: &mut Vec<Record>) {
+        if !self.written_within.is_zero() && gathered.iter().all(Record::is_reported) {
+            self.hurry.wait(self.written_within);
+            while gathered.len() < BATCH_LIMIT
+                && let Ok(record) = self.records.try_recv()
+            {
+                gathered.push(record);
+            }
+        }
+    }
+
     /// Nobody listens any more only when the process ends; then it is delivered again and answered from the disk.
     fn follow(&self, then: Then) {
         match then {
@@ -89,12 +131,12 @@ impl Writer {
             }
             Then::Forget(ends) => {
                 for (key, report) in ends {
-                    self.known.lock().remove(&key);
+                    self.known.forget(key);
                     let _ = self.reports.blocking_send(report);
                 }
             }
             Then::Count(key, receipt) => {
-                self.known.lock().remove(&key);
+                self.known.forget(key);
                 if let Some(receipt) = receipt {
                     receipt.reported();
                 }

@@ -44,9 +44,21 @@ impl Worker {
         turn: &Turn<'_, Work>,
     ) -> Result<(), JournalError> {
         let is_awaited = || turn.is_awaited();
-        let Some(kind) = Neighbourly::of(&work).filter(|_| self.carrier.shares_calls()) else {
-            return self.carry_out(work, &is_awaited).await;
-        };
+        if self.carrier.shares_calls()
+            && let Some(kind) = Neighbourly::of(&work)
+        {
+            return Box::pin(self.carry_out_side_by_side(work, kind, turn)).await;
+        }
+        self.carry_out(work, &is_awaited).await
+    }
+
+    async fn carry_out_side_by_side(
+        &self,
+        work: Work,
+        kind: Neighbourly,
+        turn: &Turn<'_, Work>,
+    ) -> Result<(), JournalError> {
+        let is_awaited = || turn.is_awaited();
         let mut taken = 1;
         let mut under_way = FuturesUnordered::new();
         under_way.push(self.carry_out(work, &is_awaited));

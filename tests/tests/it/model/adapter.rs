@@ -387,7 +387,7 @@ impl Host {
             for end in ends {
                 self.process.reporter.push(end);
             }
-        } else if leaves_early(world, &work, &report) {
+        } else if leaves_early(&work, &report) {
             self.report_meanwhile(ends);
         } else {
             self.book.finish(ends);
@@ -434,7 +434,8 @@ impl Host {
             return false;
         };
         world.note(format!("{} flushes its journal", self.participant));
-        self.process.count(kept.into_iter().flat_map(|end| end.receipts));
+        self.process
+            .count(kept.into_iter().flat_map(|end| end.receipts));
         for report in reports {
             self.process.reporter.push(report);
         }
@@ -482,13 +483,10 @@ impl Process {
 }
 
 /// Whether it is reported while it is written down: what may be repeated and is done, by itself.
-fn leaves_early(world: &World, work: &Work, report: &ExecutionReport) -> bool {
-    let outcome = &report.outcome;
-    if matches!(outcome, ReportedOutcome::Cancelled) && world.broken(Mutation::UnbegunReportedEarly) {
-        return true;
-    }
+fn leaves_early(work: &Work, report: &ExecutionReport) -> bool {
+    let is_done = matches!(report.outcome, ReportedOutcome::Done(_));
     let is_alone = work.absorbed.is_empty() && work.asked_by.is_none();
-    work.order.repeatable && is_alone && matches!(outcome, ReportedOutcome::Done(_))
+    work.order.repeatable && is_done && is_alone
 }
 
 /// Whether it is minded that a dispatch may have been here, or elsewhere. Where there is one journal, that is a second net under it,

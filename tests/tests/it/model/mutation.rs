@@ -9,8 +9,6 @@ pub(super) enum Mutation {
     JournalIgnored,
     /// The adapter reports before its journal is on disk, and forgets what was not.
     ReportedUnwritten,
-    /// The adapter reports what it has not begun, too, while that is written down.
-    UnbegunReportedEarly,
     /// What may not be repeated is begun before that is on disk; where there is one journal, nothing else tells either that
     /// it was begun.
     BegunUnwritten,
@@ -34,7 +32,6 @@ impl Mutation {
         Self::AcknowledgedUnreported,
         Self::JournalIgnored,
         Self::ReportedUnwritten,
-        Self::UnbegunReportedEarly,
         Self::BegunUnwritten,
         Self::RedeliveryIgnored,
         Self::RemovedUnconfirmed,
