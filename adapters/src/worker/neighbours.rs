@@ -47,7 +47,7 @@ impl Worker {
         if self.carrier.shares_calls()
             && let Some(kind) = Neighbourly::of(&work)
         {
-            return Box::pin(self.carry_out_side_by_side(work, kind, turn)).await;
+            return Box::pin(self.carry_out_side_by_side(work, &kind, turn)).await;
         }
         self.carry_out(work, &is_awaited).await
     }
@@ -55,7 +55,7 @@ impl Worker {
     async fn carry_out_side_by_side(
         &self,
         work: Work,
-        kind: Neighbourly,
+        kind: &Neighbourly,
         turn: &Turn<'_, Work>,
     ) -> Result<(), JournalError> {
         let is_awaited = || turn.is_awaited();
