@@ -37,7 +37,7 @@ impl Stage {
     async fn carry_out_all(&mut self, orders: &[Order]) -> Vec<ExecutionReport> {
         let lanes = Lanes::new();
         for order in orders {
-            lanes.push(&order.configuration, work(order));
+            lanes.push([(order.configuration.clone(), work(order))]);
         }
         let (mut reports, mut under_way) = (Vec::new(), orders.len());
         while under_way > 0 {
