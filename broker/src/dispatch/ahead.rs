@@ -44,6 +44,11 @@ impl Ahead {
         }
     }
 
+    /// Whether more will be looked at than a batch: where the lane is behind.
+    pub fn looks(batch: &Batch, lookahead: usize) -> bool {
+        lookahead > 0 && is_behind(batch)
+    }
+
     /// Makes of a batch one that covers more of the outbox, where the lane is behind: its entries are those that are sent,
     /// and the answer holds those whose work they do too.
     pub async fn compact(
@@ -57,7 +62,7 @@ impl Ahead {
         if batch.entries.is_empty() {
             return Ok(Vec::new());
         }
-        if !is_behind(batch) || lookahead == 0 {
+        if !Self::looks(batch, lookahead) {
             *self = Self::default();
             return Ok(Vec::new());
         }

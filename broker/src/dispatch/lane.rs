@@ -19,19 +19,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{
-    Shared, Waker,
-    ahead::Ahead,
-    depth::Depth,
-    tenure::{Permit, Tenure},
-};
+use super::{Shared, Waker, ahead::Ahead, depth::Depth, tenure::Tenure};
 use crate::{
     metrics as names,
     store::{Gone, Lane, Lease, StoreError},
 };
 
-/// How often an idle lane looks even when nobody woke it.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a lane looks into its outbox even when nobody woke it, whatever is handed over to it meanwhile.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How soon a lane looks again whose window is full.
 const WINDOW_EVERY: Duration = Duration::from_millis(100);
 /// How often another replica's lease is tried.
@@ -139,13 +134,11 @@ impl Worker {
 
     /// Turn after turn until asked to stop, or until the lease is another's.
     async fn empty(&mut self, lease: &Lease, stop: &CancellationToken) {
-        let (shared, mut tenure) = (Arc::clone(&self.shared), self.begin(lease));
+        let mut tenure = self.begin(lease);
         while !stop.is_cancelled() {
             self.depth.show(&self.shared.store, &self.lane).await;
-            // What comes until it is our turn goes along.
-            let permit = shared.turns.acquire().await.ok();
             let began = Instant::now();
-            match self.take_turn(&mut tenure, permit).await {
+            match self.turn(&mut tenure).await {
                 Ok(Turn::Sent(count)) => {
                     self.backoff.reset();
                     tokio::time::sleep(gathering_time(count).saturating_sub(began.elapsed())).await;
@@ -164,18 +157,6 @@ impl Worker {
         }
         tenure.fell_behind();
         self.forget(&tenure.gone).await;
-    }
-
-    async fn take_turn(
-        &mut self,
-        tenure: &mut Tenure,
-        permit: Permit<'_>,
-    ) -> Result<Turn, TurnError> {
-        if self.keep_lease(&tenure.lease).await? {
-            self.turn(tenure, permit).await
-        } else {
-            Ok(Turn::LostLease)
-        }
     }
 
     fn begin(&self, lease: &Lease) -> Tenure {
@@ -243,7 +224,7 @@ impl Worker {
     }
 
     /// Renews the lease where it is time; `false` when it is another's.
-    async fn keep_lease(&mut self, lease: &Lease) -> Result<bool, StoreError> {
+    pub(super) async fn keep_lease(&mut self, lease: &Lease) -> Result<bool, StoreError> {
         if self.renewed.elapsed() < self.renewal_interval() {
             Ok(true)
         } else {
@@ -257,8 +238,11 @@ impl Worker {
             .store
             .own(&self.lane, &self.holder, self.shared.outbox.lease)
             .await?;
-        self.renewed = Instant::now();
-        Ok(held.as_ref() == Some(lease))
+        let is_ours = held.as_ref() == Some(lease);
+        if is_ours {
+            self.renewed = Instant::now();
+        }
+        Ok(is_ours)
     }
 
     async fn release(&self, lease: &Lease) {

@@ -3,11 +3,12 @@
 //! Invariant: what is handed over is sent only where it comes right behind all that was dealt with before, so the order is that of
 //! the outbox; and what may have been sent before, by whomever, is never called new.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use amqp::PublishError;
 use tokio::sync::SemaphorePermit;
 
+use super::lane::LOOK_EVERY;
 use crate::store::{BatchLimits, Entry, Gone, Handed, Lease, Mark, Reach};
 
 /// How long a confirm may take before nothing more is marked ahead.
@@ -27,6 +28,8 @@ pub struct Tenure {
     dealt_with: Option<u64>,
     /// Nothing behind this sequence has ever been tried; unknown before the first look.
     tried: Option<u64>,
+    /// When the outbox was read.
+    read_at: Instant,
 }
 
 impl Tenure {
@@ -38,14 +41,24 @@ impl Tenure {
             handed,
             dealt_with: None,
             tried: None,
+            read_at: Instant::now(),
         }
     }
 
-    /// What was handed over and is next, as much as fits into a message.
+    /// Whether it may be worth waiting for a turn.
+    pub fn has_something_handed(&self) -> bool {
+        self.dealt_with.is_some() && self.handed.has_any()
+    }
+
+    /// What was handed over and is next, as much as fits into a message. Nothing where the outbox has not been read for long: what is not
+    /// handed over must not wait for ever for what is.
     pub fn take(&mut self, limits: BatchLimits) -> Vec<Entry> {
         let Some(after) = self.dealt_with else {
             return Vec::new();
         };
+        if self.read_at.elapsed() >= LOOK_EVERY {
+            return Vec::new();
+        }
         let entries = self.handed.take(after, limits);
         if let Some(last) = entries.last() {
             self.dealt_with = Some(last.sequence);
@@ -57,6 +70,7 @@ impl Tenure {
     /// The outbox was read.
     pub fn has_read(&mut self, reach: Reach) {
         self.gone = Gone::default();
+        self.read_at = Instant::now();
         // What is accepted from now on is behind all that was given by then, of which other owners may have sent some.
         self.tried.get_or_insert(reach.given);
         self.dealt_with = None;

@@ -5,14 +5,19 @@
 //! gathers, so a quiet lane sends one execution at once and a busy one packs hundreds. What is handed over is sent only where it
 //! comes right behind what was sent last; else the outbox is read, which has all in order.
 
-use std::{mem, sync::Arc, time::Instant};
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use amqp::Message;
 use domain::{State, Timestamp};
 use metrics::histogram;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
-    ahead,
+    ahead::{self, Ahead},
     lane::{Turn, TurnError, Worker},
     message,
     tenure::{Permit, Tenure},
@@ -24,6 +29,9 @@ use crate::{
         AbsorbedEntry, Batch, BatchLimits, Entry, Gone, Mark, Marked, Marking, Marks, StoreError,
     },
 };
+
+/// How long a lane waits for its turn.
+const TURN_WAIT: Duration = Duration::from_millis(50);
 
 /// What marking a batch came to.
 enum Chosen {
@@ -41,19 +49,22 @@ struct AllMarks {
 
 impl Worker {
     /// Sends what was handed over, if that is all that there is, or else what the outbox holds.
-    pub(super) async fn turn(
-        &mut self,
-        tenure: &mut Tenure,
-        permit: Permit<'_>,
-    ) -> Result<Turn, TurnError> {
-        let limits = self.limits();
-        if !self.is_asked_to_look() {
+    pub(super) async fn turn(&mut self, tenure: &mut Tenure) -> Result<Turn, TurnError> {
+        let (shared, limits) = (Arc::clone(&self.shared), self.limits());
+        if !self.is_asked_to_look() && tenure.has_something_handed() {
+            let permit = its_turn(&shared.turns).await;
+            if !self.keep_lease(&tenure.lease).await? {
+                return Ok(Turn::LostLease);
+            }
             let entries = tenure.take(limits);
             if !entries.is_empty() {
                 return self.send_handed(tenure, entries, permit).await;
             }
         }
-        self.send_read(tenure, limits, permit).await
+        if !self.keep_lease(&tenure.lease).await? {
+            return Ok(Turn::LostLease);
+        }
+        self.send_read(tenure, limits).await
     }
 
     fn limits(&self) -> BatchLimits {
@@ -103,7 +114,6 @@ impl Worker {
         &mut self,
         tenure: &mut Tenure,
         limits: BatchLimits,
-        permit: Permit<'_>,
     ) -> Result<Turn, TurnError> {
         let shared = Arc::clone(&self.shared);
         let within = self.ahead.window(limits);
@@ -121,7 +131,13 @@ impl Worker {
             });
         }
         self.reach(&tenure.lease).await?;
+        let permit = its_turn(&shared.turns).await;
         let lookahead = shared.outbox.lookahead;
+        if Ahead::looks(&batch, lookahead) {
+            // It chooses among more than was read, and may leave some of it.
+            tenure.fell_behind();
+            batch.reach.is_all = false;
+        }
         let absorbed = self
             .ahead
             .compact(&shared.store, &self.lane, &mut batch, limits, lookahead)
@@ -146,7 +162,9 @@ impl Worker {
         let sequences = entries.chain(absorbed_ones).collect();
         self.send(tenure, &batch, (&absorbed, &marked), (moment, permit))
             .await?;
-        tenure.has_dealt_with(batch.reach);
+        if batch.cancels.len() < limits.entries {
+            tenure.has_dealt_with(batch.reach);
+        }
         let sent = batch.entries.len();
         tenure.gone = Gone {
             sequences,
@@ -261,4 +279,9 @@ impl Worker {
         histogram!(names::DISPATCH_EXECUTIONS).record(count as f64);
         Ok(())
     }
+}
+
+/// Waits for its turn, but never for long: a lane that goes without costs a little more, and none waits for another that stands still.
+async fn its_turn(turns: &Semaphore) -> Permit<'_> {
+    timeout(TURN_WAIT, turns.acquire()).await.ok()?.ok()
 }

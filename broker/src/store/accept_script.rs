@@ -129,7 +129,7 @@ set_all(KEYS[5], open)
 local indexes, due, expiring, approvals = {}, {}, {}, {}
 for _, call in ipairs(accepted) do
   local k, a, numbers, sent = call.keys, call.arguments, call.numbers, 0
-  local id, later = ARGV[a + 1], waits(a)
+  local id, later, revision = ARGV[a + 1], waits(a), 1
   local fields = {'body', ARGV[a + 3], 'revision', '1', 'open', text(call.sent), 'by', ARGV[a + 7]}
   for at = a + 12, call.last, 5 do
     local participant, order, record = ARGV[at], ARGV[at + 2], 'X 1 ' .. ARGV[a + 4] .. ' 0'
@@ -137,12 +137,12 @@ for _, call in ipairs(accepted) do
       sent = sent + 1
       add(fields, 'd:' .. participant, ARGV[at + 3])
       local sequence = numbers[sent] or '0'
-      record = ' 1 ' .. ARGV[a + 4] .. ' ' .. sequence
+      record = 'A 1 ' .. ARGV[a + 4] .. ' ' .. sequence
       if call.marked[sent] then
-        record = 'S' .. record
+        -- A move like any other: whoever watches on from the acceptance is told of it.
+        revision = revision + 1
+        record = 'S ' .. text(revision) .. ' ' .. ARGV[a + 4] .. ' ' .. sequence
         add(fields, 'h:' .. participant, 'S:' .. ARGV[a + 4])
-      else
-        record = 'A' .. record
       end
       if later then
         add(fields, 'o:' .. participant, order)
@@ -153,6 +153,7 @@ for _, call in ipairs(accepted) do
     add(fields, 's:' .. participant, record)
     add(fields, 'x:' .. participant, ARGV[at + 1])
   end
+  fields[4] = text(revision)
   if ARGV[a + 6] ~= '' then
     add(fields, 'expires', ARGV[a + 6])
     add(expiring, ARGV[a + 6], id)

@@ -3,7 +3,7 @@
 //! Invariant: what is handed over stands in the outbox all the same, marked as dispatched under the lease that its door was made
 //! with, and comes in the order of its sequences. It is a shortcut in memory and nothing else: whoever loses it, or finds that
 //! something is missing, reads the outbox.
-//! Not here: who sends (`dispatch::lane`), and what is marked (`accept`, `mark`).
+//! Not here: who sends (`dispatch::turn`), and what is marked (`accept`, `mark`).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,7 +19,7 @@ use super::{
 };
 
 /// What may lie behind a door: a lane that does not keep up reads its outbox.
-const MOST: usize = 2_000;
+const MOST: usize = 400;
 /// Bytes of the orders.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
@@ -155,6 +155,11 @@ impl Handed {
     /// The same, and what was handed over is forgotten.
     pub fn shut(&self) {
         self.door.shut();
+    }
+
+    /// Whether something lies there.
+    pub fn has_any(&self) -> bool {
+        !self.door.lock().entries.is_empty()
     }
 
     /// Takes what comes right behind `after`, as much as fits into a message; nothing where something is missing in between.

@@ -157,6 +157,8 @@ async fn what_its_owner_accepts_is_marked_and_handed_over() -> Result<()> {
     let stored = stage.store.command(planned.command.id).await?;
     let stored = stored.context("it is stored")?;
     assert_eq!(stored.executions[0].state, State::Dispatched);
+    // Whoever watches on from the acceptance, which is revision 1, is told.
+    assert_eq!((stored.revision, stored.executions[0].revision), (2, 2));
     assert!(stored.executions[0].deadline.is_some());
     assert_eq!(
         StoredCommand::accepted(planned, &places),

@@ -235,6 +235,10 @@ impl LaneWorker {
     }
 
     async fn choose(&mut self, world: &mut World, store: &Store, mut batch: Batch) -> Result<()> {
+        if Ahead::looks(&batch, LOOKAHEAD) {
+            self.tenure().fell_behind();
+            batch.reach.is_all = false;
+        }
         let compacting = self
             .ahead
             .compact(store, &self.lane, &mut batch, self.limits, LOOKAHEAD);
