@@ -28,7 +28,8 @@ const REMEMBERED_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Default)]
 pub struct Ahead {
     /// How much of the window a lane that is behind leaves free before it sends again: what is absorbed, is absorbed by one
-    /// of the same message, so few long messages absorb more than many short ones. Its adapter has enough to do meanwhile.
+    /// of the same message, so few long messages absorb more than many short ones. Its adapter has enough to do meanwhile. At most
+    /// half of it, for what is marked when it is accepted may have a quarter.
     reserve: u64,
     known: VecDeque<Waiting>,
     bytes: usize,

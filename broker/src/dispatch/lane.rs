@@ -238,11 +238,15 @@ impl Worker {
             .store
             .own(&self.lane, &self.holder, self.shared.outbox.lease)
             .await?;
-        let is_ours = held.as_ref() == Some(lease);
-        if is_ours {
+        if held.as_ref() == Some(lease) {
             self.renewed = Instant::now();
+            return Ok(true);
         }
-        Ok(is_ours)
+        // Ours had ended and this is another one, under which nothing is done: the next owner need not wait for its end.
+        if let Some(another) = &held {
+            self.release(another).await;
+        }
+        Ok(false)
     }
 
     async fn release(&self, lease: &Lease) {

@@ -1,6 +1,6 @@
 //! What a lane says to an adapter: executions to carry out, and those to be left.
 //!
-//! Invariant: sent again, a message has the id that it had the first time.
+//! Invariant: the same executions and cancels, sent again, have the message id that they had the first time.
 
 use std::collections::{BTreeMap, BTreeSet};
 

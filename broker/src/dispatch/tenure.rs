@@ -45,20 +45,17 @@ impl Tenure {
         }
     }
 
-    /// Whether it may be worth waiting for a turn.
+    /// Whether it may be worth waiting for a turn. It is not where the outbox has not been read for long: what is not handed over
+    /// must not wait for ever for what is.
     pub fn has_something_handed(&self) -> bool {
-        self.dealt_with.is_some() && self.handed.has_any()
+        self.dealt_with.is_some() && self.read_at.elapsed() < LOOK_EVERY && self.handed.has_any()
     }
 
-    /// What was handed over and is next, as much as fits into a message. Nothing where the outbox has not been read for long: what is not
-    /// handed over must not wait for ever for what is.
+    /// What was handed over and is next, as much as fits into a message.
     pub fn take(&mut self, limits: BatchLimits) -> Vec<Entry> {
         let Some(after) = self.dealt_with else {
             return Vec::new();
         };
-        if self.read_at.elapsed() >= LOOK_EVERY {
-            return Vec::new();
-        }
         let entries = self.handed.take(after, limits);
         if let Some(last) = entries.last() {
             self.dealt_with = Some(last.sequence);

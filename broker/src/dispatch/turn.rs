@@ -124,11 +124,11 @@ impl Worker {
         tenure.has_read(batch.reach);
         if batch.entries.is_empty() && batch.cancels.is_empty() {
             tenure.has_dealt_with(batch.reach);
-            return Ok(if batch.held_back {
-                Turn::WindowFull
-            } else {
-                Turn::Idle
-            });
+            if batch.held_back {
+                return Ok(Turn::WindowFull);
+            }
+            self.ahead = Ahead::default();
+            return Ok(Turn::Idle);
         }
         self.reach(&tenure.lease).await?;
         let permit = its_turn(&shared.turns).await;

@@ -11,9 +11,10 @@ use domain::{
     Timestamp, limits, receipt::order_tail_digest,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{
-    ApprovalAsked, AuditRecord, Shard, Store, StoreError,
+    ApprovalAsked, AuditRecord, Entry, Lease, Shard, Store, StoreError,
     gather::{Call, Then},
     outbox::millis,
     request::{self, Requested},
@@ -96,23 +97,74 @@ struct OrderTail<'a> {
     probes: Option<&'a Probes>,
 }
 
+/// An execution that may be marked at once: whose, under which lease, and its order without its first member.
+type AtOnce = (ParticipantId, Lease, String);
+
+/// What an acceptance asks of the script.
+#[derive(Default)]
+struct Asked<'a> {
+    call: Call,
+    /// Who is told something, in the order of the plan.
+    sent: Vec<&'a ParticipantId>,
+    /// What may be marked at once of that.
+    at_once: Vec<Option<AtOnce>>,
+    /// What all are told to look at afterwards.
+    probes: Option<Probes>,
+}
+
 impl Store {
     /// Accepts, within these bounds.
     pub async fn accept(&self, planned: &Planned, bounds: Bounds) -> Result<Accepted, StoreError> {
         let command = &planned.command;
         let shard = self.keys.shard_of(&command.configuration);
+        let digest = request::digest(command)?;
+        let mut asked = Asked {
+            probes: Probes::of(command),
+            ..Asked::default()
+        };
+        self.ask(&mut asked.call, shard, planned, (bounds, &digest))?;
+        for execution in &planned.executions {
+            if !self.ask_for(&mut asked, shard, planned, execution)? {
+                return Ok(Accepted::TooLarge(execution.participant.clone()));
+            }
+        }
+        let then = self.hand_over(shard, command.id, asked.at_once);
+        let common = || self.common(shard, bounds);
+        let (answer, detail) = self.accepts.run(shard, common, asked.call, then).await?;
+        match answer.as_str() {
+            "accepted" => Ok(Accepted::New(places(&detail)?)),
+            "busy" => Ok(Accepted::Busy),
+            "known" => {
+                request::compare(&detail, &digest, Some(&command.configuration)).map(Into::into)
+            }
+            _ => {
+                let full = detail.parse().ok();
+                let full = full.and_then(|index: usize| asked.sent.get(index));
+                full.map(|participant| Accepted::Full((*participant).clone()))
+                    .ok_or_else(|| StoreError::lacking("the answer of accept"))
+            }
+        }
+    }
+
+    /// What is asked of the script for a command, before its executions.
+    fn ask(
+        &self,
+        call: &mut Call,
+        shard: Shard,
+        planned: &Planned,
+        (bounds, digest): (Bounds, &str),
+    ) -> Result<(), StoreError> {
+        let command = &planned.command;
         let key = self.keys.command(shard, command.id);
         let request = command
             .request_id
             .map(|id| self.keys.request(shard, &command.originator, id));
-        let digest = request::digest(command)?;
         let body = serde_json::to_string(command)
             .map_err(|error| StoreError::unreadable("a command", error))?;
-        let mut call = Call::default();
         call.key(&key)
             .key(request.as_ref().unwrap_or(&key))
             .key(self.keys.commands(shard, &command.originator));
-        let kept = request.map_or_else(String::new, |_| request::record(&digest, command));
+        let kept = request.map_or_else(String::new, |_| request::record(digest, command));
         call.arg(command.id.to_string())
             .arg(kept)
             .arg(body)
@@ -121,62 +173,51 @@ impl Store {
             .then_some(command.not_before)
             .flatten();
         for moment in [later, command.expires_at] {
-            call.arg(moment.map_or_else(String::new, |moment| moment.as_millis().to_string()));
+            call.arg(text_of(moment));
         }
         call.arg(command.originator.as_str())
             .arg(bounds.open)
-            .arg(audit_record(planned).text()?);
-        let until = planned.approve_until;
-        call.arg(until.map_or_else(String::new, |moment| moment.as_millis().to_string()))
-            .arg(asked(planned)?);
-        let (mut sent, mut handed, probes) = (Vec::new(), Vec::new(), Probes::of(command));
-        let at_once = later.is_none() && until.is_none() && may_be_marked_at_once(command);
-        for execution in &planned.executions {
-            let tail = match order_tail(command, probes.as_ref(), execution)? {
-                Tail::TooLarge => return Ok(Accepted::TooLarge(execution.participant.clone())),
-                Tail::NotSent => String::new(),
-                Tail::Sent(tail) => {
-                    call.key(self.keys.outbox(shard, &execution.participant));
-                    sent.push(&execution.participant);
-                    tail
-                }
-            };
-            let lease = if at_once && !tail.is_empty() {
-                self.doors.lease(shard, &execution.participant)
-            } else {
-                None
-            };
-            call.arg(execution.participant.as_str())
-                .arg(plan_record(execution)?)
-                .arg(&tail)
-                .arg(told(command, &tail))
-                .arg(lease.as_ref().map_or("", |lease| &lease.0));
-            if !tail.is_empty() {
-                handed.push(lease.map(|_| (execution.participant.clone(), tail)));
-            }
-        }
-        let then = self.hand_over(shard, command.id, handed);
-        let common = || self.common(shard, bounds);
-        let (answer, detail) = self.accepts.run(shard, common, call, then).await?;
-        match answer.as_str() {
-            "accepted" => Ok(Accepted::New(places(&detail)?)),
-            "busy" => Ok(Accepted::Busy),
-            "known" => {
-                request::compare(&detail, &digest, Some(&command.configuration)).map(Into::into)
-            }
-            _ => {
-                let full = detail
-                    .parse::<usize>()
-                    .ok()
-                    .and_then(|index| sent.get(index));
-                full.map(|participant| Accepted::Full((*participant).clone()))
-                    .ok_or_else(|| StoreError::lacking("the answer of accept"))
-            }
-        }
+            .arg(audit_record(planned).text()?)
+            .arg(text_of(planned.approve_until))
+            .arg(approval_asked(planned)?);
+        Ok(())
     }
-}
 
-impl Store {
+    /// What is asked of it for one execution; `false` where that is too large for a message.
+    fn ask_for<'a>(
+        &self,
+        asked: &mut Asked<'a>,
+        shard: Shard,
+        planned: &Planned,
+        execution: &'a PlannedExecution,
+    ) -> Result<bool, StoreError> {
+        let (command, participant) = (&planned.command, &execution.participant);
+        let tail = match order_tail(command, asked.probes.as_ref(), execution)? {
+            Tail::TooLarge => return Ok(false),
+            Tail::NotSent => String::new(),
+            Tail::Sent(tail) => tail,
+        };
+        let lease = if !tail.is_empty() && may_be_marked_at_once(planned) {
+            self.doors.lease(shard, participant)
+        } else {
+            None
+        };
+        asked
+            .call
+            .arg(participant.as_str())
+            .arg(plan_record(execution)?)
+            .arg(&tail)
+            .arg(told(command, &tail))
+            .arg(lease.as_ref().map_or("", |lease| &lease.0));
+        if !tail.is_empty() {
+            asked.call.key(self.keys.outbox(shard, participant));
+            asked.sent.push(participant);
+            let at_once = lease.map(|lease| (participant.clone(), lease, tail));
+            asked.at_once.push(at_once);
+        }
+        Ok(true)
+    }
+
     /// What all acceptances of a shard have in common.
     fn common(&self, shard: Shard, bounds: Bounds) -> Call {
         let mut common = Call::default();
@@ -201,31 +242,44 @@ impl Store {
         &self,
         shard: Shard,
         command: CommandId,
-        handed: Vec<Option<(ParticipantId, String)>>,
+        at_once: Vec<Option<AtOnce>>,
     ) -> Option<Then> {
-        handed.iter().any(Option::is_some).then(|| {
-            let doors = self.doors.clone();
-            Box::new(move |word: &str, detail: &str| {
-                if word != "accepted" {
-                    return;
+        if at_once.iter().all(Option::is_none) {
+            return None;
+        }
+        let doors = self.doors.clone();
+        Some(Box::new(move |word: &str, detail: &str| {
+            // An answer that nobody can read is an error of the acceptance; the outbox has what was marked.
+            let places = (word == "accepted").then(|| places(detail).ok()).flatten();
+            for (place, at_once) in places.unwrap_or_default().iter().zip(at_once) {
+                let sequence = place.sequence;
+                if let Some((participant, lease, tail)) = at_once.filter(|_| place.is_dispatched)
+                    && let Ok(order) =
+                        RawValue::from_string(format!("{{\"sequence\":{sequence},{tail}"))
+                {
+                    let entry = Entry {
+                        sequence,
+                        command,
+                        order,
+                    };
+                    doors.hand(shard, (&participant, &lease), entry);
                 }
-                for (word, handed) in detail.split(' ').zip(handed) {
-                    if let (Some(sequence), Some((participant, tail))) =
-                        (word.strip_suffix('*'), handed)
-                    {
-                        let order = format!("{{\"sequence\":{sequence},{tail}");
-                        doors.hand(shard, &participant, (sequence, command, order));
-                    }
-                }
-            }) as Then
-        })
+            }
+        }))
     }
+}
+
+/// Milliseconds, or nothing.
+fn text_of(moment: Option<Timestamp>) -> String {
+    moment.map_or_else(String::new, |moment| moment.as_millis().to_string())
 }
 
 /// What cannot harm when it is sent again after a crash, and has no time after which it must not be sent, need not wait for its
 /// mark: nobody loses anything by its being out a moment earlier.
-fn may_be_marked_at_once(command: &Command) -> bool {
-    command.operation.is_repeatable() && command.expires_at.is_none()
+fn may_be_marked_at_once(planned: &Planned) -> bool {
+    let command = &planned.command;
+    let waits = is_scheduled(command) || planned.approve_until.is_some();
+    !waits && command.operation.is_repeatable() && command.expires_at.is_none()
 }
 
 /// What the script says of each execution.
@@ -249,7 +303,7 @@ pub(super) fn is_scheduled(command: &Command) -> bool {
 }
 
 /// What is asked for of a second person; empty where nobody need approve.
-fn asked(planned: &Planned) -> Result<String, StoreError> {
+fn approval_asked(planned: &Planned) -> Result<String, StoreError> {
     let Some(asked) = ApprovalAsked::of(planned) else {
         return Ok(String::new());
     };

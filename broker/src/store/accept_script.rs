@@ -41,13 +41,14 @@ local function lane_of(participant, outbox)
     local unreported = front .. 'unreported' .. back
     lane = {
       owner = redis.call('GET', front .. 'owner' .. back),
-      -- What waits in front and is not marked must find room, or nothing would ever be sent.
-      room = ARGV[5] / 2 - redis.call('ZCARD', unreported), unreported = unreported, out = {}}
+      -- What waits in front and is not marked must find room in the rest, of which a lane that is behind keeps half free for a
+      -- while, or nothing would ever be sent.
+      room = ARGV[5] / 4 - redis.call('ZCARD', unreported), unreported = unreported, out = {}}
     lanes[participant] = lane
   end
   return lane
 end
--- Whether its lease holds and half of the window has room for it.
+-- Whether its lease holds and a quarter of the window has room for it.
 local function is_marked(lease, participant, outbox, id, accepted_at)
   if lease == '' then return false end
   local lane = lane_of(participant, outbox)
@@ -125,6 +126,7 @@ end
 set_all(KEYS[1], sequences)
 set_all(KEYS[3], scheduled)
 set_all(KEYS[5], open)
+for _, lane in pairs(lanes) do on_all('ZADD', lane.unreported, lane.out) end
 
 local indexes, due, expiring, approvals = {}, {}, {}, {}
 for _, call in ipairs(accepted) do
@@ -175,7 +177,6 @@ for index, ids in pairs(indexes) do on_all('ZADD', index, ids) end
 on_all('ZADD', KEYS[2], due)
 on_all('ZADD', KEYS[4], expiring)
 on_all('ZADD', KEYS[7], approvals)
-for _, lane in pairs(lanes) do on_all('ZADD', lane.unreported, lane.out) end
 if #woken > 0 then redis.call('PUBLISH', ARGV[4], table.concat(woken, ' ')) end
 return answers
 "#;

@@ -10,12 +10,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use domain::{CommandId, ParticipantId};
+use domain::ParticipantId;
 use tokio::sync::Notify;
 
 use super::{
     Shard,
-    outbox::{BatchLimits, Entry, Lane, Lease, read_entry},
+    outbox::{BatchLimits, Entry, Lane, Lease},
 };
 
 /// What may lie behind a door: a lane that does not keep up reads its outbox.
@@ -59,20 +59,18 @@ impl Doors {
         (takes && (door.can_send)()).then(|| door.lease.clone())
     }
 
-    /// Hands over sequence, command and order of what was marked. Where nobody takes it any more the outbox has it.
+    /// Hands over what was marked under this lease. Where nobody takes it any more the outbox has it.
     pub(super) fn hand(
         &self,
         shard: Shard,
-        participant: &ParticipantId,
-        (sequence, command, order): (&str, CommandId, String),
+        (participant, lease): (&ParticipantId, &Lease),
+        entry: Entry,
     ) {
-        let Some(door) = self.of(shard, participant) else {
-            return;
-        };
-        if let Ok(entry) = read_entry(sequence, command, order) {
+        let door = self.of(shard, participant);
+        if let Some(door) = door.filter(|door| door.lease == *lease) {
             door.push(entry);
+            door.waker.notify_one();
         }
-        door.waker.notify_one();
     }
 
     /// Something may have been marked in this shard that was not handed over: everybody looks.

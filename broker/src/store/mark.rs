@@ -1,6 +1,7 @@
-//! Marking entries of an outbox as dispatched, right before they are sent.
+//! Marking entries of an outbox as dispatched, right before they are sent. What is handed over was marked when it was accepted
+//! (`accept_script`).
 //!
-//! Invariant: only the holder of the lease changes an execution to `dispatched`, and it does so before it sends: an
+//! Invariant: only under the lease of its lane an execution becomes `dispatched`, and that before it is sent: an
 //! execution that is still `accepted` has never been sent, so a cancel of it is certain, and one whose time is over by
 //! then is never sent.
 

@@ -28,6 +28,7 @@ mod registry;
 mod replicas;
 mod request;
 mod retire;
+mod stored;
 mod transitions;
 mod turn;
 
@@ -48,11 +49,12 @@ pub use listen::Heard;
 pub use mark::{Mark, Marked, Marking, Marks};
 pub use outbox::{Batch, BatchLimits, Entry, Gone, Lane, Lease, OutboxState, Reach, accepted_at};
 pub use progress::Progress;
-pub use read::{CommandPage, StoredCommand};
+pub use read::CommandPage;
 pub use receipts::{ChainEnd, ChainPage, Chained, Keep};
 pub use records::{MappingVersion, Record, RecordKind};
 pub use registry::{Change, Changes, Edition, Put};
 pub use request::Requested;
+pub use stored::StoredCommand;
 pub use turn::Turn;
 
 use connection::Redis;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an entry stays until RabbitMQ has confirmed it. What is asked to be left lies beside the stream and not in
 //! it: it overtakes the executions that the window holds back, and sequences have no gaps.
-//! Not here: how entries become `dispatched` (`mark`).
+//! Not here: how entries become `dispatched` (`mark`, `accept_script`).
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -17,8 +17,8 @@ end
 
 /// KEYS: sequences, progress, outbox, unreported. ARGV: participant.
 /// Answers the last sequence given, the highest read, the moment last heard, how many wait, how many are out, and the
-/// oldest command of these. What was marked and is not confirmed stands in both: it is at the head of the outbox and
-/// waits.
+/// oldest command of these. What was marked and is not confirmed stands in both, and waits: it is near the head of the outbox,
+/// which is looked through as far as a page of it holds any.
 pub(super) const SHOW: &str = r"
 local given = redis.call('HGET', KEYS[1], ARGV[1]) or '0'
 local read = redis.call('HGET', KEYS[2], 'r:' .. ARGV[1]) or '0'
@@ -28,11 +28,11 @@ repeat
   local page, marked = redis.call('XRANGE', KEYS[3], from, '+', 'COUNT', 100), 0
   for _, entry in ipairs(page) do
     if oldest == '' then oldest = entry[2][2] end
-    if not redis.call('ZSCORE', KEYS[4], entry[2][2]) then break end
-    marked, from = marked + 1, '(' .. entry[1]
+    if redis.call('ZSCORE', KEYS[4], entry[2][2]) then marked = marked + 1 end
+    from = '(' .. entry[1]
   end
   both = both + marked
-until marked < 100
+until marked == 0
 local out = redis.call('ZRANGE', KEYS[4], 0, -1)
 for _, id in ipairs(out) do
   if oldest == '' or id < oldest then oldest = id end

@@ -2,7 +2,8 @@
 //!
 //! Invariant: the table is made from [`domain::State::next`] and nothing else, so there is one state machine; the
 //! script only looks up. A state is one or two letters: `A`, `S`, `R`, `D0` to `D3` (by evidence), `F`, …. Every script
-//! moves an execution by `move`, so every move is in its history, and notes by `ended` that a command has.
+//! moves an execution that it finds by `move`, so every move is in its history, and notes by `ended` that a command has. The script
+//! that accepts (`accept_script`) writes what it marks at once as `move` would have left it.
 
 use domain::{
     Event, Evidence, Fault, State, Timestamp,

@@ -15,6 +15,7 @@ use domain::{
     command::WhenImpossible,
     operation::{CustomOperation, PurgeMode},
 };
+use futures::FutureExt as _;
 use service::configuration::SecretUrl;
 use tests::shared;
 use uuid::Uuid;
@@ -22,7 +23,7 @@ use uuid::Uuid;
 const BOUNDS: Bounds = Bounds {
     outbox: 100,
     open: u64::MAX,
-    window: 6,
+    window: 12,
     report: Duration::from_mins(1),
 };
 const LIMITS: BatchLimits = BatchLimits {
@@ -77,6 +78,17 @@ impl Stage {
             Accepted::New(places) => Ok(places),
             other => bail!("it was answered with {other:?}"),
         }
+    }
+
+    /// What may not be repeated.
+    fn once(&self) -> Result<Planned> {
+        let mut once = self.purge()?;
+        once.command.operation = Operation::Custom(CustomOperation {
+            name: "charge".parse()?,
+            repeatable: false,
+            parameters: [].into(),
+        });
+        Ok(once)
     }
 
     /// A purge of everything for the lane's participant alone.
@@ -170,18 +182,12 @@ async fn what_its_owner_accepts_is_marked_and_handed_over() -> Result<()> {
     Ok(())
 }
 
-/// What may not be repeated, what expires, and what half of the window has no room for is marked right before it is sent: what
-/// waits in front must find room.
+/// What may not be repeated, what expires, and what a quarter of the window has no room for is marked right before it is sent.
 #[tokio::test]
 async fn what_could_harm_is_not_marked_ahead() -> Result<()> {
     let stage = stage().await?;
     let mut owner = stage.owner("one").await?;
-    let mut once = stage.purge()?;
-    once.command.operation = Operation::Custom(CustomOperation {
-        name: "charge".parse()?,
-        repeatable: false,
-        parameters: [].into(),
-    });
+    let once = stage.once()?;
     let mut expiring = stage.purge()?;
     expiring.command.expires_at = Some(Timestamp::from_millis(u64::MAX >> 12));
     assert_eq!(stage.accept(&once).await?, [place(1, false)]);
@@ -196,6 +202,42 @@ async fn what_could_harm_is_not_marked_ahead() -> Result<()> {
     assert_eq!(stage.accept(&stage.purge()?).await?, [place(6, false)]);
     assert!(owner.take(LIMITS).is_empty());
     assert_eq!(stage.read(&mut owner).await?, [1, 2, 3, 4, 5, 6]);
+    Ok(())
+}
+
+/// What waits in front and is not marked finds room, even where the lane keeps half of its window free; and what is marked behind it
+/// is not counted as out.
+#[tokio::test]
+async fn what_is_not_marked_finds_room_in_front() -> Result<()> {
+    let stage = stage().await?;
+    let owner = stage.owner("one").await?;
+    assert_eq!(stage.accept(&stage.once()?).await?, [place(1, false)]);
+    for _ in 0..8 {
+        stage.accept(&stage.purge()?).await?;
+    }
+    let progress = stage.store.progress(&stage.lane.participant).await?;
+    assert_eq!((progress.waiting, progress.unreported), (9, 0));
+    let half = BatchLimits {
+        window: BOUNDS.window / 2,
+        ..LIMITS
+    };
+    let reading = stage.store.next_entries(&stage.lane, &owner.gone, half);
+    let batch = reading.await?;
+    assert_eq!(batch.entries.first().map(|entry| entry.sequence), Some(1));
+    Ok(())
+}
+
+/// RabbitMQ that takes long to confirm: nothing more is marked when it is accepted, and what was handed over is still sent.
+#[tokio::test]
+async fn a_slow_confirm_ends_marking_ahead() -> Result<()> {
+    let stage = stage().await?;
+    let mut owner = stage.owner("one").await?;
+    assert_eq!(stage.accept(&stage.purge()?).await?, [place(1, true)]);
+    let slow = tokio::time::sleep(Duration::from_millis(300));
+    owner.confirmed(slow.map(Ok), None).await?;
+    assert_eq!(stage.accept(&stage.purge()?).await?, [place(2, false)]);
+    assert_eq!(owner.take(LIMITS).len(), 1);
+    assert_eq!(stage.read(&mut owner).await?, [1, 2]);
     Ok(())
 }
 

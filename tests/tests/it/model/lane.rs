@@ -217,6 +217,9 @@ impl LaneWorker {
         tenure.has_read(batch.reach);
         if batch.entries.is_empty() && batch.cancels.is_empty() {
             tenure.has_dealt_with(batch.reach);
+            if !batch.held_back {
+                self.ahead = Ahead::default();
+            }
             self.idle_at = Some((news, 0));
             return Ok(removed);
         }
