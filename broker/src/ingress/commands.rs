@@ -55,11 +55,13 @@ impl Commands {
             .parse::<CommandId>()
             .map_err(Error::broken("command_id"))?;
         let stored = self.pipeline.store.command(id).await?;
-        let found = stored.as_ref().map(|stored| (stored, resource(stored)));
-        let (found, access) = admit(identity, rpc, ("command", &id.to_string()), found)?;
+        let id = id.to_string();
+        let stored = stored.ok_or_else(|| Error::not_found("command", &id))?;
+        let found = Some((&stored, resource(&stored)));
+        let (_, access) = admit(identity, rpc, ("command", &id), found)?;
         match (access, identity.participant()) {
-            (Access::Part, Some(host)) => Ok(found.clone().part_of(host)),
-            _ => Ok(found.clone()),
+            (Access::Part, Some(host)) => Ok(stored.part_of(host)),
+            _ => Ok(stored),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Invariant: the token is the command's revision, and an execution is told when its own revision is newer: whichever
 //! replica answers, from whichever token, nothing is left out, and nothing is told twice but to a caller who resumes in the
-//! midst of news that took several answers: it hears them again.
+//! midst of news that took several answers: it hears them again. Who watches a command with many executions spends no more
+//! than half of its time on reading it.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -10,6 +11,7 @@ use domain::CommandId;
 use futures::Stream;
 use prost::Message as _;
 use proto::v1;
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::{commands::Commands, identity::Identity, view};
@@ -17,6 +19,8 @@ use crate::{authorise::Rpc, error::Error, store::StoredCommand, track::Subscript
 
 /// How often a watcher looks even when it heard nothing: hearing is only a hint.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long a look that took its time is followed by none.
+const REST_MOST: Duration = Duration::from_millis(100);
 
 /// What one answer holds, but for an execution that has more by itself: what clients take unless told otherwise is 4 MiB.
 const ANSWER_BYTES: usize = 2 * 1024 * 1024;
@@ -25,9 +29,11 @@ const ANSWER_BYTES: usize = 2 * 1024 * 1024;
 pub(super) struct Watch {
     service: Commands,
     identity: Identity,
-    id: CommandId,
+    id: String,
     seen: Option<u64>,
     subscription: Subscription,
+    /// Before which it does not look again.
+    rests_until: Instant,
     /// What is to be told next.
     waiting: VecDeque<v1::WatchCommandResponse>,
     done: bool,
@@ -47,25 +53,26 @@ impl Watch {
                     Error::invalid("resume_token", "must be from an answer before")
                 })?),
             };
-        let stored = service
-            .admitted(&identity, Rpc::WatchCommand, &request.command_id)
-            .await?;
+        let id = &request.command_id;
+        let id: CommandId = id.parse().map_err(Error::broken("command_id"))?;
+        let mut watch = Self {
+            subscription: service.watchers.subscribe(id),
+            service,
+            identity,
+            id: id.to_string(),
+            seen,
+            rests_until: Instant::now(),
+            waiting: VecDeque::new(),
+            done: false,
+        };
+        let stored = watch.read().await?;
         if seen.is_some_and(|seen| seen > stored.revision) {
             // What changes until then would never be told.
             let rule = "must be from an answer before; this command has not come so far";
             return Err(Error::invalid("resume_token", rule));
         }
-        let id = stored.command.id;
-        let subscription = service.watchers.subscribe(id);
-        Ok(Self {
-            service,
-            identity,
-            id,
-            seen,
-            subscription,
-            waiting: VecDeque::new(),
-            done: false,
-        })
+        watch.news(&stored);
+        Ok(watch)
     }
 
     /// The answers.
@@ -87,34 +94,41 @@ impl Watch {
             if self.done {
                 return None;
             }
-            match self
-                .service
-                .admitted(&self.identity, Rpc::WatchCommand, &self.id.to_string())
-                .await
-            {
-                Err(error) => return Some(Err(error)),
-                Ok(stored) => {
-                    self.done = stored.standing().open() == 0;
-                    self.news(&stored);
-                }
-            }
-            let is_idle = self.waiting.is_empty() && !self.done;
-            if is_idle && !self.wait().await {
+            if !self.wait().await {
                 return Some(Err(Error::ShuttingDown));
+            }
+            match self.read().await {
+                Err(error) => return Some(Err(error)),
+                Ok(stored) => self.news(&stored),
             }
         }
     }
 
-    /// Waits for a change, for the next regular look, or for the end; `false` for the end.
+    async fn read(&mut self) -> Result<StoredCommand, Error> {
+        let began = Instant::now();
+        let (service, identity) = (&self.service, &self.identity);
+        let reading = service.admitted(identity, Rpc::WatchCommand, &self.id);
+        let stored = reading.await;
+        self.rests_until = Instant::now() + began.elapsed().min(REST_MOST);
+        stored
+    }
+
+    /// Waits for a change since the last look, for the next regular one, or for the end; `false` for the end.
     async fn wait(&mut self) -> bool {
+        let rested = tokio::time::sleep_until(self.rests_until);
+        let changed = async {
+            self.subscription.changed().await;
+            rested.await;
+        };
         tokio::select! {
             () = self.service.stop.cancelled() => false,
-            () = self.subscription.changed() => true,
+            () = changed => true,
             () = tokio::time::sleep(LOOK_EVERY) => true,
         }
     }
 
     fn news(&mut self, stored: &StoredCommand) {
+        self.done = stored.standing().open() == 0;
         let seen = self.seen.replace(stored.revision);
         // The first answer is given even when nothing changed: the caller learns that it is up to date.
         if seen == Some(stored.revision) && !self.done {
