@@ -33,7 +33,8 @@ use std::{
 use amqp::envelope::{MappingDocument, NativeOrder, Order};
 use dialects::Verdict;
 use domain::{
-    ConfigurationId, DialectName, ExecutionId, Fault, NativeCall, ServerId, ServerResult,
+    ConfigurationId, DialectName, ExecutionId, Fault, NativeCall, NativeLimits, ServerId,
+    ServerResult,
     fault::{Again, FaultCode},
     participant::ServerAddress,
 };
@@ -98,6 +99,9 @@ pub(crate) struct ApiJob {
     /// The document that the dialect is from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mapping: Option<Arc<MappingDocument>>,
+    /// What one call holds, as the order was planned with.
+    #[serde(default, skip_serializing_if = "NativeLimits::is_empty")]
+    limits: NativeLimits,
     /// For whom it asks its account.
     #[serde(default)]
     flow: String,
@@ -128,6 +132,8 @@ struct Running {
 struct Telling<'a> {
     execution: &'a ExecutionId,
     speaker: Speaker,
+    /// What one call holds, as the order was planned with.
+    limits: &'a NativeLimits,
     account: Account<'a>,
     desk: Arc<Desk>,
     /// For whom the account is asked: the originator, or where that is not known the configuration.
@@ -226,6 +232,7 @@ impl Api {
             configuration: order.configuration.clone(),
             dialect: native.dialect.clone(),
             mapping: work.mapping.clone(),
+            limits: native.limits.clone(),
             flow: telling.flow.clone(),
             jobs,
             tally,
@@ -310,6 +317,7 @@ impl Api {
             desk: self.desks.of(&account, speaker.limits()),
             flow: flow.unwrap_or_else(|| format!(" {}", order.configuration)),
             speaker,
+            limits: &native.limits,
             account,
             trace,
             until: began + self.total_time,

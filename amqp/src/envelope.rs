@@ -7,7 +7,7 @@
 
 use domain::{
     CommandId, ConfigurationId, DialectName, Event, Evidence, ExecutionId, Fault, NativeCall,
-    ParticipantId, Probes, ServerId, ServerResult, Timestamp,
+    NativeLimits, ParticipantId, Probes, ServerId, ServerResult, Timestamp,
     participant::ServerAddress,
     receipt::{Statement, Told},
     signing::KeyId,
@@ -135,6 +135,10 @@ pub struct NativeOrder {
     /// The version of the mapping that has the name of `dialect`; its document is in [`Dispatch::mappings`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<u32>,
+    /// How much one call to the participant's provider holds, where its record said so when this was planned: as much and no more
+    /// may be put together.
+    #[serde(default, skip_serializing_if = "NativeLimits::is_empty")]
+    pub limits: NativeLimits,
     /// The servers; with an invocation system, those that it shall tell.
     pub servers: Vec<OrderedServer>,
     /// The calls, in order.

@@ -121,6 +121,7 @@ fn directory() -> Result<Directory> {
             own_servers: OwnServers::Included,
             capabilities: Vec::new(),
             signing_keys: Vec::new(),
+            native_limits: domain::NativeLimits::NONE,
         }));
     }
     tables.insert(Record::Server(Server {

@@ -87,6 +87,7 @@ fn fill(tables: &mut Tables) {
             own_servers: OwnServers::Included,
             capabilities: Vec::new(),
             signing_keys: Vec::new(),
+            native_limits: domain::NativeLimits::NONE,
         }));
         for server in 0..SERVERS_PER_PARTICIPANT {
             tables.insert(Record::Server(Server {

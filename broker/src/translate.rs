@@ -134,6 +134,7 @@ fn plan_execution(
             execution: &execution,
             configuration,
             servers: &servers,
+            limits: &target.participant.native_limits,
         };
         let (whole, calls) = match &target.mapping {
             Some(mapping) => say_mapped(mapping, &target.participant, command, &site)?,
@@ -142,6 +143,7 @@ fn plan_execution(
         native.push(NativeOrder {
             dialect: name,
             mapping: target.mapping.as_ref().map(|mapping| mapping.version()),
+            limits: target.participant.native_limits.clone(),
             servers: servers.iter().map(ordered).collect(),
             calls,
         });

@@ -80,7 +80,13 @@ fn at_most(order: &NativeOrder) -> usize {
             + call.selectors.len() * 5
             + AROUND_TEXTS
     });
-    texts.sum::<usize>() + order.servers.len() * (limits::ID_LENGTH + 2 * AROUND_TEXTS)
+    let of_provider = order
+        .limits
+        .iter()
+        .map(|(unit, _)| written(unit) + AROUND_TEXTS);
+    texts.sum::<usize>()
+        + of_provider.sum::<usize>()
+        + order.servers.len() * (limits::ID_LENGTH + 2 * AROUND_TEXTS)
 }
 
 /// Bytes of a text in JSON, at the most.
@@ -121,6 +127,7 @@ mod tests {
             native: vec![NativeOrder {
                 dialect: "varnish".parse().unwrap(),
                 mapping: None,
+                limits: domain::NativeLimits::NONE,
                 servers: vec![OrderedServer {
                     id: "s".parse().unwrap(),
                     address: "127.0.0.1:80".parse().unwrap(),
@@ -159,6 +166,7 @@ mod tests {
             let mut control = order.clone();
             control.calls[0].path = "\u{1}".repeat(bytes);
             let mut quoted = order.clone();
+            quoted.limits = [("urls".to_owned(), u32::MAX)].into_iter().collect();
             quoted.calls[0].body = Some("{\"a\": \"\\\"\"}".repeat(bytes));
             for order in [order, control, quoted] {
                 let truth = serde_json::to_string(&order).unwrap().len();

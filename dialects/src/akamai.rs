@@ -10,7 +10,8 @@
 use std::time::Duration;
 
 use domain::{
-    Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector, fault::Again,
+    Command, Fidelity, Finding, HostName, NativeCall, NativeLimits, Operation, PurgeMode, Selector,
+    fault::Again,
 };
 
 use crate::{
@@ -19,13 +20,12 @@ use crate::{
     vendor::{
         budget::CALLS,
         bulk, read, say,
+        sizes::{BYTES, Size},
         write::{self, Items},
     },
 };
 
 const WHO: &str = "Akamai";
-/// Bytes of one body. Akamai takes 50,000; its clients stay below (PyPI fastpurge).
-const BODY_BYTES: usize = 45_000;
 /// Characters of a tag in `Edge-Cache-Tag`.
 const TAG_LENGTH: usize = 128;
 /// Seconds after which Akamai asks to come back when it says 429 without a time ("Rate limiting").
@@ -68,11 +68,12 @@ impl Dialect for Akamai {
             }
         }
         let overhead = BODY.0.len() + BODY.1.len();
-        let kinds = [("url", urls), ("tag", tags), ("cpcode", code)];
-        let calls = kinds.into_iter().flat_map(|(kind, objects)| {
+        let kinds = KINDS.into_iter().zip([urls, tags, code]);
+        let calls = kinds.flat_map(|((kind, unit), objects)| {
+            let room = self.limits().room(unit, site.limits);
             let path = format!("/ccu/v3/{action}/{kind}/{{account:network}}");
             let comma_too = |object: &str| object.len() + 1;
-            let batches = objects.batches(self.limits(), overhead, comma_too);
+            let batches = objects.batches(room, overhead, comma_too);
             batches.into_iter().map(move |batch| {
                 let body = format!("{}{}{}", BODY.0, batch.texts.join(","), BODY.1);
                 write::post_json(&path, batch.selectors, body)
@@ -120,16 +121,14 @@ impl Dialect for Akamai {
 
     fn limits(&self) -> Limits {
         Limits {
-            body_bytes: Some(BODY_BYTES),
+            sizes: SIZES,
             budgets: BUDGETS,
             ..Limits::NONE
         }
     }
 
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {
-        let kind = call.path.split('/').nth(4).unwrap_or_default();
-        let unit = KINDS.iter().find(|(name, _)| *name == kind);
-        let objects = unit.map(|(_, unit)| Draw::of(unit, bulk::length(call)));
+        let objects = unit_of(call).map(|unit| Draw::of(unit, bulk::length(call)));
         [Draw::CALL].into_iter().chain(objects).collect()
     }
 
@@ -150,9 +149,15 @@ impl Dialect for Akamai {
         left
     }
 
-    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
-        bulk::of_json(call, self.limits())
+    fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
+        bulk::of_json(call, self.limits().room(unit_of(call)?, limits))
     }
+}
+
+fn unit_of(call: &NativeCall) -> Option<&'static str> {
+    let kind = call.path.split('/').nth(4)?;
+    let found = KINDS.iter().find(|(name, _)| *name == kind);
+    found.map(|(_, unit)| *unit)
 }
 
 /// `estimatedSeconds` is a whole number where it is there at all; what is none says nothing.
@@ -169,6 +174,27 @@ fn taken(body: &serde_json::Value) -> Verdict {
 
 /// The kinds of objects in a path, and how they are counted.
 const KINDS: [(&str, &str); 3] = [("url", "urls"), ("tag", "tags"), ("cpcode", "codes")];
+
+const SIZES: &[Size] = &[
+    Size {
+        unit: BYTES,
+        usual: Some(45_000),
+        most: 50_000,
+        source: "techdocs.akamai.com/purge-cache/reference, 413: bodies of 50,000 bytes; its clients stay below (PyPI fastpurge: 45,000)",
+    },
+    Size {
+        unit: "urls",
+        usual: None,
+        most: 10_000,
+        source: "techdocs.akamai.com/purge-cache/reference/rate-limiting: 10,000 URLs at once; else what a body holds",
+    },
+    Size {
+        unit: "tags",
+        usual: None,
+        most: 5_000,
+        source: "the same page: 5,000 tags at once; else what a body holds",
+    },
+];
 
 const BUDGETS: &[Budget] = &[
     Budget {

@@ -9,7 +9,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    Command, Fault, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector,
+    Command, Fault, Fidelity, Finding, HostName, NativeCall, NativeLimits, Operation, PurgeMode,
+    Selector,
     fault::{Again, FaultCode},
 };
 use percent_encoding::percent_decode_str;
@@ -22,15 +23,12 @@ use crate::{
         budget::CALLS,
         read,
         say::{self, Beginning},
+        sizes::{self, Size},
         write::{self, Items},
     },
 };
 
 const WHO: &str = "Alibaba Cloud CDN";
-/// URLs, directories, and URLs to load, of one call.
-const FILES: usize = 1_000;
-const DIRECTORIES: usize = 100;
-const PRELOADS: usize = 100;
 /// Characters of one object.
 const OBJECT_LENGTH: usize = 1_024;
 /// Seconds until a limit by the minute has room again.
@@ -104,7 +102,14 @@ impl Dialect for Alibaba {
             }
         }
         let calls = lists.into_iter().flat_map(|((kind, _), objects)| {
-            let batches = objects.batches_of(kind.items()).into_iter();
+            let room = self.limits().room(kind.unit(), site.limits);
+            let around = kind
+                .call(&[], Vec::new(), delete)
+                .body
+                .map_or(0, |body| body.len());
+            // The end of a line takes three, as most else may.
+            let in_form = |object: &str| write::percent(object).len() + OCTET;
+            let batches = objects.batches(room, around, in_form).into_iter();
             batches.map(move |batch| kind.call(&batch.texts, batch.selectors, delete))
         });
         Ok(calls.collect())
@@ -153,7 +158,7 @@ impl Dialect for Alibaba {
 
     fn limits(&self) -> Limits {
         Limits {
-            items: Some(FILES),
+            sizes: SIZES,
             budgets: BUDGETS,
             ..Limits::NONE
         }
@@ -164,8 +169,8 @@ impl Dialect for Alibaba {
         [Draw::CALL].into_iter().chain(counted).collect()
     }
 
-    /// For one host name, so that one task comes of it.
-    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
+    /// For one host name, so that one task comes of it. A byte takes three where it is escaped, so a third is sure to fit.
+    fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
         let kind = Kind::of(call)?;
         let items = objects(call);
         let host = items.first()?.split('/').next()?.to_owned();
@@ -174,15 +179,14 @@ impl Dialect for Alibaba {
             .as_deref()?
             .split_once('&')
             .map_or("", |(_, more)| more);
-        let limits = Limits {
-            items: Some(kind.items()),
-            ..Limits::NONE
-        };
-        Some(Bulk::new(
-            format!("{} {host} {more}", call.path),
-            items,
-            limits,
-        ))
+        let room = self.limits().room(kind.unit(), limits);
+        let kind = format!("{} {host} {more}", call.path);
+        let around = OBJECTS.len() + 1 + more.len();
+        let bulk = Bulk::new(kind, items, room, around);
+        Some(Bulk {
+            bytes: bulk.bytes / OCTET,
+            ..bulk
+        })
     }
 
     fn together(&self, like: &NativeCall, items: &[String]) -> NativeCall {
@@ -198,6 +202,8 @@ impl Dialect for Alibaba {
 
 /// What the form of a call begins with.
 const OBJECTS: &str = "ObjectPath=";
+/// Bytes of `%0A`.
+const OCTET: usize = 3;
 
 /// The objects of a call's form.
 fn objects(call: &NativeCall) -> Vec<String> {
@@ -207,6 +213,21 @@ fn objects(call: &NativeCall) -> Vec<String> {
     let list = percent_decode_str(list).decode_utf8_lossy().into_owned();
     list.lines().map(str::to_owned).collect()
 }
+
+const SIZES: &[Size] = &[
+    sizes::exactly(
+        "urls",
+        1_000,
+        "alibabacloud.com, RefreshObjectCaches: 1,000 URLs a call",
+    ),
+    sizes::exactly("directories", 100, "the same page: 100 directories a call"),
+    sizes::exactly(
+        "preloads",
+        100,
+        "alibabacloud.com, PushObjectCache: 100 URLs a call",
+    ),
+    sizes::ANY_BODY,
+];
 
 /// The numbers of a day are quotas that Alibaba raises on request.
 const BUDGETS: &[Budget] = &[
@@ -264,14 +285,6 @@ impl Kind {
             Self::File => "urls",
             Self::Directory => "directories",
             Self::Preload => "preloads",
-        }
-    }
-
-    const fn items(self) -> usize {
-        match self {
-            Self::File => FILES,
-            Self::Directory => DIRECTORIES,
-            Self::Preload => PRELOADS,
         }
     }
 

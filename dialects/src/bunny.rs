@@ -17,6 +17,7 @@ use crate::{
     vendor::{
         read,
         say::{self, Beginning},
+        sizes::{self, Size},
         write::{self, Batch, Items},
     },
 };
@@ -70,14 +71,11 @@ impl Dialect for Bunny {
                 _ => zone.push(number),
             }
         }
-        let urls = urls
-            .batches_of(1)
-            .into_iter()
-            .map(|Batch { texts, selectors }| {
-                NativeCall::new("POST", None, &texts.concat(), selectors)
-            });
+        let urls = urls.alone().into_iter().map(|Batch { texts, selectors }| {
+            NativeCall::new("POST", None, &texts.concat(), selectors)
+        });
         let tags = tags
-            .batches_of(1)
+            .alone()
             .into_iter()
             .map(|Batch { texts, selectors }| write::post_json(ZONE, selectors, texts.concat()));
         let zone = (!zone.is_empty()).then(|| NativeCall::new("POST", None, ZONE, zone));
@@ -117,7 +115,7 @@ impl Dialect for Bunny {
 
     fn limits(&self) -> Limits {
         Limits {
-            items: Some(1),
+            sizes: SIZES,
             budgets: BUDGETS,
             ..Limits::NONE
         }
@@ -133,6 +131,16 @@ impl Dialect for Bunny {
         vec![Draw::CALL, Draw::of(unit, 1)]
     }
 }
+
+/// Each call says one thing, whoever asks.
+const SIZES: &[Size] = &[
+    sizes::alone(
+        "urls",
+        "docs.bunny.net/api-reference/core/purge: one URL a call",
+    ),
+    sizes::alone("prefixes", "the same page"),
+    sizes::alone("tags", "docs.bunny.net/cdn/purge-cache: one tag a call"),
+];
 
 const BUDGETS: &[Budget] = &[
     Budget {

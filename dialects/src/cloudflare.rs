@@ -12,7 +12,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
-    Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector,
+    Command, Fidelity, Finding, HostName, NativeCall, NativeLimits, Operation, PurgeMode, Selector,
     selector::ContentUrl,
 };
 use serde_json::{Value, json};
@@ -24,13 +24,12 @@ use crate::{
         budget::CALLS,
         bulk, read,
         say::{self, Beginning},
+        sizes::{self, Size},
         write::{self, Items},
     },
 };
 
 const WHO: &str = "Cloudflare";
-/// Items of one call ("Availability and limits": 100 operations a request; older pages say 30).
-const ITEMS: usize = 100;
 pub(crate) const PATH: &str = "/client/v4/zones/{account:zone}/purge_cache";
 
 /// The dialect.
@@ -118,7 +117,8 @@ impl Dialect for Cloudflare {
                 VARIANTS.name
             ));
         }
-        let files = bulk::of_json(call, self.limits()).map_or_else(Vec::new, |bulk| bulk.items);
+        let bulk = self.bulk(call, &NativeLimits::NONE);
+        let files = bulk.map_or_else(Vec::new, |bulk| bulk.items);
         let each = files.iter().flat_map(|file| {
             let headers = variants.iter().map(|headers| json!(headers));
             let with =
@@ -126,10 +126,7 @@ impl Dialect for Cloudflare {
             [file.clone()].into_iter().chain(with)
         });
         let each: Vec<_> = each.collect();
-        Ok(each
-            .chunks(ITEMS)
-            .map(|items| self.together(call, items))
-            .collect())
+        Ok(vec![self.together(call, &each)])
     }
 
     fn authentication(&self) -> Authentication {
@@ -141,7 +138,7 @@ impl Dialect for Cloudflare {
 
     fn limits(&self) -> Limits {
         Limits {
-            items: Some(ITEMS),
+            sizes: SIZES,
             budgets: BUDGETS,
             ..Limits::NONE
         }
@@ -150,24 +147,47 @@ impl Dialect for Cloudflare {
     /// Single files are counted one by one, all else by the call.
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {
         let items = bulk::length(call);
-        match bulk::name_of_list(call).as_deref() {
-            Some("files") => vec![Draw::of("urls", items)],
-            Some("tags") => vec![Draw::CALL, Draw::of("tags", items)],
-            Some("hosts") => vec![Draw::CALL, Draw::of("hosts", items)],
-            Some("prefixes") => vec![Draw::CALL, Draw::of("prefixes", items)],
-            Some(_) | None => vec![Draw::CALL],
+        match unit_of(call) {
+            Some(URLS) => vec![Draw::of(URLS, items)],
+            Some(unit) => vec![Draw::CALL, Draw::of(unit, items)],
+            None => vec![Draw::CALL],
         }
     }
 
-    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
+    fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
         let kind = bulk::name_of_list(call)?;
-        let bulk = bulk::of_json(call, self.limits())?;
+        let bulk = bulk::of_json(call, self.limits().room(unit_of(call)?, limits))?;
         Some(Bulk {
             kind: format!("{kind} {}", bulk.kind),
             ..bulk
         })
     }
 }
+
+/// How files are counted.
+const URLS: &str = "urls";
+/// The lists that there are, and how each is counted.
+const LISTS: [(&str, &str); 4] = [
+    ("files", URLS),
+    ("tags", "tags"),
+    ("hosts", "hosts"),
+    ("prefixes", "prefixes"),
+];
+
+const SIZES: &[Size] = &[
+    Size {
+        unit: URLS,
+        usual: Some(100),
+        most: 500,
+        source: "developers.cloudflare.com/cache/how-to/purge-cache, Availability and limits: 100 URLs a request, Enterprise 500 (older pages: 30); \
+                 each scheme and each variant is one",
+    },
+    sizes::exactly("tags", 100, OPERATIONS),
+    sizes::exactly("hosts", 100, OPERATIONS),
+    sizes::exactly("prefixes", 100, OPERATIONS),
+    sizes::ANY_BODY,
+];
+const OPERATIONS: &str = "the same page: 100 operations a request (older pages: 30)";
 
 /// "Availability and limits", by plan. The smallest that is paid for.
 const BUDGETS: &[Budget] = &[
@@ -180,7 +200,7 @@ const BUDGETS: &[Budget] = &[
                  10 and 50, Enterprise 50 and 500)",
     },
     Budget {
-        unit: "urls",
+        unit: URLS,
         amount: 1_500,
         per: Duration::from_secs(1),
         burst: 1_500,
@@ -198,7 +218,13 @@ pub(crate) const VARIANTS: AccountField = AccountField {
 };
 
 fn is_files(call: &NativeCall) -> bool {
-    bulk::name_of_list(call).as_deref() == Some("files")
+    unit_of(call) == Some(URLS)
+}
+
+fn unit_of(call: &NativeCall) -> Option<&'static str> {
+    let name = bulk::name_of_list(call)?;
+    let list = LISTS.iter().find(|(list, _)| *list == name);
+    list.map(|(_, unit)| *unit)
 }
 
 /// What is said for these selectors.
@@ -216,14 +242,11 @@ pub(crate) fn calls<'a>(
         hosts,
         prefixes,
     } = said;
-    let kinds = [
-        ("files", files),
-        ("tags", tags),
-        ("hosts", hosts),
-        ("prefixes", prefixes),
-    ];
-    let calls = kinds.into_iter().flat_map(|(kind, items)| {
-        let batches = items.batches_of(ITEMS).into_iter();
+    let kinds = LISTS.into_iter().zip([files, tags, hosts, prefixes]);
+    let calls = kinds.flat_map(|((kind, unit), items)| {
+        let room = Cloudflare.limits().room(unit, site.limits);
+        let empty = json!({ kind: [] });
+        let batches = items.batches_of_json(room, &empty).into_iter();
         batches.map(move |batch| {
             let body = write::json(&json!({ kind: batch.texts }));
             write::post_json(PATH, batch.selectors, body)

@@ -7,7 +7,7 @@
 //!
 //! Facts: `developers.cloudflare.com/cache/how-to/purge-cache/purge-everything`.
 
-use domain::{Command, Fidelity, HostName, NativeCall, Operation, Selector};
+use domain::{Command, Fidelity, HostName, NativeCall, NativeLimits, Operation, Selector};
 use serde_json::json;
 
 use crate::{
@@ -89,8 +89,8 @@ impl Dialect for CloudflareZone {
         Cloudflare.draws(call)
     }
 
-    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
-        Cloudflare.bulk(call)
+    fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
+        Cloudflare.bulk(call, limits)
     }
 }
 

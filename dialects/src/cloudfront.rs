@@ -23,15 +23,17 @@ use crate::{
         budget::CALLS,
         read,
         say::{self, Beginning},
+        sizes,
         write::{self, Batch, Items},
     },
 };
 
 const WHO: &str = "CloudFront";
-/// Paths of one call: as many as may be in progress for one distribution.
-const PATHS: usize = 3_000;
-/// Paths with `*` of one call: as many as may be in progress.
-const PATTERNS: usize = 15;
+/// What is counted: paths, and apart from them those with `*`.
+const PATHS: &str = "paths";
+const PATTERNS: &str = "patterns";
+/// What one more takes in a body: its element, and perhaps a digit of their number.
+const AROUND_PATH: usize = "<Path></Path>".len() + 1;
 /// Characters of a path.
 const PATH_LENGTH: usize = 4_000;
 /// Seconds until something of what is in progress may have ended; the guide says that most ends within a minute.
@@ -68,7 +70,13 @@ impl Dialect for CloudFront {
                 (_, None) => patterns.add(number, "/*".to_owned()),
             }
         }
-        let batches = [paths.batches_of(PATHS), patterns.batches_of(PATTERNS)];
+        let empty = invalidation(Batch::default())
+            .body
+            .map_or(0, |body| body.len());
+        let batches = [(PATHS, paths), (PATTERNS, patterns)].map(|(unit, items)| {
+            let room = LIMITS.room(unit, site.limits);
+            items.batches(room, empty, |path| write::xml(path).len() + AROUND_PATH)
+        });
         Ok(batches.into_iter().flatten().map(invalidation).collect())
     }
 
@@ -132,7 +140,7 @@ impl Dialect for CloudFront {
             body.matches("<Path>").count(),
             body.matches("*</Path>").count(),
         );
-        let counted = [("paths", all - patterns), ("patterns", patterns)];
+        let counted = [(PATHS, all - patterns), (PATTERNS, patterns)];
         let counted = counted.into_iter().filter(|(_, amount)| *amount > 0);
         let counted = counted.map(|(unit, amount)| Draw::of(unit, amount));
         [Draw::CALL].into_iter().chain(counted).collect()
@@ -140,8 +148,19 @@ impl Dialect for CloudFront {
 }
 
 pub(crate) const LIMITS: Limits = Limits {
-    items: Some(PATHS),
-    body_bytes: None,
+    sizes: &[
+        sizes::exactly(
+            PATHS,
+            3_000,
+            "docs.aws.amazon.com, InvalidationLimits: as many as may be in progress for a distribution",
+        ),
+        sizes::exactly(
+            PATTERNS,
+            15,
+            "the same page: as many paths with `*` as may be in progress",
+        ),
+        sizes::ANY_BODY,
+    ],
     budgets: &[Budget {
         unit: CALLS,
         amount: 1,
@@ -151,12 +170,12 @@ pub(crate) const LIMITS: Limits = Limits {
     }],
     outstanding: &[
         Outstanding {
-            unit: "paths",
+            unit: PATHS,
             amount: 3_000,
             source: "docs.aws.amazon.com, InvalidationLimits: 3,000 paths in progress for a distribution",
         },
         Outstanding {
-            unit: "patterns",
+            unit: PATTERNS,
             amount: 15,
             source: "the same page: 15 paths with `*` in progress for a distribution",
         },

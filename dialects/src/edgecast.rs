@@ -7,7 +7,8 @@
 //! Facts: `developer.edgecast.com/cdn/api`, "Bulk Purge Content", "Get Bulk Purge Request", "Bulk Load Content".
 
 use domain::{
-    Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector, fault::Again,
+    Command, Fidelity, Finding, HostName, NativeCall, NativeLimits, Operation, PurgeMode, Selector,
+    fault::Again,
 };
 
 use crate::{
@@ -16,13 +17,14 @@ use crate::{
     vendor::{
         bulk, read,
         say::{self, Beginning},
+        sizes::{self, Size},
         write::{self, Items},
     },
 };
 
 const WHO: &str = "Edgecast";
-/// Purges, and loads, that may be under way; every path of a bulk counts.
-const OUTSTANDING: usize = 50;
+/// What is counted: every path of a bulk.
+const PATHS: &str = "paths";
 /// Seconds until something of what is under way may have ended.
 const PAUSE_SECONDS: u32 = 30;
 const EDGE: &str = "/v2/mcc/customers/{account:customer}/edge";
@@ -73,10 +75,11 @@ impl Dialect for Edgecast {
             Operation::Purge(_) | Operation::Custom(_) => PURGE,
         };
         let path = format!("{EDGE}/{kind}");
-        let calls = paths.batches_of(OUTSTANDING).into_iter().map(|batch| {
-            // "Forward slashes must be escaped with a backslash when submitting purge requests in JSON."
-            let paths = write::json(&batch.texts).replace('/', "\\/");
-            let body = format!(r#"{{"MediaPath":{paths},"MediaType":{{account:platform}}}}"#);
+        let room = self.limits().room(PATHS, site.limits);
+        let comma_too = |path: &str| escaped(&path).len() + 1;
+        let batches = paths.batches(room, body("[]").len(), comma_too);
+        let calls = batches.into_iter().map(|batch| {
+            let body = body(&escaped(&batch.texts));
             write::with_body("PUT", &path, batch.selectors, "application/json", body)
                 .header("accept", "application/json")
         });
@@ -158,9 +161,9 @@ impl Dialect for Edgecast {
 
     fn limits(&self) -> Limits {
         Limits {
-            items: Some(OUTSTANDING),
+            sizes: SIZES,
             outstanding: &[Outstanding {
-                unit: "paths",
+                unit: PATHS,
                 amount: 50,
                 source: "developer.edgecast.com, Bulk Purge Content: 50 purges and 50 loads under way; every path counts",
             }],
@@ -170,13 +173,18 @@ impl Dialect for Edgecast {
 
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {
         match call.body {
-            Some(_) => vec![Draw::CALL, Draw::of("paths", bulk::length(call))],
+            Some(_) => vec![Draw::CALL, Draw::of(PATHS, bulk::length(call))],
             None => vec![Draw::CALL],
         }
     }
 
-    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
-        bulk::of_json(call, self.limits())
+    /// A slash takes two bytes there, so half as many are sure to fit.
+    fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
+        let bulk = bulk::of_json(call, self.limits().room(PATHS, limits))?;
+        Some(Bulk {
+            bytes: bulk.bytes / 2,
+            ..bulk
+        })
     }
 
     fn together(&self, like: &NativeCall, items: &[String]) -> NativeCall {
@@ -186,6 +194,24 @@ impl Dialect for Edgecast {
             ..call
         }
     }
+}
+
+const SIZES: &[Size] = &[
+    sizes::exactly(
+        PATHS,
+        50,
+        "developer.edgecast.com, Bulk Purge Content: as many as may be under way",
+    ),
+    sizes::ANY_BODY,
+];
+
+/// "Forward slashes must be escaped with a backslash when submitting purge requests in JSON."
+fn escaped(paths: &impl serde::Serialize) -> String {
+    write::json(paths).replace('/', "\\/")
+}
+
+fn body(paths: &str) -> String {
+    format!(r#"{{"MediaPath":{paths},"MediaType":{{account:platform}}}}"#)
 }
 
 fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {

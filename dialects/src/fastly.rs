@@ -9,7 +9,9 @@
 
 use std::time::Duration;
 
-use domain::{Command, Fidelity, Finding, HostName, NativeCall, Operation, PurgeMode, Selector};
+use domain::{
+    Command, Fidelity, Finding, HostName, NativeCall, NativeLimits, Operation, PurgeMode, Selector,
+};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
@@ -19,13 +21,14 @@ use crate::{
     vendor::{
         budget::CALLS,
         bulk, read, say,
+        sizes::{self, Size},
         write::{self, Items},
     },
 };
 
 const WHO: &str = "Fastly";
-/// Keys of one batch (API reference, "Purge multiple surrogate key tags").
-const KEYS: usize = 256;
+/// What a batch counts.
+const KEYS: &str = "keys";
 /// Marks stale what the call finds.
 const SOFT: &str = "fastly-soft-purge";
 /// The paths of a service, and what ends the path of one that purges all of it.
@@ -68,7 +71,10 @@ impl Dialect for Fastly {
                 _ => all.push(number),
             }
         }
-        calls.extend(keys.batches_of(KEYS).into_iter().map(purge_keys));
+        let room = self.limits().room(KEYS, site.limits);
+        let empty = json!({ "surrogate_keys": [] });
+        let batches = keys.batches_of_json(room, &empty).into_iter();
+        calls.extend(batches.map(purge_keys));
         if soft {
             calls = calls
                 .into_iter()
@@ -125,7 +131,7 @@ impl Dialect for Fastly {
 
     fn limits(&self) -> Limits {
         Limits {
-            items: Some(KEYS),
+            sizes: SIZES,
             budgets: BUDGETS,
             ..Limits::NONE
         }
@@ -134,33 +140,39 @@ impl Dialect for Fastly {
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {
         let draw = match called(call) {
             Called::Url => Draw::of("urls", 1),
-            Called::Keys => Draw::of("keys", bulk::length(call)),
+            Called::Keys => Draw::of(KEYS, bulk::length(call)),
             Called::All => Draw::CALL,
         };
         vec![draw]
     }
 
     /// Keys of one service, as soft as each other.
-    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
+    fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
         let Called::Keys = called(call) else {
             return None;
         };
         let (service, key) = call.path.split_once("/purge")?;
+        let room = self.limits().room(KEYS, limits);
         let items = match key.strip_prefix('/') {
             Some(key) => vec![json!(percent_decode_str(key).decode_utf8().ok()?).to_string()],
-            None => bulk::of_json(call, self.limits())?.items,
+            None => bulk::of_json(call, room)?.items,
         };
         let soft = call.headers.iter().any(|(name, _)| name == SOFT);
-        Some(Bulk::new(format!("{service} {soft}"), items, self.limits()))
+        let around = with_keys("").len();
+        Some(Bulk::new(format!("{service} {soft}"), items, room, around))
     }
 
     fn together(&self, like: &NativeCall, items: &[String]) -> NativeCall {
         let service = like.path.split_once("/purge").map_or("", |(at, _)| at);
-        let body = format!(r#"{{"surrogate_keys":[{}]}}"#, items.join(","));
-        let call = write::post_json(&format!("{service}/purge"), like.selectors.clone(), body);
+        let (path, body) = (format!("{service}/purge"), with_keys(&items.join(",")));
+        let call = write::post_json(&path, like.selectors.clone(), body);
         let soft = like.headers.iter().filter(|(name, _)| name == SOFT);
         soft.fold(call, |call, (name, value)| call.header(name, value))
     }
+}
+
+fn with_keys(keys: &str) -> String {
+    format!(r#"{{"surrogate_keys":[{keys}]}}"#)
 }
 
 /// What a call purges.
@@ -178,6 +190,16 @@ fn called(call: &NativeCall) -> Called {
     }
 }
 
+const SIZES: &[Size] = &[
+    sizes::exactly(
+        KEYS,
+        256,
+        "fastly.com/documentation/reference/api/purging, Purge multiple surrogate key tags: 256 keys",
+    ),
+    sizes::alone("urls", "the same page, Purge a URL: one a call"),
+    sizes::ANY_BODY,
+];
+
 /// Fastly's page counts 1,000 calls an hour and exempts purges of URLs and keys; a profile by others counts those.
 const BUDGETS: &[Budget] = &[
     Budget {
@@ -188,7 +210,7 @@ const BUDGETS: &[Budget] = &[
         source: "apis.io, fastly-rate-limits: 100,000 URLs an hour; the burst is ours",
     },
     Budget {
-        unit: "keys",
+        unit: KEYS,
         amount: 100_000,
         per: Duration::from_hours(1),
         burst: 1_000,

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use domain::{
-    Ceiling, Command, Configuration, Evidence, ExecutionId, Fault, Finding, NativeCall, Operation,
-    Scope, Selector, Server, Timestamp, command::WhenImpossible, selector::HostRegex,
+    Ceiling, Command, Configuration, Evidence, ExecutionId, Fault, Finding, NativeCall,
+    NativeLimits, Operation, Scope, Selector, Server, Timestamp, command::WhenImpossible,
+    selector::HostRegex,
 };
 
 use crate::{Answer, CannotSay, Dialect, Site, Verdict};
@@ -47,6 +48,30 @@ pub(crate) fn translate_for(
     command: &Command,
     servers: &[Server],
 ) -> Result<Vec<NativeCall>, CannotSay> {
+    translate_at(dialect, command, (servers, &NativeLimits::NONE))
+}
+
+/// The same, for a participant with limits of its own.
+pub(crate) fn translate_within(
+    dialect: &dyn Dialect,
+    command: &Command,
+    limits: &NativeLimits,
+) -> Result<Vec<NativeCall>, CannotSay> {
+    translate_at(dialect, command, (&[], limits))
+}
+
+/// What a participant's record says.
+pub(crate) fn limits(own: &[(&str, u32)]) -> NativeLimits {
+    let own = own.iter();
+    own.map(|(unit, amount)| ((*unit).to_owned(), *amount))
+        .collect()
+}
+
+fn translate_at(
+    dialect: &dyn Dialect,
+    command: &Command,
+    (servers, limits): (&[Server], &NativeLimits),
+) -> Result<Vec<NativeCall>, CannotSay> {
     let configuration = Configuration {
         id: "shop".parse().unwrap(),
         customer: "acme".parse().unwrap(),
@@ -61,6 +86,7 @@ pub(crate) fn translate_for(
         execution: &execution,
         configuration: &configuration,
         servers,
+        limits,
     };
     dialect.translate(command, &site)
 }

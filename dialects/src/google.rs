@@ -24,13 +24,15 @@ use crate::{
         budget::CALLS,
         bulk, read,
         say::{self, Beginning},
+        sizes::{self, Size},
         write::{self, Batch, Items},
     },
 };
 
 pub(crate) const WHO: &str = "Google Cloud CDN";
-/// Tags of one call.
-pub(crate) const TAGS: usize = 10;
+/// What is counted.
+pub(crate) const TAGS: &str = "tags";
+pub(crate) const PATHS: &str = "paths";
 /// Seconds until a quota that is counted by the minute has room again.
 const PAUSE_SECONDS: u32 = 60;
 const INVALIDATE: &str = "/compute/v1/projects/{account:project}/global/urlMaps/{account:urlmap}/invalidateCache\
@@ -44,6 +46,19 @@ const BUDGETS: &[Budget] = &[Budget {
     burst: 50,
     source: "cloud.google.com/cdn/docs/cache-invalidation-overview: 500 requests a minute; the burst is ours",
 }];
+
+const SIZES: &[Size] = &[
+    sizes::exactly(
+        TAGS,
+        10,
+        "cloud.google.com/cdn/docs/cache-invalidation-overview: 10 tags a request",
+    ),
+    sizes::alone(
+        PATHS,
+        "reference of urlMaps.invalidateCache: one path a request",
+    ),
+    sizes::ANY_BODY,
+];
 
 const ACCOUNT: [AccountField; 2] = [
     required("project", "the id of the project"),
@@ -99,7 +114,13 @@ impl Dialect for Google {
         let paths = paths.all.into_iter().map(|(host, path, selectors)| {
             invalidation(selectors, &json!({ "host": host.as_str(), "path": path }))
         });
-        let tags = tags.batches_of(TAGS).into_iter();
+        let longest = hosts
+            .iter()
+            .map(HostName::as_str)
+            .max_by_key(|host| host.len());
+        let empty = json!({ "host": longest, "cacheTags": [] });
+        let room = self.limits().room(TAGS, site.limits);
+        let tags = tags.batches_of_json(room, &empty).into_iter();
         let tags = tags.flat_map(|Batch { texts, selectors }| {
             hosts.iter().map(move |host| {
                 let rule = json!({ "host": host.as_str(), "cacheTags": texts });
@@ -144,7 +165,7 @@ impl Dialect for Google {
 
     fn limits(&self) -> Limits {
         Limits {
-            items: Some(TAGS),
+            sizes: SIZES,
             budgets: BUDGETS,
             ..Limits::NONE
         }
@@ -158,8 +179,8 @@ impl Dialect for Google {
 /// Tags or one path; asking after an operation takes a call and nothing else.
 pub(crate) fn draws(call: &NativeCall) -> Vec<Draw> {
     let counted = match (bulk::name_of_list(call), &call.body) {
-        (Some(_), _) => Some(Draw::of("tags", bulk::length(call))),
-        (None, Some(_)) => Some(Draw::of("paths", 1)),
+        (Some(_), _) => Some(Draw::of(TAGS, bulk::length(call))),
+        (None, Some(_)) => Some(Draw::of(PATHS, 1)),
         (None, None) => None,
     };
     [Draw::CALL].into_iter().chain(counted).collect()

@@ -55,11 +55,12 @@ pub use vendor::{
     AccountField, Authentication, Limits, Presence,
     budget::{Budget, Cost, Draw, Outstanding, cost_of},
     bulk::Bulk,
+    sizes::{BrokenLimit, Size},
 };
 
 use std::time::Duration;
 
-use domain::{Command, Fidelity, HostName, NativeCall, Operation, Selector};
+use domain::{Command, Fidelity, HostName, NativeCall, NativeLimits, Operation, Selector};
 use thiserror::Error;
 
 use native::{Asked, Mistake};
@@ -136,7 +137,8 @@ pub trait Dialect: Send + Sync {
     }
 
     /// The calls that one comes to at an account with these values, in the same places: more than one where the account
-    /// keeps apart what the command does not. Why not, where a value cannot be used.
+    /// keeps apart what the command does not. A list may be longer than a call holds: whoever makes it cuts it
+    /// ([`Self::bulk`]). Why not, where a value cannot be used.
     ///
     /// # Errors
     /// What is wrong with a value, as a sentence for whoever keeps the adapter.
@@ -168,8 +170,9 @@ pub trait Dialect: Send + Sync {
         Vec::new()
     }
 
-    /// The call as a list that can be said together with others of its kind; `None` where it cannot.
-    fn bulk(&self, _call: &NativeCall) -> Option<Bulk> {
+    /// The call as a list that can be said together with others of its kind, within the participant's limits; `None` where it
+    /// cannot.
+    fn bulk(&self, _call: &NativeCall, _limits: &NativeLimits) -> Option<Bulk> {
         None
     }
 

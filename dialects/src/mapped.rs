@@ -13,7 +13,7 @@ mod check;
 mod items;
 mod reader;
 mod rules;
-mod sample;
+pub(crate) mod sample;
 mod template;
 mod tree;
 

@@ -2,9 +2,11 @@
 //!
 //! Invariant: it is made from the code that plans commands, so it cannot say anything else.
 
-use domain::{Fidelity, Operation, PurgeMode, Selector, fidelity::Breadth, selector::HostRegex};
+use domain::{
+    Fidelity, NativeLimits, Operation, PurgeMode, Selector, fidelity::Breadth, selector::HostRegex,
+};
 
-use crate::{Authentication, Budget, Counterpart, Dialect, Presence, all};
+use crate::{Authentication, Budget, Counterpart, Dialect, Presence, Size, all, mapped::sample};
 
 /// The selectors that stand for all; their heads are the columns.
 const COLUMNS: [(&str, &str); 9] = [
@@ -121,28 +123,30 @@ fn providers() -> String {
                     federation's configuration. *Exclusive*: no two configurations may share the value, because some calls \
                     reach all that has it.\n\n"
         .to_owned();
-    text.push_str("| dialect | authentication | items a call | bytes a body |\n");
-    text.push_str("| --- | --- | --- | --- |\n");
+    text.push_str("| dialect | authentication |\n| --- | --- |\n");
     let providers = || {
         all()
             .iter()
             .filter(|dialect| dialect.counterpart() == Counterpart::Api)
     };
     for dialect in providers() {
-        let limits = dialect.limits();
-        let number =
-            |limit: Option<usize>| limit.map_or("–".to_owned(), |limit| limit.to_string());
-        let cells = [
-            authentication(dialect.authentication()),
-            number(limits.items),
-            number(limits.body_bytes),
-        ];
-        text.push_str(&row(dialect.name(), cells));
+        let cell = authentication(dialect.authentication());
+        text.push_str(&row(dialect.name(), [cell]));
     }
     text.push_str("\n| dialect | value | must be there | exclusive | what it is |\n| --- | --- | --- | --- | --- |\n");
     for dialect in providers() {
         text.push_str(&fields(*dialect));
     }
+    text.push_str(SIZES);
+    for dialect in providers() {
+        let rows = dialect.limits().sizes.iter();
+        text.extend(rows.map(|size| row(dialect.name(), size_of(size))));
+    }
+    text.push_str(TOGETHER);
+    for dialect in providers() {
+        text.push_str(&row(dialect.name(), together(*dialect)));
+    }
+    text.push_str(TOGETHER_MAPPED);
     text.push_str(
         "\n## Budgets\n\nWhat each provider counts, for one account: a bucket holds so many at once and fills with so many in \
          a time. *Under way* is what may be in progress at the same time. These are the defaults; the adapter's configuration \
@@ -153,6 +157,76 @@ fn providers() -> String {
         text.push_str(&budgets(*dialect));
     }
     text
+}
+
+const SIZES: &str = "
+## What one call holds
+
+So much of each unit, and so many `bytes` of a body. Where a participant's account has another number its record says so \
+(`native_limits`; `fedctl participants update --native-limit tags=30`), at least 1, or 8192 bytes, and *at most* what stands here. Calls \
+are planned by that, and the adapter puts no more together; an execution keeps what it was planned with. `–`: no number is known.
+
+| dialect | unit | one call | at most | source |
+| --- | --- | --- | --- | --- |
+";
+
+fn size_of(size: &Size) -> [String; 4] {
+    let usual = size.usual.map(|usual| usual.to_string());
+    [
+        size.unit.to_owned(),
+        usual.unwrap_or("–".to_owned()),
+        size.most.to_string(),
+        size.source.to_owned(),
+    ]
+}
+
+const TOGETHER: &str = "
+## What is said together
+
+What one command says is put together when it is planned. What several commands say, and wait for the same account with, the adapter \
+puts together when it calls, where the operation may be repeated. `–`: the dialect cannot say it.
+
+| dialect | URLs of one command | URLs of several | tags of one command | tags of several |
+| --- | --- | --- | --- | --- |
+";
+
+const TOGETHER_MAPPED: &str = "\
+| a mapping | as its `items` and `bytes` say | apart | as its `items` and `bytes` say | apart |
+
+- Apart although those of one command go together: a call that has a key of its own against repetitions (`cloudfront`, \
+`cloudfront-tenant`, `google-cloud-cdn`) would have another one with other items; of a mapping nobody knows how two bodies become one.
+- Equal calls of several commands are one, of every dialect (`api.duplicate_window`): also those whose key alone differs, and those of \
+a mapping that puts neither the command nor the execution into them.
+";
+
+/// URLs, and tags: of one command, and of several.
+fn together(dialect: &dyn Dialect) -> impl Iterator<Item = String> {
+    let urls = ["https://www.example.com/a", "https://www.example.com/b"];
+    let urls = urls.map(|url| url.parse().ok().map(Selector::Url));
+    let tags = ["a", "b"].map(|tag| tag.parse().ok().map(Selector::Tag));
+    let said = |two: [Option<Selector>; 2]| said_together(dialect, two.into_iter().flatten());
+    let cells = [said(urls), said(tags)].into_iter().flatten();
+    cells.map(str::to_owned)
+}
+
+/// Whether a purge of these is one call, and whether that can be said with another one's.
+fn said_together(
+    dialect: &dyn Dialect,
+    selectors: impl Iterator<Item = Selector>,
+) -> [&'static str; 2] {
+    let delete = Operation::Purge(PurgeMode::Delete);
+    let command = sample::command(delete, selectors.collect());
+    let Ok(calls) = sample::at_site(|site| dialect.translate(&command, site)) else {
+        return ["–", "–"];
+    };
+    let word = |is_so: bool| if is_so { "together" } else { "apart" };
+    let mut bulks = calls
+        .iter()
+        .map(|call| dialect.bulk(call, &NativeLimits::NONE));
+    [
+        word(calls.len() == 1),
+        word(bulks.all(|bulk| bulk.is_some())),
+    ]
 }
 
 fn budgets(dialect: &dyn Dialect) -> String {

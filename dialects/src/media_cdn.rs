@@ -6,15 +6,18 @@
 //! Facts: `cloud.google.com/media-cdn/docs/reference/rest`, `edgeCacheServices.invalidateCache`: host, path and `cacheTags` as at
 //! Cloud CDN, but no id of the request, and no operation.
 
-use domain::{Command, Fidelity, Finding, HostName, NativeCall, Operation, Selector};
+use domain::{Command, Fidelity, Finding, HostName, NativeCall, NativeLimits, Operation, Selector};
 
 use crate::{
     AccountField, Answer, Authentication, Bulk, CannotSay, Counterpart, Dialect, Draw, Limits,
     Site, Verdict,
-    google::{self, Google, TAGS},
+    google::{self, Google, PATHS, TAGS},
     http,
     native::{Asked, Mistake},
-    vendor::{bulk, read},
+    vendor::{
+        bulk, read,
+        sizes::{self, Size},
+    },
 };
 
 const WHO: &str = "Google Media CDN";
@@ -109,7 +112,7 @@ impl Dialect for MediaCdn {
 
     fn limits(&self) -> Limits {
         Limits {
-            items: Some(TAGS),
+            sizes: SIZES,
             ..Limits::NONE
         }
     }
@@ -119,10 +122,20 @@ impl Dialect for MediaCdn {
     }
 
     /// Tags of one host name. Without an id of the request, others can be said with it.
-    fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
-        bulk::of_json(call, self.limits())
+    fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
+        bulk::of_json(call, self.limits().room(TAGS, limits))
     }
 }
+
+const SIZES: &[Size] = &[
+    sizes::exactly(
+        TAGS,
+        10,
+        "cloud.google.com/media-cdn/docs/reference/rest, edgeCacheServices.invalidateCache: 10 tags",
+    ),
+    sizes::alone(PATHS, "the same page: one path a call"),
+    sizes::ANY_BODY,
+];
 
 #[cfg(test)]
 mod tests {

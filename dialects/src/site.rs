@@ -1,6 +1,6 @@
 //! What a dialect may know besides the command.
 
-use domain::{Configuration, ExecutionId, Server};
+use domain::{Configuration, ExecutionId, NativeLimits, Server};
 
 /// Where a command is carried out.
 #[derive(Debug, Clone, Copy)]
@@ -11,4 +11,6 @@ pub struct Site<'a> {
     pub configuration: &'a Configuration,
     /// The participant's servers that are meant, all of this dialect unless it speaks to an invocation system.
     pub servers: &'a [Server],
+    /// How much one call holds, where the participant's record says so.
+    pub limits: &'a NativeLimits,
 }

@@ -16,9 +16,13 @@ pub mod budget;
 pub mod bulk;
 pub(crate) mod read;
 pub(crate) mod say;
+pub mod sizes;
 pub(crate) mod write;
 
-use self::budget::{Budget, Outstanding};
+use self::{
+    budget::{Budget, Outstanding},
+    sizes::Size,
+};
 
 /// Bytes of a provider's answer that are looked at: Fastly answers a batch of 256 keys with an id for each.
 pub(crate) const ANSWER_BYTES: usize = 128 * 1024;
@@ -73,14 +77,12 @@ pub enum Authentication {
     AlibabaRpc,
 }
 
-/// What a provider takes: the defaults. Items and bytes are obeyed by `translate`; budgets and what is under way are the
-/// adapter's to keep, and its configuration may say other numbers.
+/// What a provider takes: the defaults. What one call holds is obeyed by `translate`, and a participant's record may say other
+/// numbers; budgets and what is under way are the adapter's to keep, and its configuration may say other numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// Items of one call.
-    pub items: Option<usize>,
-    /// Bytes of one body.
-    pub body_bytes: Option<usize>,
+    /// What one call holds.
+    pub sizes: &'static [Size],
     /// What comes back in which time.
     pub budgets: &'static [Budget],
     /// What may be under way at the same time.
@@ -90,8 +92,7 @@ pub struct Limits {
 impl Limits {
     /// None that is known.
     pub const NONE: Self = Self {
-        items: None,
-        body_bytes: None,
+        sizes: &[],
         budgets: &[],
         outstanding: &[],
     };

@@ -25,6 +25,7 @@ pub mod fidelity;
 pub mod host;
 pub mod id;
 pub mod limits;
+pub mod native_limits;
 pub mod operation;
 pub mod participant;
 pub mod place;
@@ -52,6 +53,7 @@ pub use id::{
     CommandId, ConfigurationId, CustomerId, DeploymentId, DialectName, ExecutionId, OperationName,
     ParticipantId, RequestId, ServerId,
 };
+pub use native_limits::NativeLimits;
 pub use operation::{Operation, PurgeMode};
 pub use participant::{Participant, Server};
 pub use place::Place;

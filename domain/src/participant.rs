@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     capability::Capability,
     id::{DialectName, ParticipantId, ServerId},
+    native_limits::NativeLimits,
     operation::Operation,
     place::Place,
     selector::Selector,
@@ -30,6 +31,9 @@ pub struct Participant {
     /// The keys that its adapter signs with; empty as long as it does not sign.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signing_keys: Vec<TimedKey>,
+    /// How much one call to its provider holds, where its account has another number than the dialect knows.
+    #[serde(default, skip_serializing_if = "NativeLimits::is_empty")]
+    pub native_limits: NativeLimits,
 }
 
 impl Participant {

@@ -103,6 +103,7 @@ impl Api {
             desk: self.desks.of(&account, speaker.limits()),
             flow: api.flow.clone(),
             speaker,
+            limits: &api.limits,
             account,
             trace,
             until: Instant::now() + self.total_time,

@@ -263,7 +263,10 @@ impl Telling<'_> {
             flow: self.flow.clone(),
             draws: self.speaker.draws(filled),
             same: format!("{} {place} {plain:?}", self.speaker.label()),
-            bulk: self.speaker.bulk(filled).filter(|_| repeatable),
+            bulk: self
+                .speaker
+                .bulk(filled, self.limits)
+                .filter(|_| repeatable),
             scope: filled.path.clone(),
             shares: repeatable,
         })

@@ -1,7 +1,9 @@
-//! What one call comes to at this account: said for each variant that the account keeps apart, and in as many calls as the
-//! operator's own sizes ask for.
+//! What one call comes to at this account: said for each variant that the account keeps apart, and in as many calls as that
+//! takes.
 //!
-//! Invariant: nothing is left out and nothing said twice; a call whose job is asked after, or that is no list, stays one.
+//! Invariant: nothing is left out and nothing said twice; no call holds more than the provider takes of this participant, as the
+//! order was planned with, nor more than the operator's own sizes. A call whose job is asked after, or that is no list, stays
+//! one.
 
 use dialects::Bulk;
 use domain::{
@@ -12,7 +14,7 @@ use domain::{
 use super::Telling;
 use crate::config::Api as Settings;
 
-/// How much one call says, where the operator knows another number than the dialect.
+/// How much one call says at most, where the operator wants less than the provider takes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sizes {
     items: Option<usize>,
@@ -30,8 +32,8 @@ impl Sizes {
     /// The list with these sizes.
     pub(super) fn of(self, bulk: Bulk) -> Bulk {
         Bulk {
-            most: self.items.unwrap_or(bulk.most),
-            bytes: self.bytes.unwrap_or(bulk.bytes),
+            most: self.items.map_or(bulk.most, |own| own.min(bulk.most)),
+            bytes: self.bytes.map_or(bulk.bytes, |own| own.min(bulk.bytes)),
             ..bulk
         }
     }
@@ -50,7 +52,8 @@ impl Telling<'_> {
                 format!("the adapter's `api.accounts` have a value that cannot be used: {why}");
             Fault::participant(FaultCode::NotConfigured, Again::Never, &message)
         })?;
-        let split = |call: NativeCall| match self.speaker.bulk(&call).map(|bulk| sizes.of(bulk)) {
+        let bulk = |call: &NativeCall| self.speaker.bulk(call, self.limits);
+        let split = |call: NativeCall| match bulk(&call).map(|bulk| sizes.of(bulk)) {
             Some(bulk) if !self.speaker.has_jobs() => {
                 let batches = batches(&bulk).into_iter();
                 let calls: Vec<_> = batches
@@ -83,6 +86,24 @@ fn batches(bulk: &Bulk) -> Vec<&[String]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The operator's sizes only lower what the provider takes.
+    #[test]
+    fn an_operators_sizes_only_lower() {
+        let of = |items, bytes| {
+            let bulk = Bulk {
+                kind: String::new(),
+                items: Vec::new(),
+                most: 100,
+                bytes: 1_000,
+            };
+            let bulk = Sizes { items, bytes }.of(bulk);
+            (bulk.most, bulk.bytes)
+        };
+        assert_eq!(of(None, None), (100, 1_000));
+        assert_eq!(of(Some(30), Some(2_000)), (30, 1_000));
+        assert_eq!(of(Some(500), Some(500)), (100, 500));
+    }
 
     /// Every item is in one batch, in order, and a batch keeps to both sizes.
     #[test]

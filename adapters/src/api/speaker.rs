@@ -15,7 +15,7 @@ use dialects::{
     mapped::Mapping,
 };
 use domain::{
-    DialectName, Fault, NativeCall,
+    DialectName, Fault, NativeCall, NativeLimits,
     fault::{Again, FaultCode},
 };
 
@@ -207,10 +207,10 @@ impl Speaker {
         }
     }
 
-    /// The call as a list, where others can be said with it. A document says nothing of that.
-    pub(super) fn bulk(&self, call: &NativeCall) -> Option<Bulk> {
+    /// The call as a list, where others can be said with it, within the participant's limits. A document says nothing of that.
+    pub(super) fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
         match self {
-            Self::Dialect(dialect) => dialect.bulk(call),
+            Self::Dialect(dialect) => dialect.bulk(call, limits),
             Self::Mapped(..) => None,
         }
     }

@@ -214,6 +214,7 @@ fn order(dialect: &str, calls: Vec<NativeCall>) -> Order {
         traceparent: None,
         native: vec![NativeOrder {
             mapping: None,
+            limits: domain::NativeLimits::NONE,
             dialect: dialect.parse().unwrap(),
             servers: vec![server("b-1"), server("b-2")],
             calls,

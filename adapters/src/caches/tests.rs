@@ -105,6 +105,7 @@ fn order(
         traceparent: None,
         native: vec![NativeOrder {
             mapping: None,
+            limits: domain::NativeLimits::NONE,
             dialect: DIALECT.parse().unwrap(),
             servers: servers.collect(),
             calls,

@@ -122,6 +122,7 @@ pub(crate) fn order() -> Order {
         traceparent: None,
         native: vec![NativeOrder {
             mapping: None,
+            limits: domain::NativeLimits::NONE,
             dialect: "canonical".parse().unwrap(),
             servers,
             calls: vec![NativeCall {

@@ -109,6 +109,7 @@ impl Stage {
             traceparent: None,
             native: vec![NativeOrder {
                 mapping: None,
+                limits: domain::NativeLimits::NONE,
                 dialect: "varnish".parse().unwrap(),
                 servers,
                 calls,

@@ -225,6 +225,7 @@ mod tests {
             own_servers: OwnServers::Included,
             capabilities: Vec::new(),
             signing_keys: Vec::new(),
+            native_limits: domain::NativeLimits::NONE,
         })
     }
 

@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use domain::{
-    Agreement, Capability, Configuration, Deployment, HostName, Participant, Place, SelectorKind,
-    Server, limits, participant::OwnServers, signing::TimedKey,
+    Agreement, Capability, Configuration, Deployment, HostName, NativeLimits, Participant, Place,
+    SelectorKind, Server, limits, participant::OwnServers, signing::TimedKey,
 };
 use proto::v1;
 
@@ -114,6 +114,7 @@ impl Form for Participant {
             own_servers,
             capabilities,
             signing_keys,
+            native_limits: NativeLimits::NONE,
         }))
     }
 

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use domain::{
-    Ceiling, Command, Configuration, HostName, Operation, OperationName, PurgeMode, Scope,
-    Selector, SelectorKind, Timestamp, command::WhenImpossible, operation::CustomOperation,
+    Ceiling, Command, Configuration, HostName, NativeLimits, Operation, OperationName, PurgeMode,
+    Scope, Selector, SelectorKind, Timestamp, command::WhenImpossible, operation::CustomOperation,
     selector::HostRegex,
 };
 
@@ -44,11 +44,26 @@ pub(super) fn job() -> Values {
 }
 
 fn one(operation: &Operation, selectors: Vec<Selector>, with_item: bool) -> Values {
-    let command = Command {
+    let command = command(operation.clone(), selectors);
+    let selectors: Vec<_> = command.selectors.iter().collect();
+    let mut values = at_site(|site| items::values(&command, site, &selectors));
+    if let Operation::Custom(_) = operation {
+        values.insert("parameters", Value::from_object(AnyParameter));
+    }
+    if with_item {
+        let first = selectors.first();
+        values.extend(first.map(|selector| ("item", items::item(selector))));
+    }
+    values
+}
+
+/// A command that nobody gave.
+pub(crate) fn command(operation: Operation, selectors: Vec<Selector>) -> Command {
+    Command {
         id: parsed("01890a5d-ac96-774b-bcce-b302099a8057"),
         originator: parsed("cdn-a"),
         configuration: parsed("shop"),
-        operation: operation.clone(),
+        operation,
         selectors,
         scope: Scope::default(),
         ceiling: Ceiling::default(),
@@ -60,29 +75,24 @@ fn one(operation: &Operation, selectors: Vec<Selector>, with_item: bool) -> Valu
         expires_at: None,
         traceparent: None,
         tracestate: None,
-    };
+    }
+}
+
+/// Where it is carried out: a configuration of one host name.
+pub(crate) fn at_site<T>(then: impl FnOnce(&Site<'_>) -> T) -> T {
     let configuration = Configuration {
         id: parsed("shop"),
         customer: parsed("acme"),
         owner: parsed("cdn-a"),
-        hosts: vec![parsed("www.example.com")],
+        hosts: vec![host()],
         wide_purges_need_approval: None,
     };
-    let site = Site {
+    then(&Site {
         execution: &parsed("01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"),
         configuration: &configuration,
         servers: &[],
-    };
-    let selectors: Vec<_> = command.selectors.iter().collect();
-    let mut values = items::values(&command, &site, &selectors);
-    if let Operation::Custom(_) = operation {
-        values.insert("parameters", Value::from_object(AnyParameter));
-    }
-    if with_item {
-        let first = selectors.first();
-        values.extend(first.map(|selector| ("item", items::item(selector))));
-    }
-    values
+        limits: &NativeLimits::NONE,
+    })
 }
 
 /// Parameters are the originator's: whichever a template wants is there.

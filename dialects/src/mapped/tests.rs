@@ -35,6 +35,7 @@ fn translate(mapping: &Mapping, command: &Command) -> Result<Vec<NativeCall>, Ca
         execution: &execution,
         configuration: &configuration,
         servers: &[],
+        limits: &domain::NativeLimits::NONE,
     };
     mapping.translate(command, &site)
 }

@@ -10,7 +10,7 @@
 use domain::NativeCall;
 use serde_json::{Map, Value};
 
-use super::Limits;
+use super::sizes::Room;
 
 /// A call as a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,37 +25,32 @@ pub struct Bulk {
     pub bytes: usize,
 }
 
-/// Room for what stands around the items of a body.
-const AROUND: usize = 256;
-
 impl Bulk {
-    pub(crate) fn new(kind: String, items: Vec<String>, limits: Limits) -> Self {
+    /// In a body that has so many bytes `around` the items.
+    pub(crate) fn new(kind: String, items: Vec<String>, room: Room, around: usize) -> Self {
         Self {
             kind,
             items,
-            most: limits.items.unwrap_or(usize::MAX),
-            bytes: limits
-                .body_bytes
-                .map_or(usize::MAX, |bytes| bytes.saturating_sub(AROUND)),
+            most: room.items,
+            bytes: match room.bytes {
+                usize::MAX => usize::MAX,
+                bytes => bytes.saturating_sub(around),
+            },
         }
     }
 }
 
 /// A call whose body is a JSON object with one list in it.
-pub(crate) fn of_json(call: &NativeCall, limits: Limits) -> Option<Bulk> {
+pub(crate) fn of_json(call: &NativeCall, room: Room) -> Option<Bulk> {
     let (mut object, name) = object_with_list(call)?;
-    let Some(Value::Array(list)) = object.insert(name, Value::Null) else {
+    let Some(Value::Array(list)) = object.insert(name, Value::Array(Vec::new())) else {
         return None;
     };
     let items: Vec<_> = list.iter().map(Value::to_string).collect();
-    let kind = format!(
-        "{} {} {:?} {}",
-        call.method,
-        call.path,
-        call.headers,
-        Value::Object(object)
-    );
-    Some(Bulk::new(kind, items, limits))
+    let empty = Value::Object(object).to_string();
+    let (method, path, headers) = (&call.method, &call.path, &call.headers);
+    let kind = format!("{method} {path} {headers:?} {empty}");
+    Some(Bulk::new(kind, items, room, empty.len()))
 }
 
 /// The same call with other items.

@@ -11,9 +11,9 @@ use std::{
 use domain::NativeCall;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use serde_json::{Serializer, ser::Formatter};
+use serde_json::{Serializer, Value, ser::Formatter};
 
-use super::Limits;
+use super::sizes::Room;
 
 /// All but the unreserved characters of RFC 3986, 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -56,26 +56,25 @@ impl Items {
         self.items.push(Item { text, selectors });
     }
 
-    /// The calls that are needed within the limits, of which a body takes `overhead` bytes besides its items, and each
-    /// item those that `bytes` says.
+    /// The calls that are needed, each with this room, of which a body takes `overhead` bytes besides its items, and each item
+    /// those that `bytes` says. What is too long by itself goes out alone.
     pub(crate) fn batches(
         self,
-        limits: Limits,
+        room: Room,
         overhead: usize,
         bytes: impl Fn(&str) -> usize,
     ) -> Vec<Batch> {
         let mut batches: Vec<Batch> = Vec::new();
-        let most = limits.items.unwrap_or(usize::MAX);
-        let room = limits.body_bytes.unwrap_or(usize::MAX);
-        let mut used = room;
+        let is_limited = room.bytes != usize::MAX;
+        let mut used = overhead;
         for Item { text, selectors } in self.items {
-            let size = bytes(&text);
-            let full = batches.last().is_none_or(|last| last.texts.len() >= most);
-            if full || used.saturating_add(size) > room {
+            let size = if is_limited { bytes(&text) } else { 0 };
+            let is_full = |last: &Batch| last.texts.len() >= room.items || used + size > room.bytes;
+            if batches.last().is_none_or(is_full) {
                 batches.push(Batch::default());
                 used = overhead;
             }
-            used = used.saturating_add(size);
+            used += size;
             let last = batches
                 .last_mut()
                 .expect("there is one from the first item on");
@@ -89,13 +88,15 @@ impl Items {
         batches
     }
 
-    /// The same where only the number of items is limited.
-    pub(crate) fn batches_of(self, items: usize) -> Vec<Batch> {
-        let limits = Limits {
-            items: Some(items),
-            ..Limits::NONE
-        };
-        self.batches(limits, 0, |_| 0)
+    /// The same for the texts of a list in JSON; `empty` is the body without any.
+    pub(crate) fn batches_of_json(self, room: Room, empty: &Value) -> Vec<Batch> {
+        let comma_too = |text: &str| json(&text).len() + 1;
+        self.batches(room, json(empty).len(), comma_too)
+    }
+
+    /// One call for each.
+    pub(crate) fn alone(self) -> Vec<Batch> {
+        self.batches(Room::ONE, 0, |_| 0)
     }
 }
 
@@ -193,7 +194,11 @@ mod tests {
         for (selector, text) in [(0, "a"), (1, "b"), (2, "a"), (2, "c"), (3, "c")] {
             items.add(selector, text.to_owned());
         }
-        let batches = items.batches_of(2);
+        let room = Room {
+            items: 2,
+            ..Room::ONE
+        };
+        let batches = items.batches(room, 0, |_| 0);
         let said = batches
             .iter()
             .map(|batch| (batch.texts.join(" "), batch.selectors.clone()));
@@ -209,15 +214,15 @@ mod tests {
     /// A body ends before the item that would make it too long; one that is too long by itself still goes out.
     #[test]
     fn a_body_keeps_to_its_limit() {
-        let limits = Limits {
-            body_bytes: Some(10),
-            ..Limits::NONE
+        let room = Room {
+            items: usize::MAX,
+            bytes: 10,
         };
         let mut items = Items::default();
         for (selector, text) in (0..).zip(["aaaa", "bb", "cc", "dddddddddddd", "e"]) {
             items.add(selector, text.to_owned());
         }
-        let batches = items.batches(limits, 3, str::len);
+        let batches = items.batches(room, 3, str::len);
         let said: Vec<_> = batches.iter().map(|batch| batch.texts.join(" ")).collect();
         assert_eq!(said, ["aaaa bb", "cc", "dddddddddddd", "e"]);
     }

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 use dialects::{Answer, CannotSay, Dialect, Presence, Site, all};
 use domain::{
-    Ceiling, Command, Configuration, ExecutionId, HostName, NativeCall, Operation, PurgeMode,
-    Scope, Selector, Timestamp, command::WhenImpossible, selector::HostRegex,
+    Ceiling, Command, Configuration, ExecutionId, HostName, NativeCall, NativeLimits, Operation,
+    PurgeMode, Scope, Selector, Timestamp, command::WhenImpossible, selector::HostRegex,
 };
 
 pub(crate) use filled::filled_in;
@@ -202,12 +202,22 @@ impl<'a> Input<'a> {
 
 /// What the dialect says for the configuration.
 pub(crate) fn said(dialect: &dyn Dialect, command: &Command) -> Result<Vec<NativeCall>, CannotSay> {
+    said_within(dialect, command, &NativeLimits::NONE)
+}
+
+/// The same at a participant with limits of its own.
+pub(crate) fn said_within(
+    dialect: &dyn Dialect,
+    command: &Command,
+    limits: &NativeLimits,
+) -> Result<Vec<NativeCall>, CannotSay> {
     static EXECUTION: LazyLock<ExecutionId> =
         LazyLock::new(|| parsed("01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"));
     let site = Site {
         execution: &EXECUTION,
         configuration: &SHOP,
         servers: &[],
+        limits,
     };
     dialect.translate(command, &site)
 }

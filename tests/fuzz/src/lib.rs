@@ -27,7 +27,7 @@ use dialects::{
 };
 use domain::{
     BrokenRule, Command, CommandId, ConfigurationId, DialectName, ExecutionId, Fidelity, HostName,
-    NativeCall, Operation, ParticipantId, PurgeMode, Selector, limits,
+    NativeCall, NativeLimits, Operation, ParticipantId, PurgeMode, Selector, limits,
     selector::{ContentUrl, HostPath, HostRegex, Tag},
 };
 
@@ -160,6 +160,7 @@ pub fn translate(data: &[u8]) {
         if let (true, Some(asked)) = (all_exact, asked) {
             check_said_again(*dialect, &command, &calls, &asked);
         }
+        check_said_narrowly(*dialect, &command, &calls);
     }
 }
 
@@ -266,6 +267,28 @@ fn check_said_again(
         dialect.name(),
         again.selectors
     );
+}
+
+/// A participant whose calls hold little is told the same, in calls that hold no more.
+fn check_said_narrowly(dialect: &dyn Dialect, command: &Command, calls: &[NativeCall]) {
+    let sizes = dialect.limits().sizes;
+    let few = u32::try_from(command.selectors.len() % 3).unwrap_or_default();
+    let limits: NativeLimits = sizes
+        .iter()
+        .map(|size| (size.unit.to_owned(), (size.least() + few).min(size.most)))
+        .collect();
+    let said = inputs::said_within(dialect, command, &limits);
+    let said = said.expect("what is said at all is said in shorter calls");
+    let selectors = |calls: &[NativeCall]| -> BTreeSet<u32> {
+        let all = calls.iter().flat_map(|call| call.selectors.iter().copied());
+        all.collect()
+    };
+    assert_eq!(selectors(&said), selectors(calls), "{}", dialect.name());
+    for draw in said.iter().flat_map(|call| dialect.draws(call)) {
+        let most = limits.get(draw.unit);
+        let fits = most.is_none_or(|most| draw.amount <= most);
+        assert!(fits, "{}: {draw:?}: {limits:?}", dialect.name());
+    }
 }
 
 /// Calls without the numbers of their selectors, in any order; what one call says twice counts once.

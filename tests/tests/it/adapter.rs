@@ -299,6 +299,7 @@ fn order(
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         native: vec![NativeOrder {
             mapping: None,
+            limits: domain::NativeLimits::NONE,
             dialect: dialect.parse()?,
             servers,
             calls,

@@ -58,6 +58,7 @@ async fn tell(cache: &Cache, operation: Operation, selector: Selector) -> Result
         execution: &execution,
         configuration: &configuration,
         servers: &[],
+        limits: &domain::NativeLimits::NONE,
     };
     let mut verdicts = Vec::new();
     for call in dialect.translate(&command(operation, vec![selector])?, &site)? {

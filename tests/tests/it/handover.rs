@@ -107,6 +107,7 @@ impl Stage {
         };
         let native = NativeOrder {
             mapping: None,
+            limits: domain::NativeLimits::NONE,
             dialect: "varnish".parse()?,
             servers: vec![ordered],
             calls: vec![NativeCall::new("PURGE", Some("www.example"), "/", vec![0])],

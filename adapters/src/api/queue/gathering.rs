@@ -1,6 +1,7 @@
 //! The items that one call is to say.
 //!
-//! Invariant: all are of one kind, each is there once, and together they keep to the limits of one call.
+//! Invariant: all are of one kind, each is there once, and together they keep to the limits of one call, as narrow as each of
+//! them was planned with.
 
 use std::collections::HashSet;
 
@@ -35,8 +36,8 @@ impl Gathering {
             .collect();
         let bytes: usize = new.iter().map(|item| item.len() + 1).sum();
         let fits = own.kind == all.kind
-            && all.items.len() + new.len() <= all.most
-            && self.bytes + bytes <= all.bytes;
+            && all.items.len() + new.len() <= all.most.min(own.most)
+            && self.bytes + bytes <= all.bytes.min(own.bytes);
         let amount = u32::try_from(new.len()).unwrap_or(u32::MAX);
         let items = wish
             .draws
@@ -53,6 +54,8 @@ impl Gathering {
         let (Some(all), Some(own)) = (&mut self.bulk, &wish.bulk) else {
             return;
         };
+        all.most = all.most.min(own.most);
+        all.bytes = all.bytes.min(own.bytes);
         for item in &own.items {
             if self.known.insert(item.clone()) {
                 self.bytes += item.len() + 1;

@@ -183,6 +183,27 @@ fn lists_are_said_together_up_to_the_limit() {
     assert_eq!(stage.next().unwrap_err(), Some(1_000));
 }
 
+/// Orders may have been planned with other limits than their neighbours: what they say together holds to the narrowest.
+#[test]
+fn lists_are_said_together_within_the_limits_of_each() {
+    let within = |most, bytes, list: Wish| Wish {
+        bulk: list.bulk.map(|bulk| Bulk {
+            most,
+            bytes,
+            ..bulk
+        }),
+        ..list
+    };
+    let mut stage = Stage::new();
+    stage.push("wide", within(4, 100, list("a", "files", &["u1"])));
+    stage.push("short", within(4, 5, list("a", "files", &["u2", "u3"])));
+    stage.push("narrow", within(2, 100, list("a", "files", &["u4"])));
+    stage.push("late", list("a", "files", &["u5"]));
+    let (served, going) = stage.next().unwrap();
+    assert_eq!(served, ["wide", "narrow"]);
+    assert_eq!(going.items.unwrap(), ["u1", "u4"]);
+}
+
 /// What may not be repeated is neither said with others nor answered by another's call.
 #[test]
 fn what_may_not_be_repeated_goes_alone() {

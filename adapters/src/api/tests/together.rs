@@ -102,6 +102,82 @@ async fn purges_that_wait_are_said_in_as_few_calls_as_the_limits_allow() {
     );
 }
 
+/// What waits is put together as far as the orders were planned with, and the operator's own sizes only lower that.
+#[tokio::test]
+async fn purges_that_wait_hold_to_the_limits_that_they_were_planned_with() {
+    for (own, more, most) in [
+        (20, "", 20),
+        (20, "\nitems_per_call = 40", 20),
+        (100, "\nitems_per_call = 40", 40),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let (provider, url) = Provider::start().await;
+        for _ in 0..60 {
+            provider.answers(200, &[], OK);
+        }
+        let more = AFTER_A_PAUSE.replace("amount = 1,", "amount = 10,") + more;
+        let mut stage = Stage::start(&folder, &url, &more).await;
+        let names: Vec<_> = (0..60).map(|number| format!("t{number}")).collect();
+        let orders = names.iter().map(|name| within(tags(&[name]), "tags", own));
+        let reports = stage.carry_out_all(&orders.collect::<Vec<_>>()).await;
+        let is_done = |report: &ExecutionReport| {
+            report.outcome == ReportedOutcome::Done(Evidence::Acknowledged)
+        };
+        assert!(reports.iter().all(is_done), "{reports:?}");
+        let said = lengths(&provider, "tags");
+        assert_eq!(said.iter().sum::<usize>(), 60, "{said:?}");
+        assert!(said.iter().all(|items| *items <= most), "{said:?}");
+        assert!(said.iter().any(|items| *items > 1), "{said:?}");
+    }
+}
+
+/// A call that was planned with more than most accounts take goes out as it was planned; planned by a broker that knows no such
+/// limits, it is cut to what most take. The operator's sizes may cut it still.
+#[tokio::test]
+async fn a_call_is_as_long_as_it_was_planned() {
+    let names: Vec<_> = (0..250)
+        .map(|number| format!("https://www.example.com/{number}"))
+        .collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let whole = list("files", &names);
+    for (order, more, expected) in [
+        (within(whole.clone(), "urls", 500), "", vec![250]),
+        (whole.clone(), "", vec![100, 100, 50]),
+        (
+            within(whole, "urls", 500),
+            "items_per_call = 200\n",
+            vec![200, 50],
+        ),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let (provider, url) = Provider::start().await;
+        for _ in &expected {
+            provider.answers(200, &[], OK);
+        }
+        let mut stage = Stage::start(&folder, &url, more).await;
+        let report = stage.carry_out(&order).await;
+        assert_eq!(
+            report.outcome,
+            ReportedOutcome::Done(Evidence::Acknowledged)
+        );
+        assert_eq!(lengths(&provider, "files"), expected);
+    }
+}
+
+fn within(order: Order, unit: &str, amount: u32) -> Order {
+    let mut order = order;
+    order.native[0].limits = [(unit.to_owned(), amount)].into_iter().collect();
+    order
+}
+
+/// How many items each call had.
+fn lengths(provider: &Provider, kind: &str) -> Vec<usize> {
+    let bodies = bodies(provider).into_iter();
+    bodies
+        .map(|body| body[kind].as_array().unwrap().len())
+        .collect()
+}
+
 /// A whole that is refused is nobody's fault but of whom the provider names: the others are told again and done.
 #[tokio::test]
 async fn who_is_refused_is_refused_alone() {

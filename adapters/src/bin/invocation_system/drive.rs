@@ -202,6 +202,7 @@ fn order(submission: &Submission<'_>, own: &OwnServer) -> Result<Order, String> 
         execution,
         configuration,
         servers: std::slice::from_ref(&server),
+        limits: &domain::NativeLimits::NONE,
     };
     let calls = dialect
         .translate(&command, &site)
@@ -223,6 +224,7 @@ fn order(submission: &Submission<'_>, own: &OwnServer) -> Result<Order, String> 
         traceparent: None,
         native: vec![NativeOrder {
             mapping: None,
+            limits: domain::NativeLimits::NONE,
             dialect: server.dialect,
             servers,
             calls,

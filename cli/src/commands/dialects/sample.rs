@@ -32,6 +32,7 @@ pub(super) fn plan(mapping: &Mapping, draft: &CommandDraft) -> Result<PlanView, 
         execution: &parsed("execution", &format!("{COMMAND}_{PARTICIPANT}"))?,
         configuration: &configuration,
         servers: &[],
+        limits: &domain::NativeLimits::NONE,
     };
     let (fidelity, calls) = match mapping.translate(&command, &site) {
         Ok(calls) => (mapping.fidelity_of(&command), calls),

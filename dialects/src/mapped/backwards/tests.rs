@@ -286,7 +286,7 @@ proptest! {
                 wide_purges_need_approval: None,
             };
             let execution = "01890a5d-ac96-774b-bcce-b302099a8057_cdn-b".parse().unwrap();
-            let site = Site { execution: &execution, configuration: &configuration, servers: &[] };
+            let site = Site { execution: &execution, configuration: &configuration, servers: &[], limits: &domain::NativeLimits::NONE };
             // A document may refuse what it cannot say in its limits.
             let Ok(calls) = mapping.translate(&command, &site) else {
                 continue;

@@ -45,6 +45,7 @@ fn purge_of(cache: &Cache, url: &str) -> Result<Order> {
         execution: &order.execution,
         configuration: &configuration,
         servers: &[],
+        limits: &domain::NativeLimits::NONE,
     };
     let calls = dialect.translate(&command, &site)?;
     order.native[0].calls = calls;

@@ -41,6 +41,7 @@ pub(super) fn orders() -> Result<[Order; 2]> {
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
         native: vec![NativeOrder {
             mapping: Some(3),
+            limits: [("tags".to_owned(), 30)].into_iter().collect(),
             dialect: "varnish".parse()?,
             servers: vec![server("cache-1.example:80")?, server("[2001:db8::1]:8080")?],
             calls: vec![call, NativeCall::new("BAN", None, "/", vec![])],

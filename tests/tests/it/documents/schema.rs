@@ -56,6 +56,7 @@ impl Schemas {
                 of.filter(|one| self.fits(one, value).is_ok()).count() == 1
             }
             "properties" => return self.members(rule, value),
+            "additionalProperties" => return self.each_member(rule, value),
             "items" => return self.items(rule, value),
             "type" => is_type(rule, value)?,
             "enum" => array(rule)?.contains(value),
@@ -93,6 +94,14 @@ impl Schemas {
             if let Some(member) = value.get(name) {
                 self.fits(schema, member).with_context(|| name.clone())?;
             }
+        }
+        Ok(())
+    }
+
+    /// Of an object whose names are data.
+    fn each_member(&self, schema: &Value, value: &Value) -> Result<()> {
+        for (name, member) in value.as_object().into_iter().flatten() {
+            self.fits(schema, member).with_context(|| name.clone())?;
         }
         Ok(())
     }

@@ -114,6 +114,7 @@ fn execution(
     };
     let order = NativeOrder {
         mapping: None,
+        limits: domain::NativeLimits::NONE,
         dialect: "varnish".parse().unwrap(),
         servers: servers.iter().map(ordered).collect(),
         calls: vec![NativeCall::new("PURGE", Some("www.example"), "/", vec![0])],
