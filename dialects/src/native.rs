@@ -4,8 +4,9 @@
 //! so is whatever is not understood: nothing is left out in silence.
 //! The ids of an account in a path or body (service, zone, distribution, CP code) are nobody's here: such a request means
 //! the configuration, and the command names which one. A tag means all of the configuration's host names.
+//! The scheme of a URL never matters ([`Selector`]): where a request names none, either is read.
 //! Where the fidelity is exact, reading what [`crate::Dialect::translate`] says gives the same operation and selectors, but
-//! for a regular expression that is longer than a command takes once it is written out for Varnish: that is refused. What a
+//! for the scheme of a URL, and the port where a cache's keys have none; and for a regular expression that is longer than a command takes once it is written out for Varnish: that is refused. What a
 //! mapping says is read by the mapping itself ([`crate::mapped::Mapping::ask`]).
 //! Not here: whose the host names are, and whether the caller may ask for this (`broker`).
 
@@ -104,6 +105,17 @@ pub(crate) fn parse<T: FromStr<Err = BrokenRule>>(
 ) -> Result<T, Mistake> {
     let read = text.parse();
     read.map_err(|rule: BrokenRule| Mistake::new(field, format!("{what}: {rule}")))
+}
+
+/// A URL whose scheme is not said, which never matters: the one whose own port is not named, or the port would be lost.
+pub(crate) fn with_a_scheme(rest: &str) -> String {
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let scheme = if authority.ends_with(":443") {
+        "http"
+    } else {
+        "https"
+    };
+    format!("{scheme}://{rest}")
 }
 
 /// Everything whose path begins so. What breaks off at a dot begins no directory's name but any name, which only a wildcard says.

@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use domain::{NativeCall, Operation, PurgeMode, Selector};
 use url::form_urlencoded;
 
-use super::{Asked, Mistake, bunny, check_method, parse};
+use super::{Asked, Mistake, bunny, check_method, parse, with_a_scheme};
 
 /// Parameters that say who calls, and how.
 const COMMON: [&str; 10] = [
@@ -33,7 +33,7 @@ pub(crate) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
     let parameters = parameters(request)?;
     let get = |name: &str| parameters.get(name).map(|value| &**value);
     let (operation, is_directory) = match (get("Action"), get("ObjectType")) {
-        (Some("PushObjectCache"), None) => (Operation::Load, false),
+        (Some("PushObjectCache"), Some("File") | None) => (Operation::Load, false),
         (Some("RefreshObjectCaches"), Some("File") | None) => {
             (Operation::Purge(PurgeMode::Delete), false)
         }
@@ -101,7 +101,7 @@ fn selector(object: &str, is_directory: bool) -> Result<Selector, Mistake> {
     let url = if object.starts_with("http://") || object.starts_with("https://") {
         object.to_owned()
     } else {
-        format!("https://{object}")
+        with_a_scheme(object)
     };
     parse("body", place, &url).map(Selector::Url)
 }

@@ -5,7 +5,7 @@ use domain::{
     selector::{ContentUrl, HostPath, HostRegex},
 };
 
-use super::{Asked, Mistake, check_method, header, parse};
+use super::{Asked, Mistake, check_method, header, parse, with_a_scheme};
 use crate::expression::{self, CannotMatch};
 
 /// The tags that a `PURGE` is for, instead of the URL.
@@ -70,7 +70,12 @@ pub(super) fn url(request: &NativeCall) -> Result<(Selector, &'static str), Mist
     if !port.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Mistake::new("host", "must have a number for its port"));
     }
-    let text = format!("https://{host}:{port}{}", request.path);
+    let port = if port.is_empty() {
+        String::new()
+    } else {
+        format!(":{port}")
+    };
+    let text = with_a_scheme(&format!("{host}{port}{}", request.path));
     let url = parse("path", "with the host", &text)?;
     Ok((Selector::Url(url), "host"))
 }

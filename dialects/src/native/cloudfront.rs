@@ -45,8 +45,13 @@ fn selector(
         return Err(Mistake::new("host", rule));
     };
     let slash = if path.starts_with('/') { "" } else { "/" };
-    match path.strip_suffix('*') {
-        Some(start) => begins_with("body", place, &format!("{host}{slash}{start}")),
-        None => parse("body", place, &format!("https://{host}{slash}{path}")).map(Selector::Url),
+    let start = path.strip_suffix('*').unwrap_or(path);
+    if start.contains('*') {
+        let rule = format!("{place}: must have a `*` only at its end");
+        return Err(Mistake::new("body", rule));
     }
+    if start.len() < path.len() {
+        return begins_with("body", place, &format!("{host}{slash}{start}"));
+    }
+    parse("body", place, &format!("https://{host}{slash}{path}")).map(Selector::Url)
 }

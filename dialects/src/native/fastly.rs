@@ -3,7 +3,9 @@
 use domain::{NativeCall, PurgeMode, Selector};
 use percent_encoding::percent_decode_str;
 
-use super::{Asked, Mistake, cache, check_method, header, json::Body, parse, segments};
+use super::{
+    Asked, Mistake, cache, check_method, header, json::Body, parse, segments, with_a_scheme,
+};
 
 /// Marks stale what the call finds.
 const SOFT: &str = "fastly-soft-purge";
@@ -22,7 +24,7 @@ pub(crate) fn read(request: &NativeCall) -> Result<Asked, Mistake> {
         return Ok(Asked::purge(mode, vec![url], field));
     }
     if let Some(url) = request.path.strip_prefix("/purge/") {
-        let url = parse("path", "the URL", &format!("https://{url}"))?;
+        let url = parse("path", "the URL", &with_a_scheme(url))?;
         return Ok(Asked::purge(mode, vec![Selector::Url(url)], "path"));
     }
     let (selectors, field) = match segments(request).as_slice() {

@@ -177,7 +177,12 @@ impl<'a> Input<'a> {
         let text = self.text();
         let on_host = format!("{host}/{text}");
         match kind % 7 {
-            0 => format!("https://{on_host}").parse().ok().map(Selector::Url),
+            0 => {
+                let scheme = ["https", "http"][usize::from(kind / 14) % 2];
+                let port = ["", ":8080", ":443", ":80"][usize::from(kind / 28) % 4];
+                let url = format!("{scheme}://{host}{port}/{text}");
+                url.parse().ok().map(Selector::Url)
+            }
             1 => on_host.parse().ok().map(Selector::Prefix),
             2 => on_host.parse().ok().map(Selector::Wildcard),
             3 => HostRegex::new(host.parse().ok()?, &text)

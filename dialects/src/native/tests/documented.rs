@@ -63,13 +63,36 @@ fn with_keys() -> Vec<Quoted> {
     let fastly = "fastly-api, docs/PurgeApi.md";
     let ccu = "akamai-apis, apis/ccu/v3/openapi.json";
     let akamai = |path: &str, body: &str| request("POST", path, body);
-    let keys = request("POST", "/service/SU1Z0isxPaozGVKXdv0eY/purge", "");
+    let service = "/service/SU1Z0isxPaozGVKXdv0eY/purge";
+    let keys = request("POST", service, "");
     vec![
         quoted(
             fastly,
             "fastly",
             keys.header("Surrogate-Key", "key_1 key_2 key_3"),
             "Purge(Delete) tag key_1 | tag key_2 | tag key_3",
+        ),
+        quoted(
+            fastly,
+            "fastly",
+            request(
+                "POST",
+                service,
+                r#"{"surrogate_keys":["key_1","key_2","key_3"]}"#,
+            ),
+            "Purge(Delete) tag key_1 | tag key_2 | tag key_3",
+        ),
+        quoted(
+            fastly,
+            "fastly",
+            request("POST", &format!("{service}/key_1"), "").header("fastly-soft-purge", "1"),
+            "Purge(Invalidate) tag key_1",
+        ),
+        quoted(
+            fastly,
+            "fastly",
+            request("POST", &format!("{service}_all"), ""),
+            "Purge(Delete) everything",
         ),
         quoted(
             fastly,
@@ -95,6 +118,21 @@ fn with_keys() -> Vec<Quoted> {
                 r#"{"objects":["black-friday","electronics"]}"#,
             ),
             "Purge(Invalidate) tag black-friday | tag electronics",
+        ),
+        quoted(
+            ccu,
+            "akamai",
+            akamai(
+                "/ccu/v3/invalidate/url/production",
+                r#"{"objects":["https://foo1.bar.com/some/path","http://foo2.bar.com/some/other/path"]}"#,
+            ),
+            "Purge(Invalidate) https://foo1.bar.com/some/path | http://foo2.bar.com/some/other/path",
+        ),
+        quoted(
+            "docs.bunny.net/cdn/purge-cache",
+            "bunny",
+            request("POST", "/pullzone/1/purgeCache", ""),
+            "Purge(Delete) everything",
         ),
         quoted(
             "docs.bunny.net/cdn/purge-cache",
@@ -165,13 +203,125 @@ fn with_paths() -> Vec<Quoted> {
     ]
 }
 
+/// A page that lists parameters shows no request; then the request is made of them, with a URL of ours.
+fn with_urls() -> Vec<Quoted> {
+    let bunny = |query: &str, asks| {
+        let url = "/purge?url=https%3A%2F%2Fmyzone.b-cdn.net%2F";
+        let request = request("POST", &format!("{url}{query}"), "");
+        let page = "docs.bunny.net/api-reference/core/purge/purge-url: url, async, exactPath";
+        quoted(page, "bunny", request, asks)
+    };
+    let batch = |id: &str, path: &str| {
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?> <InvalidationBatch \
+             xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"> <CallerReference>20120301090000</CallerReference> \
+             <Paths> <Items> <Path>{path}</Path> </Items> <Quantity>1</Quantity> </Paths> </InvalidationBatch>"
+        );
+        request("POST", &format!("/2020-05-31/{id}/invalidation"), &body)
+    };
+    let edgecast = request(
+        "PUT",
+        "/v2/mcc/customers/0001/edge/bulkpurge",
+        r#"{"MediaPath":["http:\/\/cdn.example.com\/marketing\/brochure.pdf","http:\/\/cdn.example.com\/marketing\/*"],"MediaType":3}"#,
+    );
+    let alibaba = "/?Action=PushObjectCache&ObjectPath=example.com/test.txt&ObjectType=File";
+    vec![
+        bunny(
+            "css%2Fsite.css&async=false",
+            "Purge(Delete) https://myzone.b-cdn.net/css/site.css",
+        ),
+        bunny("css%2F", "Purge(Delete) myzone.b-cdn.net/css/…"),
+        bunny(
+            "css%2F&exactPath=true",
+            "Purge(Delete) https://myzone.b-cdn.net/css/",
+        ),
+        quoted(
+            "docs.aws.amazon.com, invalidation-specifying-tags",
+            "cloudfront",
+            batch("distribution/S11A16G5KZMEQD", "#product:electronics"),
+            "Purge(Delete) tag product:electronics",
+        ),
+        quoted(
+            "aws-cli, create-invalidation-for-distribution-tenant.rst",
+            "cloudfront-tenant",
+            batch("distribution-tenant/dt_2wjDZi3hD1ivOXf6rpZJO1AB", "/*"),
+            "Purge(Delete) everything",
+        ),
+        quoted(
+            "developer.edgecast.com, Bulk Purge Content; the URLs of its Purging Content Tutorial",
+            "edgecast",
+            edgecast,
+            "Purge(Delete) http://cdn.example.com/marketing/brochure.pdf | cdn.example.com/marketing/…",
+        ),
+        quoted(
+            "alibabacloud.com/help, api-pushobjectcache",
+            "alibaba-cloud-cdn",
+            request("POST", alibaba, ""),
+            "Load https://example.com/test.txt",
+        ),
+    ]
+}
+
+/// The fields are those of the reference, their values those of its examples for the command line.
+fn media_cdn() -> Vec<Quoted> {
+    let page = "cloud.google.com/media-cdn/docs/reference/rest, edgeCacheServices.invalidateCache";
+    let of = |body: &str, asks| {
+        let path =
+            "/v1/projects/example/locations/global/edgeCacheServices/my-service:invalidateCache";
+        quoted(page, "google-media-cdn", request("POST", path, body), asks)
+    };
+    vec![
+        of(
+            r#"{"host": "www.example.com", "path": "/videos/hls/139123.mp4"}"#,
+            "Purge(Delete) www.example.com/videos/hls/139123.mp4",
+        ),
+        of(
+            r#"{"host": "www.example.com", "path": "/manifests/*"}"#,
+            "Purge(Delete) www.example.com/manifests/…",
+        ),
+        of(
+            r#"{"cacheTags": ["status=404", "origin=staging-origin"]}"#,
+            "Purge(Delete) tag status=404 | tag origin=staging-origin",
+        ),
+    ]
+}
+
+fn of_caches() -> Vec<Quoted> {
+    let purge = |host: Option<&str>, path| NativeCall::new("PURGE", host, path, Vec::new());
+    vec![
+        quoted(
+            "metacpan.org/pod/Net::Squid::Purge, after Squid's FAQ",
+            "squid",
+            purge(None, "http://www.miscreant.com/"),
+            "Purge(Delete) http://www.miscreant.com/",
+        ),
+        quoted(
+            "apache/trafficserver, doc/admin-guide/storage/index.en.rst",
+            "traffic-server",
+            purge(Some("example.com"), "/remove_me.jpg"),
+            "Purge(Delete) https://example.com/remove_me.jpg",
+        ),
+        quoted(
+            "varnishcache/varnish-cache, doc/sphinx/users-guide/purging.rst",
+            "varnish",
+            purge(Some("example.com"), "/"),
+            "Purge(Delete) https://example.com/",
+        ),
+    ]
+}
+
 /// What a provider tells its customers to send is understood, or refused for what it means.
 #[test]
 fn what_providers_document_is_read() {
-    for one in [cloudflare(), with_keys(), with_paths()]
-        .into_iter()
-        .flatten()
-    {
+    let all = [
+        cloudflare(),
+        with_keys(),
+        with_paths(),
+        with_urls(),
+        media_cdn(),
+        of_caches(),
+    ];
+    for one in all.into_iter().flatten() {
         assert_eq!(asked(one.dialect, &one.request), one.asks, "{}", one.page);
     }
 }

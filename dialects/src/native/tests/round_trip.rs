@@ -1,4 +1,8 @@
 //! Whatever is said exactly is read as it was meant, and whatever else comes in is read or refused.
+//!
+//! The same URL means the same content, whatever its scheme ([`Selector`]), so identity is what a system tells apart: who is told
+//! a whole URL gives the scheme back; who is told host name and path gives one of the two; and a cache has keys without scheme
+//! and port (`config/caches`), so it gives back neither.
 
 #[path = "filled.rs"]
 mod filled;
@@ -26,9 +30,14 @@ fn any_selector() -> impl Strategy<Value = Selector> {
         r"\?([a-z0-9=&{}:+\-]|%[0-9a-fA-F]{2}){0,12}"
     ];
     let text = |(name, path): (&str, String)| format!("{name}{path}");
+    let at = (
+        prop::sample::select(vec!["http", "https"]),
+        name(),
+        prop::sample::select(vec!["", "", ":80", ":443", ":8080"]),
+    );
     prop_oneof![
-        (name(), path, query).prop_filter_map("a URL", |(name, path, query)| {
-            let url = format!("https://{name}{path}{query}").parse();
+        (at, path, query).prop_filter_map("a URL", |((scheme, name, port), path, query)| {
+            let url = format!("{scheme}://{name}{port}{path}{query}").parse();
             url.ok().map(Selector::Url)
         }),
         (name(), path).prop_filter_map("a prefix", move |named| {
@@ -99,13 +108,30 @@ fn meant(dialect: &str, selectors: &[Selector]) -> Vec<String> {
             ("varnish" | "varnish-broadcaster", Ok(said), Some(host)) => format!("{host} {said}"),
             _ if matches!(selector, Selector::Regex(_)) => format!("{selector:?}"),
             _ => OCTET
-                .replace_all(&format!("{selector:?}"), upper)
+                .replace_all(&told_apart(dialect, &selector), upper)
                 .into_owned(),
         }
     };
     let texts: std::collections::BTreeSet<_> = selectors.iter().flat_map(each).map(text).collect();
     texts.into_iter().collect()
 }
+
+/// A URL by what its system tells apart; all else as it is.
+fn told_apart(dialect: &str, selector: &Selector) -> String {
+    match selector {
+        Selector::Url(url) if BY_KEY.contains(&dialect) => {
+            format!("{}{}", url.host(), url.path_and_query())
+        }
+        Selector::Url(url) if !WHOLE_URLS.contains(&dialect) => url.without_scheme().to_owned(),
+        _ => format!("{selector:?}"),
+    }
+}
+
+/// Those that are told a URL with its scheme.
+const WHOLE_URLS: [&str; 5] = ["agent", "canonical", "akamai", "bunny", "edgecast"];
+
+/// Those whose keys have neither scheme nor port.
+const BY_KEY: [&str; 3] = ["nginx", "squid", "traffic-server"];
 
 /// Those that say everything by naming each host name.
 const BY_HOST: [&str; 7] = [
