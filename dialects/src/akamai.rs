@@ -1,7 +1,8 @@
 //! Akamai Fast Purge, version 3: URLs, cache tags, and the CP code of a configuration; invalidated or deleted.
 //!
-//! Invariant: never wider than the configuration. A CP code is one configuration's. A tag reaches as far as the API client
-//! of the credentials, so a client whose tags are used has access to one configuration's content only.
+//! Invariant: never wider than the configuration. A CP code is one configuration's. A tag reaches all that the API client of
+//! the credentials has access to, which nothing in a call says: so the account names a client that has access to one
+//! configuration's content only (`client`), or no tag is said.
 //! There is no way to ask what became of a purge: the answer's estimate is all that anybody knows.
 //! Not here: prefixes and patterns, which another system of Akamai's takes (ECCU).
 //!
@@ -16,7 +17,7 @@ use domain::{
 
 use crate::{
     AccountField, Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw,
-    Limits, Presence, Site, Verdict, http, native,
+    Length, Limits, Presence, Site, Verdict, http, native,
     vendor::{
         budget::CALLS,
         bulk, read, say,
@@ -112,7 +113,24 @@ impl Dialect for Akamai {
                 presence: Presence::Optional,
                 exclusive: true,
             },
+            CLIENT,
         ]
+    }
+
+    /// Whose tags are meant is said by the credentials alone.
+    fn at_account(
+        &self,
+        call: &NativeCall,
+        value: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<NativeCall>, String> {
+        if kind_of(call) == "tag" && value(CLIENT.name).is_none_or(|name| name.is_empty()) {
+            return Err(format!(
+                "{WHO} purges a tag in all that the API client of the credentials has access to; `{}` must name a client \
+                 that has access to this configuration's content only",
+                CLIENT.name
+            ));
+        }
+        Ok(vec![call.clone()])
     }
 
     fn authentication(&self) -> Authentication {
@@ -125,6 +143,14 @@ impl Dialect for Akamai {
             budgets: BUDGETS,
             ..Limits::NONE
         }
+    }
+
+    fn lengths(&self) -> &'static [Length] {
+        &[Length {
+            what: "characters of a tag",
+            most: TAG_LENGTH,
+            source: "techdocs.akamai.com, cache tags: 128 characters each in Edge-Cache-Tag",
+        }]
     }
 
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {
@@ -170,6 +196,20 @@ fn taken(body: &serde_json::Value) -> Verdict {
         },
         None => http::acknowledged(Finding::Accepted),
     }
+}
+
+/// Its name is told to nobody: it stands for what its rights were found to be.
+const CLIENT: AccountField = AccountField {
+    name: "client",
+    about: "the name of the API client of the account's own `credentials`, which has access to this configuration's content \
+            and to no other; for a purge by tag",
+    presence: Presence::Optional,
+    exclusive: true,
+};
+
+/// What the objects of a call are.
+fn kind_of(call: &NativeCall) -> &str {
+    call.path.split('/').nth(4).unwrap_or_default()
 }
 
 /// The kinds of objects in a path, and how they are counted.

@@ -17,8 +17,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::{
-    Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw, Limits, Site,
-    Verdict, http, native,
+    Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw, Length, Limits,
+    Site, Verdict, http, native,
     vendor::{
         budget::CALLS,
         read,
@@ -162,6 +162,14 @@ impl Dialect for Alibaba {
             budgets: BUDGETS,
             ..Limits::NONE
         }
+    }
+
+    fn lengths(&self) -> &'static [Length] {
+        &[Length {
+            what: "characters of an object",
+            most: OBJECT_LENGTH,
+            source: "alibabacloud.com, DCDN, RefreshErObjectCaches: 1,024 characters of each; taken to hold here too",
+        }]
     }
 
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {

@@ -3,11 +3,13 @@
 //! Invariant: never wider than the configuration. A zone may carry other content, so `purge_everything` is never said here
 //! ([`crate::cloudflare_zone`] says it); everything of a configuration is everything of its host names. A tag reaches through
 //! the zone, so a zone whose tags are used is one configuration's.
+//! A prefix is said as whole directories. The page shows them so, says of `foo.com/bar` both that it purges a directory and
+//! that it purges whatever starts so, and shows nobody that `/img` reaches `/images`.
 //! A URL is said with both schemes: they are different objects. What a zone's own cache key keeps apart (device, country,
 //! language, `Origin`) is reached by prefix, tag and host name. By URL it takes the headers that tell the variants apart: they
 //! are the zone's own and no part of a command, so the account names them (`variants`).
 //!
-//! Facts: `developers.cloudflare.com/cache/how-to/purge-cache`.
+//! Facts: `developers.cloudflare.com/cache/how-to/purge-cache`, and there "Purge by prefix".
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     AccountField, Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw,
-    Limits, Presence, Site, Verdict, http, native,
+    Length, Limits, Presence, Site, Verdict, http, native,
     vendor::{
         budget::CALLS,
         bulk, read,
@@ -30,6 +32,8 @@ use crate::{
 };
 
 const WHO: &str = "Cloudflare";
+/// Separators in the path of a prefix ("Purge by prefix", "Limitations").
+const SEPARATORS: usize = 31;
 pub(crate) const PATH: &str = "/client/v4/zones/{account:zone}/purge_cache";
 
 /// The dialect.
@@ -142,6 +146,21 @@ impl Dialect for Cloudflare {
             budgets: BUDGETS,
             ..Limits::NONE
         }
+    }
+
+    fn lengths(&self) -> &'static [Length] {
+        &[
+            Length {
+                what: "separators in the path of a prefix",
+                most: SEPARATORS,
+                source: "developers.cloudflare.com/cache/how-to/purge-cache, Purge by prefix: 31 path separators",
+            },
+            Length {
+                what: "variants of a URL",
+                most: VARIANTS_LIMIT,
+                source: "ours: as many as an operator can be expected to list",
+            },
+        ]
     }
 
     /// Single files are counted one by one, all else by the call.
@@ -271,7 +290,7 @@ impl Said {
                 }
             }
             Selector::Prefix(part) | Selector::Wildcard(part) => {
-                if let Some(beginning) = Beginning::of(selector) {
+                if let Some(beginning) = Beginning::of(selector).map(as_directories) {
                     let prefix = format!("{}{}", part.host, beginning.path);
                     self.prefixes.add(number, prefix);
                 }
@@ -287,9 +306,24 @@ fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
     match selector {
         Selector::Regex(_) => say::unknown(WHO, selector),
         Selector::Prefix(_) | Selector::Wildcard(_) => Beginning::of(selector)
-            .map_or(Fidelity::Exact, |beginning| beginning.fidelity(WHO))
+            .map_or(Fidelity::Exact, |beginning| {
+                as_directories(beginning).fidelity(WHO)
+            })
             .and(mode),
         Selector::Url(_) | Selector::Tag(_) | Selector::Host(_) | Selector::Everything => mode,
+    }
+}
+
+/// As many whole directories as a prefix may have.
+fn as_directories(beginning: Beginning<'_>) -> Beginning<'_> {
+    let directory = beginning.directory();
+    let mut separators = directory.path.match_indices('/').map(|(at, _)| at);
+    match (separators.nth(SEPARATORS - 1), separators.next()) {
+        (Some(last), Some(_)) => Beginning {
+            path: &directory.path[..=last],
+            exact: false,
+        },
+        _ => directory,
     }
 }
 

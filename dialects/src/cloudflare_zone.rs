@@ -11,8 +11,8 @@ use domain::{Command, Fidelity, HostName, NativeCall, NativeLimits, Operation, S
 use serde_json::json;
 
 use crate::{
-    AccountField, Answer, Authentication, Bulk, CannotSay, Counterpart, Dialect, Draw, Limits,
-    Presence, Site, Verdict,
+    AccountField, Answer, Authentication, Bulk, CannotSay, Counterpart, Dialect, Draw, Length,
+    Limits, Presence, Site, Verdict,
     cloudflare::{self, Cloudflare, PATH, VARIANTS},
     http,
     native::{Asked, Mistake},
@@ -83,6 +83,10 @@ impl Dialect for CloudflareZone {
 
     fn limits(&self) -> Limits {
         Cloudflare.limits()
+    }
+
+    fn lengths(&self) -> &'static [Length] {
+        Cloudflare.lengths()
     }
 
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {

@@ -3,8 +3,9 @@
 //! Invariant: never wider than the configuration. A distribution is one configuration's; it knows paths and no host names,
 //! so a path is said for all host names of the configuration. The execution's id is the caller reference, so a call that is
 //! repeated starts nothing new.
-//! A tag works only where the distribution has `CacheTagConfig`, and takes no account of upper and lower case. A path with
-//! a query reaches only what the distribution keeps apart by its query.
+//! A tag does nothing on a distribution without `CacheTagConfig`, so the account says which header that names before one is
+//! said (`tagheader`); and it takes no account of upper and lower case. A path with a query reaches only what the distribution
+//! keeps apart by its query.
 //!
 //! Facts: API reference 2020-05-31, and the developer guide, "Invalidate files to remove content".
 
@@ -16,8 +17,8 @@ use domain::{
 };
 
 use crate::{
-    AccountField, Answer, Authentication, Budget, CannotSay, Counterpart, Dialect, Draw, Limits,
-    Outstanding, Presence, Site, Verdict, http, native,
+    AccountField, Answer, Authentication, Budget, CannotSay, Counterpart, Dialect, Draw, Length,
+    Limits, Outstanding, Presence, Site, Verdict, http, native,
     problem::retry_after,
     vendor::{
         budget::CALLS,
@@ -61,11 +62,12 @@ impl Dialect for CloudFront {
 
     fn translate(&self, command: &Command, site: &Site<'_>) -> Result<Vec<NativeCall>, CannotSay> {
         http::check(self, command, site)?;
-        let (mut paths, mut patterns) = (Items::default(), Items::default());
+        let (mut paths, mut tags) = (Items::default(), Items::default());
+        let mut patterns = Items::default();
         for (number, selector) in http::numbered(command) {
             match (selector, Beginning::of(selector)) {
                 (Selector::Url(url), _) => paths.add(number, url.path_and_query().to_owned()),
-                (Selector::Tag(tag), _) => paths.add(number, format!("#{tag}")),
+                (Selector::Tag(tag), _) => tags.add(number, format!("#{tag}")),
                 (_, Some(beginning)) => patterns.add(number, format!("{}*", beginning.path)),
                 (_, None) => patterns.add(number, "/*".to_owned()),
             }
@@ -73,7 +75,8 @@ impl Dialect for CloudFront {
         let empty = invalidation(Batch::default())
             .body
             .map_or(0, |body| body.len());
-        let batches = [(PATHS, paths), (PATTERNS, patterns)].map(|(unit, items)| {
+        // Tags by themselves: where they cannot be said, paths can.
+        let batches = [(PATHS, paths), (PATHS, tags), (PATTERNS, patterns)].map(|(unit, items)| {
             let room = LIMITS.room(unit, site.limits);
             items.batches(room, empty, |path| write::xml(path).len() + AROUND_PATH)
         });
@@ -115,12 +118,32 @@ impl Dialect for CloudFront {
     }
 
     fn account(&self) -> &'static [AccountField] {
-        &[AccountField {
-            name: "distribution",
-            about: "the id of the distribution that carries the configuration and no other",
-            presence: Presence::Required,
-            exclusive: true,
-        }]
+        &[
+            AccountField {
+                name: "distribution",
+                about: "the id of the distribution that carries the configuration and no other",
+                presence: Presence::Required,
+                exclusive: true,
+            },
+            TAG_HEADER,
+        ]
+    }
+
+    /// A distribution that looks at no tags takes an invalidation of one, and says that it is completed.
+    fn at_account(
+        &self,
+        call: &NativeCall,
+        value: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<NativeCall>, String> {
+        let body = call.body.as_deref().unwrap_or_default();
+        if body.contains("<Path>#") && value(TAG_HEADER.name).is_none_or(|name| name.is_empty()) {
+            return Err(format!(
+                "{WHO} purges by tag only where the distribution has a `CacheTagConfig`, and ignores tags in silence \
+                 elsewhere; `{}` must name the header that it has there",
+                TAG_HEADER.name
+            ));
+        }
+        Ok(vec![call.clone()])
     }
 
     fn authentication(&self) -> Authentication {
@@ -132,6 +155,21 @@ impl Dialect for CloudFront {
 
     fn limits(&self) -> Limits {
         LIMITS
+    }
+
+    fn lengths(&self) -> &'static [Length] {
+        &[
+            Length {
+                what: "characters of a path",
+                most: PATH_LENGTH,
+                source: "the developer guide, Invalidate files: 4,000 characters",
+            },
+            Length {
+                what: "characters of a tag",
+                most: domain::limits::TAG_LENGTH,
+                source: "docs.aws.amazon.com, invalidation-specifying-tags: 256 characters",
+            },
+        ]
     }
 
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {
@@ -146,6 +184,14 @@ impl Dialect for CloudFront {
         [Draw::CALL].into_iter().chain(counted).collect()
     }
 }
+
+/// Where the origin's tags stand, which the distribution must know.
+pub(crate) const TAG_HEADER: AccountField = AccountField {
+    name: "tagheader",
+    about: "the header that the distribution's `CacheTagConfig` names; for a purge by tag, which does nothing without",
+    presence: Presence::Optional,
+    exclusive: false,
+};
 
 pub(crate) const LIMITS: Limits = Limits {
     sizes: &[
@@ -190,15 +236,22 @@ fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
     };
     let selector = match selector {
         Selector::Regex(_) => say::unknown(WHO, selector),
-        Selector::Url(url) if url.path_and_query().ends_with('*') => http::impossible(format!(
-            "{WHO} takes a `*` at the end for all that begins so"
+        Selector::Url(url) if url.path_and_query().contains('*') => http::impossible(format!(
+            "{WHO} takes a `*` only at the end, for all that begins so"
         )),
         Selector::Url(url) if url.path_and_query().len() > PATH_LENGTH => too_long(),
-        Selector::Prefix(part) | Selector::Wildcard(part) if part.path().len() >= PATH_LENGTH => {
-            too_long()
-        }
+        Selector::Prefix(_) | Selector::Wildcard(_) if is_too_long(selector) => too_long(),
         Selector::Tag(tag) if tag.as_str().contains('*') => {
             http::impossible(format!("{WHO} takes no `*` in a tag"))
+        }
+        Selector::Tag(tag)
+            if tag
+                .as_str()
+                .contains(|letter: char| letter.is_ascii_alphabetic()) =>
+        {
+            say::more_of_the_configuration(format!(
+                "{WHO} takes no account of upper and lower case in a tag"
+            ))
         }
         Selector::Url(_) | Selector::Prefix(_) | Selector::Wildcard(_) | Selector::Host(_) => {
             for_all_hosts()
@@ -206,6 +259,11 @@ fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
         Selector::Tag(_) | Selector::Everything => Fidelity::Exact,
     };
     selector.and(say::mode(WHO, mode, false))
+}
+
+/// With the `*` behind it.
+fn is_too_long(selector: &Selector) -> bool {
+    Beginning::of(selector).is_some_and(|beginning| beginning.path.len() >= PATH_LENGTH)
 }
 
 fn too_long() -> Fidelity {

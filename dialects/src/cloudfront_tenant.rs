@@ -7,9 +7,9 @@
 use domain::{Command, Fidelity, HostName, NativeCall, Operation, Selector};
 
 use crate::{
-    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Draw, Limits, Presence,
-    Site, Verdict,
-    cloudfront::{self, CloudFront, INVALIDATIONS},
+    AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Draw, Length, Limits,
+    Presence, Site, Verdict,
+    cloudfront::{self, CloudFront, INVALIDATIONS, TAG_HEADER},
     native::{Asked, Mistake},
 };
 
@@ -71,12 +71,23 @@ impl Dialect for CloudFrontTenant {
     }
 
     fn account(&self) -> &'static [AccountField] {
-        &[AccountField {
-            name: "tenant",
-            about: "the id of the distribution tenant that carries the configuration and no other",
-            presence: Presence::Required,
-            exclusive: true,
-        }]
+        &[
+            AccountField {
+                name: "tenant",
+                about: "the id of the distribution tenant that carries the configuration and no other",
+                presence: Presence::Required,
+                exclusive: true,
+            },
+            TAG_HEADER,
+        ]
+    }
+
+    fn at_account(
+        &self,
+        call: &NativeCall,
+        value: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Vec<NativeCall>, String> {
+        CloudFront.at_account(call, value)
     }
 
     fn authentication(&self) -> Authentication {
@@ -85,6 +96,10 @@ impl Dialect for CloudFrontTenant {
 
     fn limits(&self) -> Limits {
         cloudfront::LIMITS
+    }
+
+    fn lengths(&self) -> &'static [Length] {
+        CloudFront.lengths()
     }
 
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {
@@ -109,14 +124,17 @@ mod tests {
         vendor::fixture::{DELETE, answer, call, done, prefix, running, spoken, tag},
     };
 
-    /// The same batch at another address.
+    /// The same batches at another address.
     #[test]
     fn an_invalidation_goes_to_the_tenant() {
         let some = vec![url("https://www.example.com/a?x=1"), tag("news")];
         insta::assert_snapshot!(spoken(&CloudFrontTenant, DELETE, some), @r#"
-        POST /2020-05-31/distribution-tenant/{account:tenant}/invalidation [0, 1] content-type: application/xml
+        POST /2020-05-31/distribution-tenant/{account:tenant}/invalidation [0] content-type: application/xml
         <?xml version="1.0" encoding="UTF-8"?>
-        <InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>2</Quantity><Items><Path>/a?x=1</Path><Path>#news</Path></Items></Paths><CallerReference>{execution}</CallerReference></InvalidationBatch>
+        <InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>1</Quantity><Items><Path>/a?x=1</Path></Items></Paths><CallerReference>{execution}</CallerReference></InvalidationBatch>
+        POST /2020-05-31/distribution-tenant/{account:tenant}/invalidation [1] content-type: application/xml
+        <?xml version="1.0" encoding="UTF-8"?>
+        <InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>1</Quantity><Items><Path>#news</Path></Items></Paths><CallerReference>{execution}</CallerReference></InvalidationBatch>
         "#);
     }
 
@@ -124,6 +142,7 @@ mod tests {
     #[test]
     fn a_request_to_a_tenant_is_read() {
         let made = call(&CloudFrontTenant, DELETE, tag("news"));
+        assert!(CloudFrontTenant.at_account(&made, &|_| None).is_err());
         let asked = CloudFrontTenant.read(&made, &[]).unwrap();
         assert_eq!(asked.selectors, [tag("news")]);
         let elsewhere = call(&CloudFront, DELETE, tag("news"));

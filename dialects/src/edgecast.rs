@@ -1,14 +1,17 @@
 //! Edgecast: purges and loads in bulk, asked after until they are done.
 //!
-//! Invariant: never wider than the configuration. A path is purged with every host name that points at it, and those are
-//! the customer's own. A load is for one scheme, the one that its URL has.
+//! Invariant: never wider than the configuration. A path is purged on every host name (edge CNAME) of the customer account
+//! that points at the same content, so an account is one configuration's, and whatever is purged may reach all of it. A load
+//! is for one scheme, the one that its URL has.
+//! A refusal as a bad request may be for the moment only: over the limit of what may be under way is one too. Only where its
+//! words name that limit is it asked again.
 //! Edgecast stopped serving in January 2025; its API is spoken by those who run its software on.
 //!
 //! Facts: `developer.edgecast.com/cdn/api`, "Bulk Purge Content", "Get Bulk Purge Request", "Bulk Load Content".
 
 use domain::{
-    Command, Fidelity, Finding, HostName, NativeCall, NativeLimits, Operation, PurgeMode, Selector,
-    fault::Again,
+    Command, Fault, Fidelity, Finding, HostName, NativeCall, NativeLimits, Operation, PurgeMode,
+    Selector, fault::Again,
 };
 
 use crate::{
@@ -27,6 +30,9 @@ const WHO: &str = "Edgecast";
 const PATHS: &str = "paths";
 /// Seconds until something of what is under way may have ended.
 const PAUSE_SECONDS: u32 = 30;
+/// Words for the limit of what may be under way. "Bulk Purge Content" says that more is a 400, and speaks of concurrent and of
+/// outstanding requests; it quotes no body.
+const LIMIT_WORDS: [&str; 4] = ["concurrent", "outstanding", "simultaneous", "too many"];
 const EDGE: &str = "/v2/mcc/customers/{account:customer}/edge";
 const PURGE: &str = "bulkpurge";
 const LOAD: &str = "bulkload";
@@ -100,12 +106,7 @@ impl Dialect for Edgecast {
                 }
                 Err(fault) => Verdict::failed(fault),
             },
-            // What is sent is well formed, so this is the limit of what may be under way.
-            400 => {
-                let fault = read::refusal(WHO, answer);
-                Verdict::failed(read::throttled(&fault, Again::AfterSeconds(PAUSE_SECONDS)))
-            }
-            _ => Verdict::failed(read::refusal(WHO, answer)),
+            _ => Verdict::failed(refusal(answer)),
         }
     }
 
@@ -139,9 +140,10 @@ impl Dialect for Edgecast {
         &[
             AccountField {
                 name: "customer",
-                about: "the account number",
+                about: "the number of the customer account that carries the configuration and no other: a purge reaches every \
+                        edge CNAME of it that points at the same content",
                 presence: Presence::Required,
-                exclusive: false,
+                exclusive: true,
             },
             AccountField {
                 name: "platform",
@@ -220,16 +222,24 @@ fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
         Selector::Url(url) if url.path_and_query().contains('*') => {
             http::impossible(format!("{WHO} takes a `*` for any characters"))
         }
-        Selector::Host(_) => say::more_of_the_configuration(format!(
-            "{WHO} purges for every host name that points at the same content"
-        )),
-        Selector::Prefix(_) | Selector::Wildcard(_) => Beginning::of(selector)
-            .map_or(Fidelity::Exact, |beginning| {
-                beginning.directory().fidelity(WHO)
-            }),
-        Selector::Url(_) | Selector::Everything => Fidelity::Exact,
+        Selector::Url(_) | Selector::Prefix(_) | Selector::Wildcard(_) | Selector::Host(_) => {
+            say::more_of_the_configuration(format!(
+                "{WHO} purges for every host name that points at the same content"
+            ))
+        }
+        Selector::Everything => Fidelity::Exact,
     };
     selector.and(say::mode(WHO, mode, false))
+}
+
+/// A bad request that names the limit of what may be under way passes; any other stays bad.
+fn refusal(answer: &Answer) -> Fault {
+    let fault = read::refusal(WHO, answer);
+    let words = fault.message.to_ascii_lowercase();
+    if answer.status == 400 && LIMIT_WORDS.iter().any(|word| words.contains(word)) {
+        return read::throttled(&fault, Again::AfterSeconds(PAUSE_SECONDS));
+    }
+    fault
 }
 
 #[cfg(test)]

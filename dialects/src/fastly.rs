@@ -92,12 +92,15 @@ impl Dialect for Fastly {
         native::fastly::read(request)
     }
 
-    fn judge(&self, _: &NativeCall, answer: &Answer) -> Verdict {
+    /// A batch is answered with an id for each of its keys, and a key may be called `status`.
+    fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
         if !(200..=299).contains(&answer.status) {
             return Verdict::failed(read::refusal(WHO, answer));
         }
+        let is_batch = call.body.is_some();
+        let is_wrong = |body| read::text(body, &["status"]).is_some_and(|status| status != "ok");
         match read::object(WHO, answer) {
-            Ok(body) if read::text(&body, &["status"]).is_some_and(|status| status != "ok") => {
+            Ok(body) if !is_batch && is_wrong(&body) => {
                 Verdict::failed(read::refused_by_words(WHO, &body))
             }
             Ok(_) => http::acknowledged(Finding::Accepted),

@@ -17,8 +17,8 @@ use domain::{
 use serde_json::{Value, json};
 
 use crate::{
-    AccountField, Answer, Authentication, Budget, CannotSay, Counterpart, Dialect, Draw, Limits,
-    Presence, Site, Verdict, http, native,
+    AccountField, Answer, Authentication, Budget, CannotSay, Counterpart, Dialect, Draw, Length,
+    Limits, Presence, Site, Verdict, http, native,
     problem::retry_after,
     vendor::{
         budget::CALLS,
@@ -33,6 +33,8 @@ pub(crate) const WHO: &str = "Google Cloud CDN";
 /// What is counted.
 pub(crate) const TAGS: &str = "tags";
 pub(crate) const PATHS: &str = "paths";
+/// Characters of a path, with the `*` behind it. Google's pages that were read give no number; this one is on the safe side.
+pub(crate) const PATH_LENGTH: usize = 1_024;
 /// Seconds until a quota that is counted by the minute has room again.
 const PAUSE_SECONDS: u32 = 60;
 const INVALIDATE: &str = "/compute/v1/projects/{account:project}/global/urlMaps/{account:urlmap}/invalidateCache\
@@ -171,6 +173,14 @@ impl Dialect for Google {
         }
     }
 
+    fn lengths(&self) -> &'static [Length] {
+        &[Length {
+            what: "characters of a path",
+            most: PATH_LENGTH,
+            source: "ours: the pages of Google's that were read give no number",
+        }]
+    }
+
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {
         draws(call)
     }
@@ -211,6 +221,9 @@ fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
         Selector::Url(url) if path(url).contains('*') => {
             http::impossible(format!("{WHO} takes no `*` in the path of a URL"))
         }
+        _ if is_too_long(selector) => http::impossible(format!(
+            "{WHO} takes paths of at most {PATH_LENGTH} characters"
+        )),
         Selector::Url(_) => {
             say::more_of_the_host(format!("{WHO} removes a path with all its query strings"))
         }
@@ -221,6 +234,16 @@ fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
         Selector::Tag(_) | Selector::Everything => Fidelity::Exact,
     };
     selector.and(say::mode(WHO, mode, false))
+}
+
+/// As it would be said.
+fn is_too_long(selector: &Selector) -> bool {
+    let length = match (selector, Beginning::of(selector)) {
+        (Selector::Url(url), _) => path(url).len(),
+        (_, Some(beginning)) => beginning.directory().path.len() + 1,
+        (_, None) => 0,
+    };
+    length > PATH_LENGTH
 }
 
 fn path(url: &ContentUrl) -> &str {

@@ -52,7 +52,7 @@ pub use answer::{Answer, Verdict};
 pub use registry::{all, by_name};
 pub use site::Site;
 pub use vendor::{
-    AccountField, Authentication, Limits, Presence,
+    AccountField, Authentication, Length, Limits, Presence,
     budget::{Budget, Cost, Draw, Outstanding, cost_of},
     bulk::Bulk,
     sizes::{BrokenLimit, Size},
@@ -138,10 +138,10 @@ pub trait Dialect: Send + Sync {
 
     /// The calls that one comes to at an account with these values, in the same places: more than one where the account
     /// keeps apart what the command does not. A list may be longer than a call holds: whoever makes it cuts it
-    /// ([`Self::bulk`]). Why not, where a value cannot be used.
+    /// ([`Self::bulk`]). Why not, where a value cannot be used, or the call must not be made without one.
     ///
     /// # Errors
-    /// What is wrong with a value, as a sentence for whoever keeps the adapter.
+    /// What is wrong with a value, or which is missing, as a sentence for whoever keeps the adapter.
     fn at_account(
         &self,
         call: &NativeCall,
@@ -158,6 +158,11 @@ pub trait Dialect: Send + Sync {
     /// What it takes by default.
     fn limits(&self) -> Limits {
         Limits::NONE
+    }
+
+    /// How long what it says may be; what is longer is impossible, or said more widely.
+    fn lengths(&self) -> &'static [Length] {
+        &[]
     }
 
     /// What a call takes of the budgets; a question after a job takes something too.

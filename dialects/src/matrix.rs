@@ -6,7 +6,9 @@ use domain::{
     Fidelity, NativeLimits, Operation, PurgeMode, Selector, fidelity::Breadth, selector::HostRegex,
 };
 
-use crate::{Authentication, Budget, Counterpart, Dialect, Presence, Size, all, mapped::sample};
+use crate::{
+    Authentication, Budget, Counterpart, Dialect, Length, Presence, Size, all, mapped::sample,
+};
 
 /// The selectors that stand for all; their heads are the columns.
 const COLUMNS: [(&str, &str); 9] = [
@@ -41,6 +43,11 @@ How well each native system can do an operation with each kind of selector, what
 - **host**: more than was asked, up to everything of the host name;
 - **configuration**: more than was asked, up to everything of the configuration, never beyond;
 - –: impossible. The command is refused before anything is sent, or that participant's execution is `unsupported`.
+
+The scheme of a URL never matters: `http://www.example.com/a` and `https://www.example.com/a` are one URL. Who keeps the two apart
+is told both (Cloudflare), others are told a host name and a path (Fastly, Google, Alibaba Cloud, the caches) or purge both
+whichever is named (Akamai, Edgecast). So a request that comes in in a native format may come back with the other scheme. A port
+is part of a URL, but of none in a cache with the shipped configuration: its keys have none.
 
 The ceiling of a command says how far it may be widened; by default up to the configuration. A participant that joins with
 a mapping (`mapped`) can say what its document maps. `agent` and `canonical` are the federation's own formats.
@@ -147,6 +154,11 @@ fn providers() -> String {
         text.push_str(&row(dialect.name(), together(*dialect)));
     }
     text.push_str(TOGETHER_MAPPED);
+    text.push_str(LENGTHS);
+    for dialect in providers() {
+        let rows = dialect.lengths().iter();
+        text.extend(rows.map(|length| row(dialect.name(), length_of(length))));
+    }
     text.push_str(
         "\n## Budgets\n\nWhat each provider counts, for one account: a bucket holds so many at once and fills with so many in \
          a time. *Under way* is what may be in progress at the same time. These are the defaults; the adapter's configuration \
@@ -226,6 +238,23 @@ fn said_together(
     [
         word(calls.len() == 1),
         word(bulks.all(|bulk| bulk.is_some())),
+    ]
+}
+
+const LENGTHS: &str = "
+## How long one thing may be
+
+What is longer is impossible, or said more widely.
+
+| dialect | length | at most | source |
+| --- | --- | --- | --- |
+";
+
+fn length_of(length: &Length) -> [String; 3] {
+    [
+        length.what.to_owned(),
+        length.most.to_string(),
+        length.source.to_owned(),
     ]
 }
 
@@ -326,6 +355,27 @@ mod tests {
             page(),
             "docs/dialects.md is not what the code says; renew it with RENEW_DOCS=1"
         );
+    }
+
+    /// No number stands there that nobody can look up: each size, length and budget says who says so, and no provider has none.
+    #[test]
+    fn every_number_has_its_source() {
+        for dialect in all() {
+            let (limits, name) = (dialect.limits(), dialect.name());
+            let lengths = dialect.lengths().iter().map(|length| length.source);
+            let sizes = limits.sizes.iter().map(|size| size.source);
+            let budgets = limits.budgets.iter().map(|budget| budget.source);
+            let outstanding = limits.outstanding.iter().map(|limit| limit.source);
+            let mut all = lengths.chain(sizes).chain(budgets).chain(outstanding);
+            assert!(all.all(|source| source.len() > 10), "{name}");
+            let has_pace = !limits.budgets.is_empty() || !limits.outstanding.is_empty();
+            let is_provider = dialect.counterpart() == Counterpart::Api;
+            assert_eq!(
+                has_pace,
+                is_provider && name != "varnish-broadcaster",
+                "{name}"
+            );
+        }
     }
 
     /// Every column has its selector, of the kind that its head names.

@@ -6,15 +6,18 @@
 //! Facts: `cloud.google.com/media-cdn/docs/reference/rest`, `edgeCacheServices.invalidateCache`: host, path and `cacheTags` as at
 //! Cloud CDN, but no id of the request, and no operation.
 
+use std::time::Duration;
+
 use domain::{Command, Fidelity, Finding, HostName, NativeCall, NativeLimits, Operation, Selector};
 
 use crate::{
-    AccountField, Answer, Authentication, Bulk, CannotSay, Counterpart, Dialect, Draw, Limits,
-    Site, Verdict,
+    AccountField, Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw,
+    Length, Limits, Site, Verdict,
     google::{self, Google, PATHS, TAGS},
     http,
     native::{Asked, Mistake},
     vendor::{
+        budget::CALLS,
         bulk, read,
         sizes::{self, Size},
     },
@@ -25,6 +28,14 @@ const INVALIDATE: &str = "/v1/projects/{account:project}/locations/global/edgeCa
 
 /// Where Cloud CDN takes a body like ours.
 const AT_CLOUD_CDN: &str = "/compute/v1/projects/p/global/urlMaps/m/invalidateCache";
+
+const BUDGETS: &[Budget] = &[Budget {
+    unit: CALLS,
+    amount: 500,
+    per: Duration::from_mins(1),
+    burst: 50,
+    source: "ours: the pages of Media CDN's that were read give no number; as Cloud CDN",
+}];
 
 const ACCOUNT: [AccountField; 2] = [
     google::required("project", "the id of the project"),
@@ -113,8 +124,17 @@ impl Dialect for MediaCdn {
     fn limits(&self) -> Limits {
         Limits {
             sizes: SIZES,
+            budgets: BUDGETS,
             ..Limits::NONE
         }
+    }
+
+    fn lengths(&self) -> &'static [Length] {
+        &[Length {
+            what: "characters of a path",
+            most: google::PATH_LENGTH,
+            source: "ours: the pages of Media CDN's that were read give no number; as Cloud CDN",
+        }]
     }
 
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {

@@ -89,6 +89,17 @@ pub struct Limits {
     pub outstanding: &'static [Outstanding],
 }
 
+/// How long one thing that a call says may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    /// Of what, in words.
+    pub what: &'static str,
+    /// So much.
+    pub most: usize,
+    /// Who says so.
+    pub source: &'static str,
+}
+
 impl Limits {
     /// None that is known.
     pub const NONE: Self = Self {

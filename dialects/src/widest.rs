@@ -9,7 +9,7 @@ use domain::{
 use proptest::prelude::*;
 
 use crate::{
-    Counterpart, Dialect, all, fidelity_of,
+    AccountField, Counterpart, Dialect, all, fidelity_of,
     fixture::{HOST, command, translate},
 };
 
@@ -62,7 +62,7 @@ fn ceiling() -> impl Strategy<Value = Ceiling> {
 }
 
 /// What holds a call inside of the configuration.
-fn is_bound(dialect: &dyn Dialect, command: &Command, call: &NativeCall) -> bool {
+fn is_bound(dialect: &dyn Dialect, call: &NativeCall) -> bool {
     if let Some(host) = call.host.as_deref() {
         return HOSTS.contains(&host);
     }
@@ -73,17 +73,19 @@ fn is_bound(dialect: &dyn Dialect, command: &Command, call: &NativeCall) -> bool
     let mut exclusive = exclusive.map(|field| format!("{{account:{}}}", field.name));
     // The configuration's own place at the provider, which the adapter lets no two configurations share.
     let is_its_own = exclusive.any(|name| text.contains(&name));
-    let only_tags = call.selectors.iter().all(|number| {
-        let selector = usize::try_from(*number).ok();
-        let selector = selector.and_then(|number| command.selectors.get(number));
-        matches!(selector, Some(Selector::Tag(_)))
-    });
+    // What the credentials reach stands in no call: it is not made where the account says of no client that it is its own.
+    let is_made_for_its_own = || {
+        let other = |name: &str| {
+            let is_exclusive = |field: &AccountField| field.exclusive && field.name == name;
+            (!dialect.account().iter().any(is_exclusive)).then(|| "1".to_owned())
+        };
+        dialect.at_account(call, &other).is_err()
+    };
     match dialect.counterpart() {
         // In the federation's own formats the configuration stands in the body.
         Counterpart::InvocationSystem => names_a_host,
         Counterpart::Server => dialect.name() == "agent" && names_a_host,
-        // A tag at Akamai reaches as far as the credentials, which are the configuration's (`akamai`).
-        Counterpart::Api => names_a_host || is_its_own || (dialect.name() == "akamai" && only_tags),
+        Counterpart::Api => names_a_host || is_its_own || is_made_for_its_own(),
     }
 }
 
@@ -137,7 +139,7 @@ proptest! {
             let ceiling = Ceiling { widest: Some(Breadth::Configuration), narrowed: true };
             let asked = Command { ceiling, ..command(operation.clone(), sayable) };
             for call in translate(*dialect, &asked).unwrap() {
-                prop_assert!(is_bound(*dialect, &asked, &call), "{} {call:?}", dialect.name());
+                prop_assert!(is_bound(*dialect, &call), "{} {call:?}", dialect.name());
             }
         }
     }

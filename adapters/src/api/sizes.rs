@@ -48,8 +48,7 @@ impl Telling<'_> {
     ) -> Result<Vec<NativeCall>, Fault> {
         let value = |name: &str| self.account.value(name).ok().map(str::to_owned);
         let calls = self.speaker.at_account(filled, &value).map_err(|why| {
-            let message =
-                format!("the adapter's `api.accounts` have a value that cannot be used: {why}");
+            let message = format!("the adapter's `api.accounts` do not do for this call: {why}");
             Fault::participant(FaultCode::NotConfigured, Again::Never, &message)
         })?;
         let bulk = |call: &NativeCall| self.speaker.bulk(call, self.limits);

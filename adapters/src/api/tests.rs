@@ -180,7 +180,7 @@ fn configuration(folder: &TempDir, url: &str, more: &str) -> Configuration {
          [calls]\npause = {{ first = \"1ms\", max = \"5ms\", factor = 2.0 }}\n\
          [api]\nbase_url = \"{url}\"\ncredentials = \"{token}\"\npoll_every = \"5ms\"\n{more}\n\
          [api.accounts.shop]\n\
-         values = {{ service = \"S1\", zone = \"Z1\", distribution = \"D1\", site = \"s/1\" }}\n"
+         values = {{ service = \"S1\", zone = \"Z1\", distribution = \"D1\", customer = \"1\", site = \"s/1\" }}\n"
     );
     std::fs::write(&file, text).unwrap();
     load_with(

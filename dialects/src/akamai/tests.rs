@@ -69,6 +69,27 @@ fn it_says_why_it_cannot() {
     );
 }
 
+/// A tag reaches what the credentials reach, so an account names a client that sees one configuration's content only.
+#[test]
+fn a_tag_needs_a_client_of_its_own() {
+    let by_tag = call(&Akamai, DELETE, tag("a"));
+    let named = |name: &str| (name == "client").then(|| "purge-shop".to_owned());
+    assert_eq!(Akamai.at_account(&by_tag, &named), Ok(vec![by_tag.clone()]));
+    for none in [None, Some(String::new())] {
+        let why = Akamai.at_account(&by_tag, &|_| none.clone());
+        assert!(why.is_err_and(|why| why.contains("`client`")));
+    }
+    for other in [
+        url("https://www.example.com/ccu/v3/delete/tag/a"),
+        Selector::Everything,
+    ] {
+        let other = call(&Akamai, DELETE, other);
+        assert_eq!(Akamai.at_account(&other, &|_| None), Ok(vec![other]));
+    }
+    let client = Akamai.account().iter().find(|field| field.name == "client");
+    assert!(client.is_some_and(|field| field.exclusive));
+}
+
 /// With an estimate it is estimated; without one it is only taken.
 #[test]
 fn an_estimate_is_more_than_an_acknowledgement() {

@@ -27,7 +27,7 @@ fn each_kind_has_its_list() {
     POST /client/v4/zones/{account:zone}/purge_cache [4, 5] content-type: application/json
     {"hosts":["www.example.com","img.example.com"]}
     POST /client/v4/zones/{account:zone}/purge_cache [1, 2, 7] content-type: application/json
-    {"prefixes":["www.example.com/img/","img.example.com/icons"]}
+    {"prefixes":["www.example.com/img/","img.example.com/"]}
     "#);
 }
 
@@ -112,6 +112,40 @@ fn it_says_why_it_does_more() {
         Cloudflare.fidelity(&INVALIDATE, &all_below).why(),
         Some("Cloudflare cannot mark stale here, it can only delete")
     );
+}
+
+/// A prefix is whole directories: that `/img` reaches `/images` is shown nowhere. It has 31 separators at most.
+#[test]
+fn a_prefix_is_whole_directories() {
+    let deep = |depth: usize| prefix(&format!("www.example.com{}/", "/d".repeat(depth)));
+    for (selector, fidelity, said) in [
+        (
+            prefix("www.example.com/img/"),
+            "exact",
+            "www.example.com/img/",
+        ),
+        (prefix("www.example.com/img"), "widened", "www.example.com/"),
+        (
+            wildcard("www.example.com/img/l*"),
+            "widened",
+            "www.example.com/img/",
+        ),
+        (
+            deep(30),
+            "exact",
+            &format!("www.example.com{}/", "/d".repeat(30)),
+        ),
+        (
+            deep(31),
+            "widened",
+            &format!("www.example.com{}/", "/d".repeat(30)),
+        ),
+    ] {
+        assert_eq!(Cloudflare.fidelity(&DELETE, &selector).as_str(), fidelity);
+        let body = call(&Cloudflare, DELETE, selector).body.unwrap();
+        assert_eq!(body, json!({ "prefixes": [said] }).to_string());
+        assert!(said.matches('/').count() <= 31);
+    }
 }
 
 /// The envelope says whether it was taken; a status of success alone does not.

@@ -20,9 +20,9 @@ fn error(code: &str) -> String {
     )
 }
 
-/// Paths and tags in one invalidation, paths with `*` in another; the same path on two host names is one path.
+/// Paths in one invalidation, tags in another, paths with `*` in a third; the same path on two host names is one path.
 #[test]
-fn paths_and_tags_are_one_invalidation() {
+fn each_kind_is_one_invalidation() {
     let some = vec![
         url("https://www.example.com/a?x=1&y={execution}"),
         url("https://img.example.com/a?x=1&y={execution}"),
@@ -33,9 +33,12 @@ fn paths_and_tags_are_one_invalidation() {
         Selector::Everything,
     ];
     insta::assert_snapshot!(spoken(&CloudFront, DELETE, some), @r#"
-    POST /2020-05-31/distribution/{account:distribution}/invalidation [0, 1, 2] content-type: application/xml
+    POST /2020-05-31/distribution/{account:distribution}/invalidation [0, 1] content-type: application/xml
     <?xml version="1.0" encoding="UTF-8"?>
-    <InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>2</Quantity><Items><Path>/a?x=1&amp;y=&#123;execution}</Path><Path>#news</Path></Items></Paths><CallerReference>{execution}</CallerReference></InvalidationBatch>
+    <InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>1</Quantity><Items><Path>/a?x=1&amp;y=&#123;execution}</Path></Items></Paths><CallerReference>{execution}</CallerReference></InvalidationBatch>
+    POST /2020-05-31/distribution/{account:distribution}/invalidation [2] content-type: application/xml
+    <?xml version="1.0" encoding="UTF-8"?>
+    <InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>1</Quantity><Items><Path>#news</Path></Items></Paths><CallerReference>{execution}</CallerReference></InvalidationBatch>
     POST /2020-05-31/distribution/{account:distribution}/invalidation [3, 4, 5, 6] content-type: application/xml
     <?xml version="1.0" encoding="UTF-8"?>
     <InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>3</Quantity><Items><Path>/img/l*</Path><Path>/img/*</Path><Path>/*</Path></Items></Paths><CallerReference>{execution}</CallerReference></InvalidationBatch>
@@ -59,12 +62,16 @@ fn it_says_how_far_it_reaches() {
     widened: CloudFront knows no host names, so it does this for all of the configuration
     widened: CloudFront knows no host names, so it does this for all of the configuration
     impossible: CloudFront knows no regular expressions
-    exact
+    widened: CloudFront takes no account of upper and lower case in a tag
     widened: CloudFront knows no host names, so it does this for all of the configuration
     exact
     ");
+    assert_eq!(CloudFront.fidelity(&DELETE, &tag("17-4")), Fidelity::Exact);
+    let longest = wildcard(&format!("www.example.com/{}/*.png", "x".repeat(3_997)));
+    assert_eq!(CloudFront.fidelity(&DELETE, &longest).as_str(), "widened");
     for selector in [
         url("https://www.example.com/a*"),
+        url("https://www.example.com/a*b?c"),
         url(&format!("https://www.example.com/{}", "x".repeat(4_000))),
         prefix(&format!("www.example.com/{}", "x".repeat(4_000))),
         tag("a*"),
@@ -75,6 +82,28 @@ fn it_says_how_far_it_reaches() {
             "impossible"
         );
     }
+}
+
+/// A distribution without `CacheTagConfig` ignores tags and says that it is done, so the account must name its header.
+#[test]
+fn a_tag_needs_a_distribution_that_looks_at_tags() {
+    let by_tag = call(&CloudFront, DELETE, tag("a"));
+    let configured = |name: &str| (name == "tagheader").then(|| "Cache-Tag".to_owned());
+    assert_eq!(
+        CloudFront.at_account(&by_tag, &configured),
+        Ok(vec![by_tag.clone()])
+    );
+    for none in [None, Some(String::new())] {
+        let why = CloudFront.at_account(&by_tag, &|_| none.clone());
+        assert!(
+            why.is_err_and(|why| why.contains("`CacheTagConfig`") && why.contains("`tagheader`"))
+        );
+    }
+    let by_path = call(&CloudFront, DELETE, url("https://www.example.com/a"));
+    assert_eq!(
+        CloudFront.at_account(&by_path, &|_| None),
+        Ok(vec![by_path])
+    );
 }
 
 /// A success names the job, in its body or, where that was lost, in its location.

@@ -55,9 +55,9 @@ fn a_bulk_has_at_most_fifty_paths() {
 #[test]
 fn it_says_why_it_cannot() {
     insta::assert_snapshot!(reasons(&Edgecast, &DELETE), @r"
-    exact
-    exact
-    widened: Edgecast cannot say it more narrowly than by all paths that begin with /img/
+    widened: Edgecast purges for every host name that points at the same content
+    widened: Edgecast purges for every host name that points at the same content
+    widened: Edgecast purges for every host name that points at the same content
     impossible: Edgecast knows no regular expressions
     impossible: Edgecast knows no tags
     widened: Edgecast purges for every host name that points at the same content
@@ -65,6 +65,8 @@ fn it_says_why_it_cannot() {
     ");
     let star = url("https://www.example.com/a*b");
     assert_eq!(Edgecast.fidelity(&DELETE, &star).as_str(), "impossible");
+    let customer = &Edgecast.account()[0];
+    assert!(customer.name == "customer" && customer.exclusive);
 }
 
 /// An id, as a number or as text, is a job of its kind.
@@ -105,7 +107,7 @@ fn a_job_runs_until_it_is_done() {
     );
 }
 
-/// 400 is the limit of what may be under way, which passes.
+/// A 400 that names the limit of what may be under way passes; any other is refused in Edgecast's words, and not asked again.
 #[test]
 fn the_limit_of_what_is_under_way_passes() {
     let one = call(&Edgecast, DELETE, url("https://www.example.com/a"));
@@ -119,4 +121,17 @@ fn the_limit_of_what_is_under_way_passes() {
             "Edgecast answered 400: The maximum number of outstanding purge requests has been reached.".to_owned()
         )
     );
+    for (body, words) in [
+        (
+            r#"{"Message":"Invalid MediaPath"}"#,
+            "Edgecast answered 400: Invalid MediaPath",
+        ),
+        ("", "Edgecast answered 400"),
+    ] {
+        let refused = (FaultCode::Refused, Again::Never, words.to_owned());
+        assert_eq!(
+            failed(Edgecast.judge(&one, &answer(400, &[], body))),
+            refused
+        );
+    }
 }

@@ -117,6 +117,21 @@ fn a_success_is_an_acknowledgement() {
     );
 }
 
+/// A batch is answered by its keys, whatever they are called.
+#[test]
+fn a_key_may_be_called_status() {
+    let command = crate::fixture::command(DELETE, vec![tag("status"), tag("b")]);
+    let batch = crate::fixture::translate(&Fastly, &command).unwrap();
+    let body = r#"{"status":"108-1391560174-974124","b":"108-1391560174-974125"}"#;
+    assert_eq!(
+        Fastly.judge(&batch[0], &answer(200, &[], body)),
+        done(Evidence::Acknowledged, Finding::Accepted)
+    );
+    let alone = call(&Fastly, DELETE, tag("status"));
+    let wrong = Fastly.judge(&alone, &answer(200, &[], body));
+    assert_eq!(failed(wrong).0, FaultCode::Refused);
+}
+
 /// Its own words are kept.
 #[test]
 fn a_refusal_keeps_the_words() {

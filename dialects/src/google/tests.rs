@@ -66,6 +66,23 @@ fn it_says_why_it_does_more() {
     assert_eq!(Google.fidelity(&DELETE, &star).as_str(), "impossible");
 }
 
+/// A path has 1,024 characters, its `*` among them and its query not.
+#[test]
+fn a_path_has_its_length() {
+    let of = |selector| Google.fidelity(&DELETE, &selector);
+    let path = |length: usize| format!("www.example.com/{}", "x".repeat(length - 1));
+    let page = |length| url(&format!("https://{}?{}", path(length), "y".repeat(2_000)));
+    let below = |length: usize| prefix(&format!("{}/", path(length - 1)));
+    for (fits, does_not) in [(page(1_024), page(1_025)), (below(1_023), below(1_024))] {
+        assert_ne!(of(fits).as_str(), "impossible");
+        let why = of(does_not);
+        assert_eq!(
+            why.why(),
+            Some("Google Cloud CDN takes paths of at most 1024 characters")
+        );
+    }
+}
+
 /// An operation is asked after until it is done, and may have failed then.
 #[test]
 fn an_operation_runs_until_it_is_done() {

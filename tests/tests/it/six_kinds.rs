@@ -227,7 +227,7 @@ impl Making<'_> {
             std::fs::write(&file, secret)?;
             let settings = format!(
                 "kind = \"api\"\n[api]\nbase_url = \"{}\"\ncredentials = \"{}\"\npoll_every = \"50ms\"\n\
-                 [api.accounts.shop]\nvalues = {{ zone = \"Z1\", distribution = \"D1\" }}\n",
+                 [api.accounts.shop]\nvalues = {{ zone = \"Z1\", distribution = \"D1\", tagheader = \"Cache-Tag\" }}\n",
                 peer.url(),
                 file.display()
             );

@@ -124,7 +124,7 @@ async fn a_success_that_cannot_be_read_is_a_fault_with_its_words() {
     let folder = TempDir::new().unwrap();
     let (provider, url) = Provider::start().await;
     let more = "budgets = { calls = { amount = 1000, per = \"1s\", burst = 1000 } }\n\
-                [api.account]\nvalues = { customer = \"1\", project = \"p\", urlmap = \"m\", group = \"g\" }\n";
+                [api.account]\nvalues = { project = \"p\", urlmap = \"m\", group = \"g\" }\n";
     let edgegrid = "client_token = ct\nclient_secret = cs\naccess_token = at\n";
     let long = format!("<html>{}", "sorry ".repeat(2_000_000));
     let key = NativeCall::new("POST", None, "/a", vec![0]);
@@ -173,7 +173,7 @@ async fn a_job_that_never_ends_is_given_up() {
     for _ in 0..1_000 {
         provider.answers(200, &[], r#"{"Status_Details":{"Status":"in-progress"}}"#);
     }
-    let more = "give_up_after = \"300ms\"\n[api.account]\nvalues = { customer = \"1\" }\n";
+    let more = "give_up_after = \"300ms\"\n";
     let mut stage = Stage::start(&folder, &url, more).await;
     let path = "/v2/mcc/customers/1/edge/bulkpurge";
     let call = NativeCall {

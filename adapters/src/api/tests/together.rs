@@ -295,7 +295,7 @@ async fn what_is_under_way_is_waited_for_over_a_restart() {
         };
         order("edgecast", vec![call])
     };
-    let more = "outstanding = { paths = 1 }\n[api.account]\nvalues = { customer = \"1\" }\n";
+    let more = "outstanding = { paths = 1 }\n";
     let mut settings = configuration(&folder, &url, more);
     settings.api.poll_every = LONG;
     provider.answers(200, &[], r#"{"Id":"J1"}"#);
