@@ -132,7 +132,7 @@ pub async fn run(configuration: Configuration, shutdown: Shutdown) -> Result<(),
     info!(participant.id = %configuration.participant, kind = ?configuration.kind, "started");
     shutdown.asked().await;
     if let Err(error) = shutdown.drain(configuration.drain_time).await {
-        // Nothing is lost: what is not acknowledged is delivered again, and answered from the journal.
+        // Nothing is lost: what is not acknowledged is delivered again, and what the journal has is answered from it.
         warn!(error = %Chain(&error), "ending before everything is reported");
     }
     Ok(())

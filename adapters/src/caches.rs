@@ -3,8 +3,8 @@
 //! Invariant: a server is called only at an address that the adapter's own configuration allows; what each server made of
 //! it is told apart; what may not be repeated is not sent again once it may have been heard; and no call begins when the
 //! execution's time is over.
-//! Not here: what a call says and what an answer means (`dialects`), looking afterwards (`verify`), when to try again (`attempt`), which servers are left
-//! alone (`circuit`).
+//! Not here: what a call says and what an answer means (`dialects`), looking afterwards (`verify`), when to try again
+//! (`attempt`), which servers are left alone (`circuit`).
 //!
 //! A call to a server that is left alone waits until it may be tried again, as long as there is time and nobody else waits
 //! for this execution to end; otherwise it fails at once. So a quiet adapter sits out a short restart of a server, and

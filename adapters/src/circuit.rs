@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Invariant: one call at a time finds out whether the server is back, or one more where that one takes long, as a load may;
-//! all others are refused at once, and hear since when, why, and when to come again. Any answer at all closes it: a server that says no is there.
+//! all others are refused at once, and hear since when, why, and when to come again. Any answer at all closes it: a server that
+//! says no is there.
 //! Not here: whether a refused call waits (`caches`), and which failures count.
 
 use std::{

@@ -1,13 +1,14 @@
 //! What comes from the participant's queue: dispatches, taken apart into orders, and acknowledged when all are reported.
 //!
 //! Invariant: it reads one queue and declares nothing. An order that cannot be read leaves its neighbours unharmed; a
-//! message that is no dispatch at all, or whose signature is not the broker's, goes to the dead letters, is counted and logged once. What is cancelled while it
-//! waits is taken out and reported; a dispatch is acknowledged only when its orders, those that they absorbed, and those
-//! that it cancelled are all reported.
+//! message that is no dispatch at all, or whose signature is not the broker's, goes to the dead letters, is counted and logged
+//! once. What is cancelled while it waits is taken out and reported; a dispatch is acknowledged only when its orders, those that
+//! they absorbed, and those that it cancelled are all reported and written down.
 //! Not here: carrying out (`worker`).
 //!
 //! How a delivery ends:
-//! - acknowledged: everything in it is reported, and RabbitMQ has confirmed the reports. A failed execution is reported, too.
+//! - acknowledged: everything in it is reported and written down, and RabbitMQ has confirmed the reports. A failed execution is
+//!   reported, too.
 //! - rejected without requeue: it is no dispatch for us, and would be none the next time. It goes to the dead letters.
 //! - never answered with `nack`: what is not done at shutdown, what a broken journal could not write down, and what a lost
 //!   connection left goes back all at once when the connection is cut, in order, ahead of what was not delivered yet.
@@ -283,7 +284,7 @@ async fn not_believed(delivery: Delivery, why: SealError) {
     log_unsettled(&message_id, delivery.reject(false).await);
 }
 
-/// It comes again, and is answered from the journal.
+/// It comes again, and is answered from the journal, or carried out again where it may be repeated.
 fn log_unsettled(message_id: &str, settled: Result<(), SettleError>) {
     if let Err(error) = settled {
         info!(message.id = message_id, error = %Chain(&error), "a delivery was not settled");

@@ -1,7 +1,7 @@
 //! What ties the executions of one dispatch to its delivery.
 //!
-//! Invariant: the delivery is handed back for acknowledgement when every one of its executions is reported, and not
-//! before. Executions that are dropped unreported leave it unsettled, so that RabbitMQ delivers it again.
+//! Invariant: the delivery is handed back for acknowledgement when every one of its executions is reported and written down, and
+//! not before. Executions that are dropped unreported leave it unsettled, so that RabbitMQ delivers it again.
 
 use std::sync::{
     Arc,

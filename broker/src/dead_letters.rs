@@ -2,8 +2,8 @@
 //!
 //! Invariant: a letter leaves RabbitMQ only when its new message is confirmed or somebody threw it away, and who did is
 //! in the log. A crash in between leaves two of it, never none; the adapter's journal and the state machine take both.
-//! What is sent again is signed again, and only where the signature that it died with is ours. It goes where the broker sends dispatches, never where a letter says that it came from: RabbitMQ 3.10
-//! believes what a publisher writes into `x-death`.
+//! What is sent again is signed again, and only where the signature that it died with is ours. It goes where the broker sends
+//! dispatches, never where a letter says that it came from: RabbitMQ 3.10 believes what a publisher writes into `x-death`.
 //! Not here: who may work on which box (`ingress::dead_letters`).
 
 mod look;

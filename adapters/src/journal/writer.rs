@@ -1,8 +1,8 @@
 //! The journal's writer: one thread that gathers what came while the last flush ran, and flushes it once.
 //!
 //! Invariant: what it hands on stands on disk. What somebody waits for is written at once; where all that came is reported already,
-//! more is gathered first (`config::Journal::written_within`), because a flush costs the same for one as for many. It ends when nobody can write any more and everything is written, or
-//! with the first error: an adapter without its journal must not go on.
+//! more is gathered first (`config::Journal::written_within`), because a flush costs the same for one as for many. It ends when
+//! nobody can write any more and everything is written, or with the first error: an adapter without its journal must not go on.
 
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},

@@ -34,7 +34,9 @@ local function look(key, participant, more)
   local had = redis.call('HMGET', key, 's:' .. participant, 'h:' .. participant, 'revision', 'open', 'expires', 'by', more or 'by')
   local code, sequence = string.match(had[1] or '', '^(%S+) %S+ %S+ (%S+)$')
   if not code then return {} end
-  return {key = key, participant = participant, code = code, sequence = sequence, history = had[2], revision = had[3], open = had[4], expires = had[5], by = had[6], more = more and had[7]}
+  return {
+    key = key, participant = participant, code = code, sequence = sequence, history = had[2], revision = had[3], open = had[4],
+    expires = had[5], by = had[6], more = more and had[7]}
 end
 -- Lets an event happen to an execution that was looked at, and writes more fields with it; answers its new state and, where it
 -- has ended with that, how many of its command have not. Nothing where it stays.
