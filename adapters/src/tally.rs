@@ -147,9 +147,7 @@ impl Tally {
             Verdict::Estimated { within, finding } => {
                 self.found(selectors, &finding);
                 self.done_as_surely_as(Evidence::Estimated);
-                let moment = Timestamp::from(std::time::SystemTime::now()).plus(within);
-                // Done is what is done last.
-                self.result.estimated_at = self.result.estimated_at.max(Some(moment));
+                self.done_within(within);
                 true
             }
             // The server lives and has spoken about this one; the others are told nevertheless.
@@ -163,6 +161,7 @@ impl Tally {
             }
             Verdict::Each {
                 evidence,
+                within,
                 fault,
                 findings,
             } => {
@@ -170,6 +169,9 @@ impl Tally {
                     self.found(&[one.selector], &one.finding);
                 }
                 self.done_as_surely_as(evidence);
+                if let Some(within) = within {
+                    self.done_within(within);
+                }
                 if let Some(fault) = fault {
                     self.fail(fault);
                 }
@@ -186,6 +188,12 @@ impl Tally {
                 true
             }
         }
+    }
+
+    /// Done is what is done last.
+    fn done_within(&mut self, within: Duration) {
+        let moment = Timestamp::from(std::time::SystemTime::now()).plus(within);
+        self.result.estimated_at = self.result.estimated_at.max(Some(moment));
     }
 
     /// The server is as sure as the least sure of its calls.

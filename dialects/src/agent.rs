@@ -3,9 +3,11 @@
 //!
 //! Invariant: it says every command exactly, custom operations included, in one call, so that what may not be repeated
 //! is told once or not at all. The id of the execution is the key: an order that comes again does nothing new.
+//! How sure the agent is, it says itself, but `verified` is said only of what was looked at and proven: from an agent it is
+//! `reported`; and what it estimates without a time is only `acknowledged`.
 //! Not here: how the agent does it; the whole `canonical` system of a participant, which is told once for all servers.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use domain::{
     Command, Configuration, Evidence, ExecutionId, Fault, Fidelity, Finding, HostName, NativeCall,
@@ -53,6 +55,9 @@ pub struct AgentAnswer {
     /// How sure the agent is.
     #[serde(default = "reported")]
     pub evidence: Evidence,
+    /// With `estimated`: in how many seconds it should be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_seconds: Option<u32>,
     /// What was found for each selector, where the agent tells them apart.
     #[serde(default)]
     pub findings: Vec<SelectorFinding>,
@@ -125,17 +130,33 @@ fn judge_done(call: &NativeCall, body: &str) -> Verdict {
     said.findings
         .retain(|found| call.selectors.contains(&found.selector));
     said.findings.truncate(FINDINGS_PER_RESULT);
+    let (evidence, within) = said.sureness();
     if said.findings.is_empty() {
-        return Verdict::Done {
-            evidence: said.evidence,
-            finding: Finding::Accepted,
+        let finding = Finding::Accepted;
+        return match within {
+            Some(within) => Verdict::Estimated { within, finding },
+            None => Verdict::Done { evidence, finding },
         };
     }
     let faults: Vec<_> = said.findings.iter().filter_map(fault_of).collect();
     Verdict::Each {
-        evidence: said.evidence,
+        evidence,
+        within,
         fault: Fault::fold(&faults),
         findings: said.findings,
+    }
+}
+
+impl AgentAnswer {
+    /// How sure that makes us, and with an estimate when.
+    fn sureness(&self) -> (Evidence, Option<Duration>) {
+        let seconds = self.estimated_seconds.map(u64::from);
+        match self.evidence {
+            Evidence::Verified => (Evidence::Reported, None),
+            Evidence::Estimated if seconds.is_none() => (Evidence::Acknowledged, None),
+            Evidence::Estimated => (Evidence::Estimated, seconds.map(Duration::from_secs)),
+            Evidence::Acknowledged | Evidence::Reported => (self.evidence, None),
+        }
     }
 }
 

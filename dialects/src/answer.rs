@@ -46,6 +46,8 @@ pub enum Verdict {
     Each {
         /// How sure we are of what is done.
         evidence: Evidence,
+        /// With [`Evidence::Estimated`]: from the answer on.
+        within: Option<Duration>,
         /// Why not all is done, where it is not; another try makes no sense.
         fault: Option<Fault>,
         /// What was found, for selectors of the call only; what is not named is as the evidence says.

@@ -12,6 +12,7 @@ use domain::{
     Operation, Outcome, ParticipantId, Probes, Proof, Selector, ServerId, ServerResult, Timestamp,
     fault::{Again, FaultCode, Side},
     fidelity::Ceiling,
+    proof::ProofVerdict,
     result::SelectorFinding,
 };
 use serde::{Deserialize, Serialize};
@@ -275,9 +276,19 @@ impl ServerProgress {
         }
     }
 
+    /// `verified` is said only of what was looked at: with a proof of that. An estimate has its time.
+    fn sureness(&self) -> Evidence {
+        let is_proven = |proof: &Proof| proof.verdict == ProofVerdict::Verified;
+        match self.evidence.unwrap_or(Evidence::Reported) {
+            Evidence::Verified if !self.proof.as_ref().is_some_and(is_proven) => Evidence::Reported,
+            Evidence::Estimated if self.estimated_at.is_none() => Evidence::Acknowledged,
+            said => said,
+        }
+    }
+
     fn outcome(&self) -> Outcome {
         match (self.state, &self.fault) {
-            (ServerState::Done, _) => Outcome::Done(self.evidence.unwrap_or(Evidence::Reported)),
+            (ServerState::Done, _) => Outcome::Done(self.sureness()),
             (ServerState::Unknown, _) => Outcome::Unknown,
             (_, Some(fault)) => Outcome::Failed(Fault::new(
                 fault.code,

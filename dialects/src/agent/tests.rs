@@ -94,10 +94,24 @@ fn a_done_order_is_as_sure_as_the_agent_says() {
             "{body}"
         );
     }
-    let verified = r#"{"evidence":"verified"}"#;
+    // Nobody has looked where no proof comes along, and an estimate has a time.
+    for (body, evidence) in [
+        (r#"{"evidence":"verified"}"#, Evidence::Reported),
+        (r#"{"evidence":"estimated"}"#, Evidence::Acknowledged),
+    ] {
+        assert_eq!(judged(&purge(), 200, body), accepted(evidence), "{body}");
+    }
+    let in_time = judged(
+        &purge(),
+        200,
+        r#"{"evidence":"estimated","estimated_seconds":7}"#,
+    );
     assert_eq!(
-        judged(&purge(), 200, verified),
-        accepted(Evidence::Verified)
+        in_time,
+        Verdict::Estimated {
+            within: Duration::from_secs(7),
+            finding: Finding::Accepted
+        }
     );
     for status in [202, 204] {
         let taken = judged(&purge(), status, "anything");
@@ -126,6 +140,7 @@ fn findings_are_told_apart() {
     let each = |second: Value| match judged(&call, 200, &body(second)) {
         Verdict::Each {
             evidence: Evidence::Reported,
+            within: None,
             fault,
             findings,
         } => (
@@ -207,6 +222,7 @@ fn an_answer_with_all_findings_is_read_whole() {
     };
     let answer = AgentAnswer {
         evidence: Evidence::Acknowledged,
+        estimated_seconds: Some(u32::MAX),
         findings: (0..1_000).map(one).collect(),
     };
     let length = serde_json::to_string(&answer).unwrap().len();

@@ -138,6 +138,38 @@ fn a_settled_execution_is_as_good_as_its_worst_server() {
     );
 }
 
+/// Who says `verified` gives a proof of it, and who estimates gives the time; less is known where they do not.
+#[test]
+fn a_word_without_what_it_stands_for_counts_less() {
+    let of = |more: serde_json::Value| {
+        let mut server = json!({ "server": "b-1", "state": "done" });
+        let more = more.as_object().unwrap().clone();
+        server.as_object_mut().unwrap().extend(more);
+        let body = json!({ "execution": EXECUTION, "state": "settled", "servers": [server] });
+        let progress = Progress::read(&body.to_string()).unwrap();
+        let asked: ServerId = "b-1".parse().unwrap();
+        progress.results([&asked]).remove(0).outcome
+    };
+    for (said, known) in [
+        (json!({ "evidence": "verified" }), Evidence::Reported),
+        (
+            json!({ "evidence": "verified", "proof": { "verdict": "unproven" } }),
+            Evidence::Reported,
+        ),
+        (
+            json!({ "evidence": "verified", "proof": { "verdict": "verified" } }),
+            Evidence::Verified,
+        ),
+        (json!({ "evidence": "estimated" }), Evidence::Acknowledged),
+        (
+            json!({ "evidence": "estimated", "estimated_at": 1_700_000_000_000_u64 }),
+            Evidence::Estimated,
+        ),
+    ] {
+        assert_eq!(of(said.clone()), Outcome::Done(known), "{said}");
+    }
+}
+
 /// A server that was asked for and is not in the answer has not succeeded by silence.
 #[test]
 fn a_server_without_a_word_has_failed() {

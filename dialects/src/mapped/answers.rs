@@ -2,7 +2,7 @@
 //!
 //! Invariant: an answer that no rule fits is a fault, and never a success.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use domain::{
     Evidence, Fault, Finding,
@@ -35,6 +35,12 @@ pub(super) struct Rule {
 #[derive(Debug)]
 pub(super) enum Means {
     Done(Evidence),
+    /// It should be done after as many seconds as the answer says, or else after these; where neither is known it is taken, and
+    /// no more.
+    Estimated {
+        seconds: Option<Source>,
+        within: Option<u32>,
+    },
     NothingHeld,
     /// With the job's name, where it is not known yet or may change.
     Running {
@@ -113,6 +119,17 @@ impl Rule {
                 evidence: *evidence,
                 finding: Finding::Accepted,
             },
+            Means::Estimated { seconds, within } => {
+                let told = seconds.as_ref().and_then(|source| read.text(source));
+                let told = told.and_then(|text| text.trim().parse::<u32>().ok());
+                match told.or(*within) {
+                    Some(seconds) => Verdict::Estimated {
+                        within: Duration::from_secs(seconds.into()),
+                        finding: Finding::Accepted,
+                    },
+                    None => http::acknowledged(Finding::Accepted),
+                }
+            }
             Means::NothingHeld => http::done(Finding::NothingHeld),
             Means::Running { job } => match read.job(job.as_ref()) {
                 Some(job) if (1..=JOB_LENGTH).contains(&job.len()) => Verdict::Running { job },

@@ -1,10 +1,14 @@
 //! The rules for answers, from the document.
 //!
-//! Invariant: every rule can be reached, and says all that its meaning needs and nothing else.
+//! Invariant: every rule can be reached, and says all that its meaning needs and nothing else. None says `verified`, which is
+//! said only of what somebody looked at afterwards, and no answer does that; none says `estimated` without a way to the time.
 
 use std::ops::RangeInclusive;
 
 use domain::Evidence;
+
+/// Seconds after which a mapping may say that something should be done: a week.
+const WITHIN_SECONDS: usize = 7 * 24 * 60 * 60;
 
 use super::{
     ENTRIES,
@@ -33,7 +37,8 @@ pub(super) fn rules(reader: &mut Reader, field: &Field<'_>, is_first: bool) -> V
 
 fn rule(reader: &mut Reader, field: Field<'_>, is_first: bool) -> Option<Rule> {
     let known = [
-        "status", "where", "equals", "means", "evidence", "job", "after", "words",
+        "status", "where", "equals", "means", "evidence", "estimate", "within", "job", "after",
+        "words",
     ];
     let members = reader.members(field, &known)?;
     let statuses = reader.required(&members, "status");
@@ -96,17 +101,19 @@ fn means(reader: &mut Reader, members: &Members<'_>, is_first: bool) -> Option<M
         "refused",
     ];
     let word = reader.word(&field, &words.map(|word| (word, word)))?;
-    for (name, of) in [("evidence", "done"), ("job", "running"), ("after", "later")] {
+    for (name, of) in [
+        ("evidence", "done"),
+        ("estimate", "done"),
+        ("within", "done"),
+        ("job", "running"),
+        ("after", "later"),
+    ] {
         if let Some(field) = members.get(name).filter(|_| of != word) {
             reader.wrong(&field, &format!("is of `{of}` alone"));
         }
     }
     Some(match word {
-        "done" => {
-            let evidence = reader.required(members, "evidence")?;
-            let all = Evidence::ALL.map(|evidence| (evidence.as_str(), evidence));
-            Means::Done(reader.word(&evidence, &all)?)
-        }
+        "done" => done(reader, members)?,
         "nothing-held" => Means::NothingHeld,
         "running" => {
             // A job that is asked after is the one that it was.
@@ -127,6 +134,39 @@ fn means(reader: &mut Reader, members: &Members<'_>, is_first: bool) -> Option<M
         "failed" => Means::Failed,
         _ => Means::Refused,
     })
+}
+
+/// How sure it is that it is done, and for an estimate when.
+fn done(reader: &mut Reader, members: &Members<'_>) -> Option<Means> {
+    let field = reader.required(members, "evidence")?;
+    let all = Evidence::ALL.map(|evidence| (evidence.as_str(), evidence));
+    let evidence = reader.word(&field, &all)?;
+    let estimate = members.get("estimate");
+    let within = members.get("within");
+    match evidence {
+        Evidence::Verified => {
+            let rule = "must be acknowledged, estimated or reported: verified is said only of what was looked at afterwards";
+            reader.wrong(&field, rule);
+            None
+        }
+        Evidence::Acknowledged | Evidence::Reported => {
+            for field in [estimate, within].into_iter().flatten() {
+                reader.wrong(&field, "is of the evidence `estimated` alone");
+            }
+            Some(Means::Done(evidence))
+        }
+        Evidence::Estimated if estimate.is_none() && within.is_none() => {
+            let rule = "must say when, beside it: `estimate`, where the answer has the seconds, or `within`, a number of them";
+            reader.wrong(&field, rule);
+            None
+        }
+        Evidence::Estimated => Some(Means::Estimated {
+            seconds: estimate.and_then(|field| source(reader, &field)),
+            within: within
+                .and_then(|field| reader.number(&field, WITHIN_SECONDS))
+                .and_then(|seconds| u32::try_from(seconds).ok()),
+        }),
+    }
 }
 
 /// A JSON pointer or the name of a header.

@@ -1,6 +1,6 @@
 //! What a mapping says, letter by letter, what it makes of answers, and what is wrong with others.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use domain::{
     Ceiling, Configuration, Evidence, ExecutionId, Finding,
@@ -188,6 +188,31 @@ fn answers_are_read_as_the_document_says() {
     assert_eq!(code(401, "").0, FaultCode::Unauthorized);
 }
 
+/// An estimate has the time of the answer, or else that of the mapping; where there is none, it was taken and no more is known.
+#[test]
+fn an_estimate_has_its_time() {
+    let within = |seconds| Verdict::Estimated {
+        within: Duration::from_secs(seconds),
+        finding: Finding::Accepted,
+    };
+    let judged = |body| example().judge(&told(203, body));
+    assert_eq!(judged(r#"{"seconds":5}"#), within(5));
+    assert_eq!(judged(r#"{"seconds":"7"}"#), within(7));
+    for silent in ["", "{}", r#"{"seconds":"soon"}"#, r#"{"seconds":-1}"#] {
+        assert_eq!(judged(silent), within(60), "{silent}");
+    }
+    let alone = EXAMPLE.replace("estimate: /seconds, within: 60", "estimate: retry-after");
+    let mapping = Mapping::read(&alone).unwrap();
+    assert_eq!(mapping.judge(&told(203, "")), within(9));
+    let alone = EXAMPLE.replace(", within: 60", "");
+    let mapping = Mapping::read(&alone).unwrap();
+    let taken = Verdict::Done {
+        evidence: Evidence::Acknowledged,
+        finding: Finding::Accepted,
+    };
+    assert_eq!(mapping.judge(&told(203, "{}")), taken);
+}
+
 /// A job is asked after by its name until a rule says that it has ended.
 #[test]
 fn a_job_is_polled() {
@@ -248,6 +273,11 @@ answers:
   - { status: 2xx, means: running, job: job id, evidence: reported }
   - { status: 201, means: running, job: /id }
   - { status: 404, where: /x, means: nothing }
+  - { status: 205, means: done, evidence: verified }
+  - { status: 206, means: done, evidence: estimated }
+  - { status: 207, means: done, evidence: reported, within: 5 }
+  - { status: 208, means: done, evidence: estimated, within: 0 }
+  - { status: 409, means: refused, estimate: /x }
 ";
     insta::assert_snapshot!(mistakes(document), @r##"
     line 1: must have `poll`, for an answer names a job
@@ -272,6 +302,11 @@ answers:
     line 25: answers[1].job must be a JSON pointer such as /job/id, or the name of a header
     line 27: answers[3].equals must be given
     line 27: answers[3].means must be one of done, nothing-held, running, later, failed, refused
+    line 28: answers[4].evidence must be acknowledged, estimated or reported: verified is said only of what was looked at afterwards
+    line 29: answers[5].evidence must say when, beside it: `estimate`, where the answer has the seconds, or `within`, a number of them
+    line 30: answers[6].within is of the evidence `estimated` alone
+    line 31: answers[7].within must be a whole number from 1 to 604800
+    line 32: answers[8].estimate is of `done` alone
     "##);
 }
 

@@ -1,9 +1,9 @@
 //! A participant that keeps sending what it sends to its provider today, on a real broker.
 
 use anyhow::{Context, Result};
-use proto::v1;
+use proto::v1::{self, selector::Kind};
 use tests::{
-    federation::{Client, Federation, Program, draft, purge},
+    federation::{Client, Federation, Program, draft, purge, selector},
     shared,
 };
 use tonic::{Code, Status};
@@ -97,8 +97,8 @@ async fn an_akamai_body_is_the_command_that_it_means() -> Result<()> {
     Ok(())
 }
 
-/// What Fastly, Cloudflare and CloudFront are told today, and a cache itself.
-fn shapes() -> [v1::NativeCommand; 4] {
+/// What providers are told today, and a cache itself, to purge that URL.
+fn shapes() -> [v1::NativeCommand; 7] {
     let of = |dialect: &str, method: &str, path: &str, body: &str| v1::NativeCommand {
         dialect: dialect.to_owned(),
         method: method.to_owned(),
@@ -123,7 +123,67 @@ fn shapes() -> [v1::NativeCommand; 4] {
             "/2020-05-31/distribution/D1/invalidation",
             invalidation,
         ),
+        of(
+            "bunny",
+            "POST",
+            "/purge?url=https%3A%2F%2Fwww.shop.example%2Fa%3Fx%3D1&async=false",
+            "",
+        ),
+        of(
+            "edgecast",
+            "PUT",
+            "/v2/mcc/customers/0001/edge/bulkpurge",
+            r#"{"MediaPath":["https:\/\/www.shop.example\/a?x=1"],"MediaType":3}"#,
+        ),
+        of(
+            "alibaba-cloud-cdn",
+            "POST",
+            "/?Action=RefreshObjectCaches&Version=2018-05-10",
+            "ObjectType=File&ObjectPath=https%3A%2F%2Fwww.shop.example%2Fa%3Fx%3D1",
+        ),
         of("varnish", "PURGE", URLS[0], ""),
+    ]
+}
+
+/// What says something else than that URL: a path of Google's is all its queries, and its directory all below.
+fn other_shapes() -> [(v1::NativeCommand, v1::CommandDraft); 4] {
+    let of = |dialect: &str, path: &str, body: &str| v1::NativeCommand {
+        dialect: dialect.to_owned(),
+        method: "POST".to_owned(),
+        path: path.to_owned(),
+        body: body.to_owned(),
+        ..v1::NativeCommand::default()
+    };
+    let meant = |kind: Kind| v1::CommandDraft {
+        configuration_id: "shop".to_owned(),
+        selectors: vec![selector(kind)],
+        ..purge(&[])
+    };
+    let map = "/compute/v1/projects/p/global/urlMaps/m/invalidateCache";
+    let service = "/v1/projects/p/locations/global/edgeCacheServices/s:invalidateCache";
+    let path = r#"{"host":"www.shop.example","path":"/a"}"#;
+    let below = r#"{"host":"www.shop.example","path":"/img/*"}"#;
+    let push = "ObjectPath=www.shop.example%2Fa";
+    [
+        (
+            of("google-cloud-cdn", map, path),
+            meant(Kind::Wildcard("www.shop.example/a".to_owned())),
+        ),
+        (
+            of("google-media-cdn", service, below),
+            meant(Kind::Prefix("www.shop.example/img/".to_owned())),
+        ),
+        (
+            of("bunny", "/pullzone/7/purgeCache", r#"{"CacheTag":"red"}"#),
+            meant(Kind::Tag("red".to_owned())),
+        ),
+        (
+            of("alibaba-cloud-cdn", "/?Action=PushObjectCache", push),
+            draft(
+                v1::operation::Kind::Load(v1::Load {}),
+                &["https://www.shop.example/a"],
+            ),
+        ),
     ]
 }
 
@@ -139,6 +199,22 @@ async fn every_shape_is_the_command_that_it_means() -> Result<()> {
             configuration_id: "shop".to_owned(),
             ..native(shape)
         };
+        assert_eq!(plan(&mut owner, said).await?, meant, "{dialect}");
+    }
+    for (shape, meant) in other_shapes() {
+        let dialect = shape.dialect.clone();
+        let skip = v1::WhenImpossible::Skip.into();
+        let said = v1::CommandDraft {
+            configuration_id: "shop".to_owned(),
+            when_impossible: skip,
+            ..native(shape)
+        };
+        let meant = v1::CommandDraft {
+            when_impossible: skip,
+            ..meant
+        };
+        let meant = plan(&mut owner, meant).await?;
+        assert_eq!(meant.executions.len(), 2);
         assert_eq!(plan(&mut owner, said).await?, meant, "{dialect}");
     }
     Ok(())
