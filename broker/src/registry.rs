@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use access::{Access, Issued};
 pub use check::Written;
-pub use spoken::broken_by_server;
+pub use spoken::{broken_by_limit, broken_by_server};
 pub use visible::Visible;
 
 use amqp::Provisioner;

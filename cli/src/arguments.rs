@@ -5,6 +5,7 @@
 pub(crate) mod capability;
 pub(crate) mod connection;
 pub(crate) mod looking;
+pub(crate) mod native_limit;
 pub(crate) mod place;
 pub(crate) mod reach;
 pub(crate) mod selection;

@@ -173,6 +173,12 @@ impl Dialect for Cloudflare {
         }
     }
 
+    fn may_add(&self, call: &NativeCall) -> Option<&'static str> {
+        is_files(call).then_some(
+            "each of the urls again for each of the account's `variants` (at most 32), and the calls that these need",
+        )
+    }
+
     fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
         let kind = bulk::name_of_list(call)?;
         let bulk = bulk::of_json(call, self.limits().room(unit_of(call)?, limits))?;

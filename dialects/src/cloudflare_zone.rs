@@ -93,6 +93,10 @@ impl Dialect for CloudflareZone {
         Cloudflare.draws(call)
     }
 
+    fn may_add(&self, call: &NativeCall) -> Option<&'static str> {
+        Cloudflare.may_add(call)
+    }
+
     fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
         Cloudflare.bulk(call, limits)
     }

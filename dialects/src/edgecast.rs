@@ -136,6 +136,11 @@ impl Dialect for Edgecast {
         }
     }
 
+    /// A job's name says which of two kinds it is of.
+    fn has_jobs(&self) -> bool {
+        true
+    }
+
     fn account(&self) -> &'static [AccountField] {
         &[
             AccountField {

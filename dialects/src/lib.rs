@@ -53,7 +53,7 @@ pub use registry::{all, by_name};
 pub use site::Site;
 pub use vendor::{
     AccountField, Authentication, Length, Limits, Presence,
-    budget::{Budget, Cost, Draw, Outstanding, cost_of},
+    budget::{Budget, Cost, Draw, Outstanding, cost_of, cost_of_mapped},
     bulk::Bulk,
     sizes::{BrokenLimit, Size},
 };
@@ -120,6 +120,11 @@ pub trait Dialect: Send + Sync {
         Verdict::failed(problem::refusal(self.name(), answer))
     }
 
+    /// Whether its calls begin jobs that are asked after.
+    fn has_jobs(&self) -> bool {
+        self.poll("0").is_some()
+    }
+
     /// Whether what it speaks to serves content to visitors, so that looking there shows what they get.
     fn serves(&self) -> bool {
         self.counterpart() == Counterpart::Server
@@ -168,6 +173,12 @@ pub trait Dialect: Send + Sync {
     /// What a call takes of the budgets; a question after a job takes something too.
     fn draws(&self, _call: &NativeCall) -> Vec<Draw> {
         vec![Draw::CALL]
+    }
+
+    /// What an account may make a call take more than that: a sentence for whoever sees a plan. Whether it does, the adapter's
+    /// configuration says alone.
+    fn may_add(&self, _call: &NativeCall) -> Option<&'static str> {
+        None
     }
 
     /// What the answer to a call says is left of the units that it took.

@@ -27,12 +27,14 @@ use self::{
     answers::Rule,
     template::{Templates, Values},
 };
-use crate::{Answer, Site, Verdict, fidelity_of_each, http};
+use crate::{Answer, Draw, Site, Verdict, fidelity_of_each, http};
 
 /// Bytes of a document.
 pub const DOCUMENT_BYTES: usize = 64 * 1024;
 /// Calls and rules for answers in one document, of each.
 pub const ENTRIES: usize = 100;
+/// How selectors are counted that a call says, as a document's `items` counts them.
+pub const ITEMS: &str = "items";
 /// Bytes of an answer that a mapping sees.
 pub const ANSWER_BYTES: usize = 64 * 1024;
 
@@ -232,6 +234,12 @@ impl Said {
             _ => false,
         }
     }
+}
+
+/// What a call of any mapping takes: a question after a job says no selectors.
+pub fn draws(call: &NativeCall) -> Vec<Draw> {
+    let said = (!call.selectors.is_empty()).then(|| Draw::of(ITEMS, call.selectors.len()));
+    [Draw::CALL].into_iter().chain(said).collect()
 }
 
 /// The word for a mode, as documents and templates have it.

@@ -162,7 +162,8 @@ fn providers() -> String {
     text.push_str(
         "\n## Budgets\n\nWhat each provider counts, for one account: a bucket holds so many at once and fills with so many in \
          a time. *Under way* is what may be in progress at the same time. These are the defaults; the adapter's configuration \
-         may say other numbers (`api.budgets`, `api.outstanding`). A plan says what an order takes in the same units.\n\n\
+         may say other numbers (`api.budgets`, `api.outstanding`). A plan says what an order takes in the same units, each call counted once, and what may come on top that only the adapter \
+         knows (`may_add`). Of a mapping `items` are counted, the selectors that its calls say.\n\n\
          | dialect | unit | budget | source |\n| --- | --- | --- | --- |\n",
     );
     for dialect in providers() {
@@ -175,7 +176,7 @@ const SIZES: &str = "
 ## What one call holds
 
 So much of each unit, and so many `bytes` of a body. Where a participant's account has another number its record says so \
-(`native_limits`; `fedctl participants update --native-limit tags=30`), at least 1, or 8192 bytes, and *at most* what stands here. Calls \
+(`native_limits`; `fedctl participants update --native-limits tags=30`), at least 1, or 8192 bytes, and *at most* what stands here. Calls \
 are planned by that, and the adapter puts no more together; an execution keeps what it was planned with. `–`: no number is known.
 
 | dialect | unit | one call | at most | source |

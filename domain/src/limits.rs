@@ -30,6 +30,8 @@ pub const FAULT_MESSAGE_LENGTH: usize = 500;
 pub const PARAMETERS_PER_OPERATION: usize = 50;
 /// Operations that a participant declares of its own invocation system.
 pub const CAPABILITIES_PER_PARTICIPANT: usize = 100;
+/// Limits of one call that a participant's record names; no dialect knows as many units.
+pub const NATIVE_LIMITS_PER_PARTICIPANT: usize = 20;
 /// Public keys that one sender may have at a time: one that goes, one that comes, and room for more than one adapter.
 pub const SIGNING_KEYS: usize = 16;
 /// Findings that one server's result keeps; all further ones are only counted.

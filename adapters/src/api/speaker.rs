@@ -196,14 +196,17 @@ impl Speaker {
 
     /// Whether its calls begin jobs.
     pub(super) fn has_jobs(&self) -> bool {
-        self.poll("0").is_some()
+        match self {
+            Self::Dialect(dialect) => dialect.has_jobs(),
+            Self::Mapped(mapping, _) => mapping.poll("0").is_some(),
+        }
     }
 
     /// What a call takes of it.
     pub(super) fn draws(&self, call: &NativeCall) -> Vec<Draw> {
         match self {
             Self::Dialect(dialect) => dialect.draws(call),
-            Self::Mapped(..) => vec![Draw::CALL],
+            Self::Mapped(..) => dialects::mapped::draws(call),
         }
     }
 

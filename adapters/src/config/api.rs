@@ -34,10 +34,10 @@ pub struct Api {
     /// What may be under way at the same time, by unit, instead of what the dialect knows.
     #[serde(default)]
     pub outstanding: BTreeMap<String, u32>,
-    /// Items of one call that is a list, instead of what the dialect knows.
+    /// Items of one call that is a list, where they are to be fewer than the order was planned with.
     #[serde(default)]
     pub items_per_call: Option<usize>,
-    /// Bytes of the items of such a call.
+    /// Bytes of the items of such a call, likewise.
     #[serde(default)]
     pub bytes_per_call: Option<usize>,
     /// Where all adapters of the participant keep what is left.

@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use domain::{
-    Agreement, Capability, Configuration, Deployment, HostName, NativeLimits, Participant, Place,
-    SelectorKind, Server, limits, participant::OwnServers, signing::TimedKey,
+    Agreement, Capability, Configuration, Deployment, DialectName, HostName, NativeLimits,
+    Participant, Place, SelectorKind, Server, limits, participant::OwnServers, signing::TimedKey,
 };
 use proto::v1;
 
@@ -12,7 +12,7 @@ use super::view::timestamp;
 use crate::{
     authorise::Access,
     error::{Error, Violation},
-    registry::broken_by_server,
+    registry::{broken_by_limit, broken_by_server},
 };
 
 /// A record's two forms.
@@ -107,6 +107,8 @@ impl Form for Participant {
         let display_name = message.display_name;
         let capabilities = capabilities(&mut fields, &message.capabilities);
         let signing_keys = signing_keys(&mut fields, &message.signing_keys);
+        let system = invocation_system.as_ref();
+        let native_limits = native_limits(&mut fields, system, &message.native_limits);
         fields.finish(id.map(|id| Self {
             id,
             display_name,
@@ -114,7 +116,7 @@ impl Form for Participant {
             own_servers,
             capabilities,
             signing_keys,
-            native_limits: NativeLimits::NONE,
+            native_limits,
         }))
     }
 
@@ -130,6 +132,7 @@ impl Form for Participant {
             excludes_own_servers: self.own_servers == OwnServers::Excluded,
             capabilities: self.capabilities.iter().map(capability).collect(),
             signing_keys: self.signing_keys.iter().map(signing_key).collect(),
+            native_limits: self.native_limits.iter().map(native_limit).collect(),
         }
     }
 }
@@ -189,6 +192,40 @@ fn signing_keys(fields: &mut Fields, messages: &[v1::SigningKey]) -> Vec<TimedKe
         });
     }
     read
+}
+
+fn native_limits(
+    fields: &mut Fields,
+    system: Option<&DialectName>,
+    messages: &[v1::NativeLimit],
+) -> NativeLimits {
+    if messages.len() > limits::NATIVE_LIMITS_PER_PARTICIPANT {
+        fields.broken(
+            "native_limits",
+            "must be at most 20 (NATIVE_LIMITS_PER_PARTICIPANT)",
+        );
+        return NativeLimits::NONE;
+    }
+    for (index, message) in messages.iter().enumerate() {
+        let field = |member: &str| format!("native_limits[{index}].{member}");
+        if let Some((member, rule)) = broken_by_limit(system, &message.unit, message.amount) {
+            fields.broken(&field(member), &rule);
+        }
+        let mut before = messages.iter().take(index);
+        if before.any(|other| other.unit == message.unit) {
+            fields.broken(&field("unit"), "must not be a unit that stands before");
+        }
+    }
+    let all = messages.iter();
+    all.map(|message| (message.unit.clone(), message.amount))
+        .collect()
+}
+
+fn native_limit((unit, amount): (&str, u32)) -> v1::NativeLimit {
+    v1::NativeLimit {
+        unit: unit.to_owned(),
+        amount,
+    }
 }
 
 fn signing_key(timed: &TimedKey) -> v1::SigningKey {

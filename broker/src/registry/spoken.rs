@@ -1,6 +1,6 @@
 //! Which language a record may name.
 
-use dialects::Counterpart;
+use dialects::{BrokenLimit, Counterpart};
 use domain::DialectName;
 
 use crate::{directory::Tables, error::Error};
@@ -19,6 +19,25 @@ pub(super) fn check_system(tables: &Tables, name: &DialectName) -> Result<(), Er
 pub fn broken_by_server(name: &DialectName) -> Option<String> {
     let rule = || format!("must be a dialect of servers: {}", names_of(is_server));
     (!speaks_to(name, is_server)).then(rule)
+}
+
+/// What is wrong with a limit of one call, at a participant with this `system`: the member of it, and the rule.
+pub fn broken_by_limit(
+    system: Option<&DialectName>,
+    unit: &str,
+    amount: u32,
+) -> Option<(&'static str, String)> {
+    let dialect = system.and_then(dialects::by_name);
+    let limits = dialect.map(|dialect| (dialect.name(), dialect.limits()));
+    let Some((name, limits)) = limits.filter(|(_, limits)| !limits.sizes.is_empty()) else {
+        let rule = "must not be there: one call's limits are known of a dialect of a provider's API alone, and a mapping says its own";
+        return Some(("unit", rule.to_owned()));
+    };
+    match limits.check(unit, amount) {
+        Ok(()) => None,
+        Err(BrokenLimit::Unit(rule)) => Some(("unit", format!("{rule}, which {name} counts"))),
+        Err(BrokenLimit::Amount(rule)) => Some(("amount", rule)),
+    }
 }
 
 /// Whether commands go to it once, and it tells its servers.

@@ -1,7 +1,7 @@
 //! The flag with which a field of the contract is typed, in one table.
 
 /// The end of a field's name without its indices, and the flag; the longer ends stand first.
-const FLAGS: [(&str, &str); 36] = [
+const FLAGS: [(&str, &str); 37] = [
     ("scope.participants.ids", "--participant"),
     ("scope.servers.ids", "--server"),
     ("scope.places.places", "--place"),
@@ -23,6 +23,7 @@ const FLAGS: [(&str, &str); 36] = [
     ("participant.display_name", "--display-name"),
     ("participant.invocation_system", "--invocation-system"),
     ("participant.capabilities", "--can"),
+    ("participant.native_limits", "--native-limits"),
     ("originator_id", "--originator"),
     ("configuration_id", "--configuration"),
     ("participant_id", "--participant"),
@@ -81,6 +82,10 @@ mod tests {
             ("draft.configuration_id", Some("CONFIGURATION")),
             ("deployment.configuration_id", Some("--configuration")),
             ("participant.capabilities[0].selectors[1]", Some("--can")),
+            (
+                "participant.native_limits[0].amount",
+                Some("--native-limits"),
+            ),
             ("server.place.region", Some("--place")),
             ("page_token", None),
             ("server.id", None),

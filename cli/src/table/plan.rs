@@ -85,6 +85,9 @@ fn native(participant_id: &str, order: &NativeOrderView) -> String {
         .as_ref()
         .map_or_else(String::new, |cost| format!(", which takes {}", taken(cost)));
     let mut text = format!("{participant_id} tells {servers} in {dialect}{version}{takes}:\n");
+    for more in order.cost.iter().flat_map(|cost| &cost.may_add) {
+        let _ = writeln!(text, "  it may take more: {more}");
+    }
     for call in order.calls.iter().take(CALLS_MAXIMUM) {
         text.push_str(&native_call(call));
     }
@@ -207,6 +210,7 @@ mod tests {
                 .iter()
                 .map(|(unit, amount)| ((*unit).to_owned(), *amount))
                 .collect(),
+            may_add: Vec::new(),
         };
         assert_eq!(taken(&cost(2, &[("urls", 150)])), "2 calls, 150 urls");
         let one = cost(1, &[("directories", 1), ("tags", 3)]);

@@ -57,7 +57,11 @@ impl Row for ParticipantView {
             self.participant_id.clone(),
             self.display_name.clone(),
             system.map_or("its servers".to_owned(), |dialect| {
-                format!("its own system ({dialect}){}", abilities(self))
+                format!(
+                    "its own system ({dialect}){}{}",
+                    abilities(self),
+                    limits(self)
+                )
             }),
             own.to_owned(),
             self.progress.as_ref().map(behind).unwrap_or_default(),
@@ -100,6 +104,18 @@ fn abilities(participant: &ParticipantView) -> String {
         return String::new();
     }
     format!(": {}", said.join(", "))
+}
+
+/// `; a call holds 30 tags, 40000 bytes`.
+fn limits(participant: &ParticipantView) -> String {
+    let said = participant.native_limits.iter();
+    let said: Vec<_> = said
+        .map(|(unit, amount)| format!("{amount} {unit}"))
+        .collect();
+    if said.is_empty() {
+        return String::new();
+    }
+    format!("; a call holds {}", said.join(", "))
 }
 
 /// `15, for 2 min 3 s`; `no`.

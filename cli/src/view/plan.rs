@@ -63,6 +63,8 @@ pub(crate) struct NativeOrderView {
 pub(crate) struct NativeCostView {
     pub(crate) calls: u64,
     pub(crate) units: BTreeMap<String, u64>,
+    /// What may come on top, by what only the adapter knows.
+    pub(crate) may_add: Vec<String>,
 }
 
 /// One request to a native system.
@@ -149,6 +151,7 @@ impl From<NativeCost> for NativeCostView {
         Self {
             calls: cost.calls,
             units: units.map(|one| (one.unit, one.amount)).collect(),
+            may_add: cost.may_add,
         }
     }
 }

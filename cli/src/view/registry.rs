@@ -1,6 +1,6 @@
 //! The federation's directory.
 
-use std::{fmt, time::SystemTime};
+use std::{collections::BTreeMap, fmt, time::SystemTime};
 
 use prost_types::Timestamp;
 use proto::v1::{
@@ -23,6 +23,8 @@ pub(crate) struct ParticipantView {
     pub(crate) capabilities: Vec<CapabilityView>,
     /// What its adapter signs with; empty where it does not sign.
     pub(crate) signing_keys: Vec<KeyView>,
+    /// How much one call to its provider holds, by unit, where that is said.
+    pub(crate) native_limits: BTreeMap<String, u32>,
     /// Only in lists, and where the caller may see it.
     pub(crate) progress: Option<ProgressView>,
 }
@@ -108,6 +110,11 @@ impl From<Participant> for ParticipantView {
                 .signing_keys
                 .into_iter()
                 .map(KeyView::from)
+                .collect(),
+            native_limits: participant
+                .native_limits
+                .into_iter()
+                .map(|one| (one.unit, one.amount))
                 .collect(),
             progress: None,
         }

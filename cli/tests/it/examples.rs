@@ -295,6 +295,7 @@ pub(crate) fn plan() -> Plan {
                             unit: "tags".to_owned(),
                             amount: 2,
                         }],
+                        may_add: vec!["each call once more on a Sunday".to_owned()],
                     }),
                 }],
             },

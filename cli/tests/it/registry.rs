@@ -49,6 +49,12 @@ async fn records_are_created_and_listed() {
         "participants get west --json",
         "participants update west --can-everything",
         "participants create east --invocation-system canonical --can purge",
+        "participants update west --invocation-system cloudflare --native-limits urls=500,tags=30",
+        "participants get west",
+        "participants get west --json",
+        "participants update west --usual-native-limits",
+        "participants get west",
+        "participants update west --native-limits urls",
     ])
     .await;
     insta::assert_snapshot!(text);

@@ -416,3 +416,16 @@ proptest! {
         let _ = example().judge_poll("x", &told(status, &body));
     }
 }
+
+/// What a mapping's calls take is counted as its document counts, by the call alone: so a plan and the adapter count alike.
+#[test]
+fn a_plan_counts_the_items_of_a_mapping() {
+    let urls = (0..7).map(|n| url(&format!("https://www.example.com/{n}")));
+    let purge = command(Operation::Purge(PurgeMode::Delete), urls.collect());
+    let calls = translate(example(), &purge).unwrap();
+    let cost = crate::cost_of_mapped(&calls);
+    assert_eq!((cost.calls, &cost.units), (3, &[("items", 7)].into()));
+    assert_eq!(cost.more.len(), 1);
+    let question = example().poll("7").unwrap();
+    assert_eq!(draws(&question), [crate::Draw::CALL]);
+}

@@ -1,13 +1,14 @@
 //! What a provider counts: how much of it comes back in which time, and how much may be under way.
 //!
-//! Invariant: what a call takes is known from the call alone, so that a plan shows the same numbers that the adapter keeps.
+//! Invariant: what a call takes is known from the call alone, so that a plan counts by the rule by which the adapter keeps. A plan
+//! counts each call once, as it is planned; what only the adapter knows may come on top, and then the plan says so ([`Cost::more`]).
 //! Not here: waiting for it (`adapters::api`), and other numbers than the defaults (the adapter's configuration).
 
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::NativeCall;
 
-use crate::Dialect;
+use crate::{Dialect, mapped};
 
 /// The unit of the calls that a provider counts as such.
 pub const CALLS: &str = "calls";
@@ -54,7 +55,14 @@ pub struct Cost {
     pub calls: u32,
     /// All else that is counted, by unit.
     pub units: BTreeMap<&'static str, u64>,
+    /// What may come on top, by the adapter's configuration or what the provider answers; sentences without an end.
+    pub more: Vec<&'static str>,
 }
+
+const SECOND_CALLS: &str = "each call once more where the adapter has `api.second_calls`";
+const QUESTIONS: &str = "a call for each question after a job";
+const QUESTIONS_OF_MAPPING: &str =
+    "a call for each question after a job, where the mapping has jobs";
 
 impl Draw {
     /// So much of it.
@@ -74,11 +82,33 @@ impl Draw {
 
 /// What these calls take in `dialect`.
 pub fn cost_of(dialect: &dyn Dialect, calls: &[NativeCall]) -> Cost {
+    let mut cost = count(calls, |call| dialect.draws(call));
+    for call in calls {
+        let again = dialect.second_call(call).map(|_| SECOND_CALLS);
+        for more in dialect.may_add(call).into_iter().chain(again) {
+            if !cost.more.contains(&more) {
+                cost.more.push(more);
+            }
+        }
+    }
+    cost.more.extend(dialect.has_jobs().then_some(QUESTIONS));
+    cost
+}
+
+/// What these calls of a mapping take.
+pub fn cost_of_mapped(calls: &[NativeCall]) -> Cost {
+    Cost {
+        more: vec![QUESTIONS_OF_MAPPING],
+        ..count(calls, mapped::draws)
+    }
+}
+
+fn count(calls: &[NativeCall], draws: impl Fn(&NativeCall) -> Vec<Draw>) -> Cost {
     let mut cost = Cost {
         calls: u32::try_from(calls.len()).unwrap_or(u32::MAX),
-        units: BTreeMap::new(),
+        ..Cost::default()
     };
-    for draw in calls.iter().flat_map(|call| dialect.draws(call)) {
+    for draw in calls.iter().flat_map(draws) {
         if draw.unit != CALLS {
             *cost.units.entry(draw.unit).or_default() += u64::from(draw.amount);
         }
@@ -86,11 +116,12 @@ pub fn cost_of(dialect: &dyn Dialect, calls: &[NativeCall]) -> Cost {
     cost
 }
 
-/// Every unit that some dialect knows a limit of.
+/// Every unit that some dialect knows a limit of, and that of mappings.
 pub fn units() -> impl Iterator<Item = &'static str> {
     let limits = crate::all().iter().map(|dialect| dialect.limits());
-    limits.flat_map(|limits| {
+    let known = limits.flat_map(|limits| {
         let budgets = limits.budgets.iter().map(|budget| budget.unit);
         budgets.chain(limits.outstanding.iter().map(|limit| limit.unit))
-    })
+    });
+    known.chain([mapped::ITEMS])
 }

@@ -353,6 +353,37 @@ fn a_participants_own_limits_count_in_the_calls() {
     assert_eq!((usual.0, raised.0), (2, 1));
 }
 
+/// What a plan cannot know it says: what the account's own values, a second call, or questions after jobs may add.
+#[test]
+fn a_plan_says_what_may_come_on_top() {
+    let more = |name: &str, selector: Selector| {
+        let dialect = crate::by_name(&name.parse().unwrap()).unwrap();
+        let purge = command(Operation::Purge(PurgeMode::Delete), vec![selector]);
+        cost_of(dialect, &translate(dialect, &purge).unwrap())
+            .more
+            .join("; ")
+    };
+    let page = || url("https://www.example.com/a");
+    for (name, selector, said) in [
+        ("cloudflare", page(), "`variants`"),
+        ("cloudflare-zone", page(), "`variants`"),
+        ("fastly", tag("a"), "`api.second_calls`"),
+        ("cloudfront", page(), "each question after a job"),
+        ("edgecast", page(), "each question after a job"),
+    ] {
+        let more = more(name, selector);
+        assert!(more.contains(said), "{name}: {more}");
+    }
+    for (name, selector) in [
+        ("cloudflare", tag("a")),
+        ("akamai", page()),
+        ("bunny", page()),
+        ("varnish", page()),
+    ] {
+        assert_eq!(more(name, selector), "", "{name}");
+    }
+}
+
 /// Each is well formed, so none is thrown away.
 fn some_selectors() -> impl Strategy<Value = Vec<Selector>> {
     let of_url = |text| url(&format!("https://www.example.com/{text}"));

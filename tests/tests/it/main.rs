@@ -32,6 +32,7 @@ mod mapped;
 mod missed_commands;
 mod model;
 mod native;
+mod native_limits;
 mod quotas;
 mod receipts;
 mod recovery;

@@ -164,6 +164,30 @@ async fn a_call_is_as_long_as_it_was_planned() {
     }
 }
 
+/// A call that begins a job is never cut, or the second half would be said by nobody: the first one's job is all that is asked
+/// after.
+#[tokio::test]
+async fn a_call_that_begins_a_job_stays_one() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    provider.answers(200, &[], r#"{"Id":"J1"}"#);
+    provider.answers(200, &[], r#"{"Status_Details":{"Status":"done"}}"#);
+    let more =
+        "items_per_call = 1\nbytes_per_call = 1\n[api.account]\nvalues = { customer = \"1\" }\n";
+    let mut stage = Stage::start(&folder, &url, more).await;
+    let path = "/v2/mcc/customers/1/edge/bulkpurge";
+    let paths = r#"["http:\/\/a.example\/a","http:\/\/a.example\/b"]"#;
+    let call = NativeCall {
+        body: Some(format!(r#"{{"MediaPath":{paths},"MediaType":3}}"#)),
+        ..NativeCall::new("PUT", None, path, vec![0]).header("content-type", "application/json")
+    };
+    stage.carry_out(&order("edgecast", vec![call])).await;
+    let asked = provider.asked();
+    let said: serde_json::Value = serde_json::from_str(&asked[0].body).unwrap();
+    assert_eq!(said["MediaPath"].as_array().unwrap().len(), 2);
+    assert!(asked.iter().skip(1).all(|asked| asked.body.is_empty()));
+}
+
 fn within(order: Order, unit: &str, amount: u32) -> Order {
     let mut order = order;
     order.native[0].limits = [(unit.to_owned(), amount)].into_iter().collect();

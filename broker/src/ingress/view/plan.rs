@@ -1,7 +1,7 @@
 //! What would be done: per participant the fidelity, the servers, the native calls and what they cost.
 
 use amqp::envelope::NativeOrder;
-use dialects::{Counterpart, cost_of};
+use dialects::{Cost, Counterpart, cost_of, cost_of_mapped};
 use domain::NativeCall;
 use proto::v1;
 
@@ -42,16 +42,21 @@ fn planned_execution(execution: &PlannedExecution) -> v1::PlannedExecution {
     }
 }
 
-/// A mapping counts nothing but calls. A cache is called by itself, everybody else once for all servers.
+/// A cache is called by itself, everybody else once for all servers.
 fn cost(order: &NativeOrder) -> v1::NativeCost {
     let dialect = dialects::by_name(&order.dialect).filter(|_| order.mapping.is_none());
-    let cost = dialect.map(|dialect| cost_of(dialect, &order.calls));
+    let cost = match dialect {
+        Some(dialect) => cost_of(dialect, &order.calls),
+        None => cost_of_mapped(&order.calls),
+    };
     let to_each = dialect.is_some_and(|dialect| dialect.counterpart() == Counterpart::Server);
     let times = if to_each { order.servers.len() } else { 1 };
-    let units = cost.map(|cost| cost.units).unwrap_or_default().into_iter();
+    let Cost { calls, units, more } = cost;
     v1::NativeCost {
-        calls: u64::try_from(order.calls.len().saturating_mul(times)).unwrap_or(u64::MAX),
+        calls: u64::from(calls).saturating_mul(u64::try_from(times).unwrap_or(u64::MAX)),
+        may_add: more.into_iter().map(str::to_owned).collect(),
         units: units
+            .into_iter()
             .map(|(unit, amount)| v1::NativeUnits {
                 unit: unit.to_owned(),
                 amount,

@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use ::dialects::{
-    Site,
+    Site, cost_of_mapped,
     mapped::{CannotMap, Mapping},
 };
 use domain::{
@@ -43,10 +43,7 @@ pub(super) fn plan(mapping: &Mapping, draft: &CommandDraft) -> Result<PlanView, 
         server_ids: vec!["its own system".to_owned()],
         calls: calls.iter().map(call).collect(),
         mapping_version: 0,
-        cost: Some(v1::NativeCost {
-            calls: u64::try_from(calls.len()).unwrap_or(u64::MAX),
-            units: Vec::new(),
-        }),
+        cost: Some(cost(&calls)),
     });
     let execution = v1::PlannedExecution {
         participant_id: PARTICIPANT.to_owned(),
@@ -59,6 +56,22 @@ pub(super) fn plan(mapping: &Mapping, draft: &CommandDraft) -> Result<PlanView, 
         executions: vec![execution],
         ..v1::Plan::default()
     }))
+}
+
+/// As the broker counts it.
+fn cost(calls: &[domain::NativeCall]) -> v1::NativeCost {
+    let cost = cost_of_mapped(calls);
+    let units = cost.units.into_iter();
+    v1::NativeCost {
+        calls: cost.calls.into(),
+        units: units
+            .map(|(unit, amount)| v1::NativeUnits {
+                unit: unit.to_owned(),
+                amount,
+            })
+            .collect(),
+        may_add: cost.more.into_iter().map(str::to_owned).collect(),
+    }
 }
 
 fn command(draft: &CommandDraft) -> Result<Command, Failure> {

@@ -10,7 +10,10 @@ use proto::v1::{
 
 use super::{Change, Kind, Page, calls::registry_calls, credentials::Destination, progress, set};
 use crate::{
-    arguments::capability::{Capabilities, capabilities},
+    arguments::{
+        capability::{Capabilities, capabilities},
+        native_limit::{NativeLimits, native_limits},
+    },
     broker::{Broker, Refusal},
     failure::Failure,
     view::ParticipantView,
@@ -52,6 +55,9 @@ pub(crate) struct Create {
     /// All that its invocation system can do, such as purge:url,purge:tag,load:url [default: everything]
     #[arg(long, value_name = "OPERATION:SELECTOR,...", value_parser = capabilities)]
     can: Option<Capabilities>,
+    /// How much one call to its provider holds, such as tags=30,bytes=40000 [default: what docs/dialects.md says]
+    #[arg(long, value_name = "UNIT=NUMBER,...", value_parser = native_limits)]
+    native_limits: Option<NativeLimits>,
     #[command(flatten)]
     destination: Destination,
     /// Leave its RabbitMQ user without a password
@@ -92,6 +98,17 @@ pub(crate) struct Changes {
     /// Its invocation system can do everything
     #[arg(long)]
     can_everything: bool,
+    /// All that is special from now on in how much one call to its provider holds, such as tags=30,bytes=40000
+    #[arg(
+        long,
+        value_name = "UNIT=NUMBER,...",
+        value_parser = native_limits,
+        conflicts_with = "usual_native_limits"
+    )]
+    native_limits: Option<NativeLimits>,
+    /// One call to its provider holds what docs/dialects.md says
+    #[arg(long)]
+    usual_native_limits: bool,
 }
 
 impl From<Create> for Participant {
@@ -103,6 +120,7 @@ impl From<Create> for Participant {
             excludes_own_servers: typed.excludes_own_servers,
             capabilities: typed.can.map(|can| can.0).unwrap_or_default(),
             signing_keys: Vec::new(),
+            native_limits: typed.native_limits.map(|own| own.0).unwrap_or_default(),
         }
     }
 }
@@ -114,6 +132,8 @@ impl Change<Participant> for Changes {
             && self.excludes_own_servers.is_none()
             && self.can.is_none()
             && !self.can_everything
+            && self.native_limits.is_none()
+            && !self.usual_native_limits
     }
 
     fn apply(self, record: &mut Participant) {
@@ -125,6 +145,11 @@ impl Change<Participant> for Changes {
             can => can.map(|can| can.0),
         };
         set(&mut record.capabilities, can);
+        let limits = match self.native_limits {
+            None if self.usual_native_limits => Some(Vec::new()),
+            own => own.map(|own| own.0),
+        };
+        set(&mut record.native_limits, limits);
     }
 }
 

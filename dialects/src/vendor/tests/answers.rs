@@ -154,6 +154,7 @@ fn a_job_that_can_run_can_be_asked_after() {
             "{}",
             dialect.name()
         );
+        assert_eq!(dialect.has_jobs(), asked.is_some(), "{}", dialect.name());
         let Some(call) = asked else { continue };
         assert_eq!((call.method.as_str(), call.selectors), ("GET", vec![]));
         assert!(
