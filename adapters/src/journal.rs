@@ -162,6 +162,16 @@ impl Journal {
         participant: &ParticipantId,
         reports: mpsc::Sender<Reportable>,
     ) -> Result<(Self, Writer), JournalError> {
+        Self::open_for(settings, participant, reports, WAITING_LIMIT)
+    }
+
+    /// With places for so many records that wait.
+    fn open_for(
+        settings: &config::Journal,
+        participant: &ParticipantId,
+        reports: mpsc::Sender<Reportable>,
+        waiting_limit: usize,
+    ) -> Result<(Self, Writer), JournalError> {
         make(&settings.folder)?;
         let file = settings.folder.join(format!("{participant}.redb"));
         let store = Arc::new(Store::open(&file, settings.cache)?);
@@ -171,7 +181,7 @@ impl Journal {
             highest: store.highest()?.unwrap_or_default(),
         };
         let hurry = Hurry::default();
-        let (records, waiting) = mpsc::channel(WAITING_LIMIT);
+        let (records, waiting) = mpsc::channel(waiting_limit);
         let writer = Writer::new(
             settings,
             Arc::clone(&store),
@@ -263,22 +273,27 @@ impl Journal {
         execution: &ExecutionId,
         then: Reportable,
     ) -> Result<(), JournalError> {
-        let Ok(place) = self.reports.try_reserve() else {
-            return self.finish(execution, then).await;
-        };
+        // The record's place first: the writer takes no record while it waits for a place among the reports, so nobody may hold
+        // one of those and wait for the writer.
+        let place = self.records.reserve().await;
+        let place = place.map_err(|_| JournalError::Closed)?;
         let (key, report) = (key_of(execution), Arc::clone(&then.report));
         self.known.finished(key, &report);
+        let Ok(turn) = self.reports.try_reserve() else {
+            place.send(Record::Finish(vec![(key, then)]));
+            self.hurry.up();
+            return Ok(());
+        };
         let receipt = then.receipt.clone();
         if let Some(receipt) = &receipt {
             receipt.expect(1);
         }
-        self.write(Record::Keep {
+        place.send(Record::Keep {
             key,
             report,
             receipt,
-        })
-        .await?;
-        place.send(then);
+        });
+        turn.send(then);
         Ok(())
     }
 

@@ -232,6 +232,39 @@ async fn what_is_reported_already_is_written_with_what_comes_meanwhile() {
     assert_eq!(open(&never_by_itself).journal.store.len(), 3);
 }
 
+/// Where reports and records both pile up, who reports while it is written holds no place among the reports that the writer needs to
+/// go on: all of them come through.
+#[tokio::test]
+async fn nobody_holds_a_reports_place_while_he_waits_for_the_writer() {
+    let folder = TempDir::new().unwrap();
+    let (sender, mut reports) = mpsc::channel(1);
+    let opened = Journal::open_for(&settings(&folder), &"b".parse().unwrap(), sender, 1);
+    let (journal, writer) = opened.unwrap();
+    let [first, second, last] = [execution(), execution(), execution()];
+    // The only place for a record is taken, the second waits for it, and the last one behind that.
+    journal.answer(report(&first)).await.unwrap();
+    let (own, waiting) = (journal.clone(), report(&second));
+    let second_waits = tokio::spawn(async move { own.answer(waiting).await.unwrap() });
+    tokio::task::yield_now().await;
+    let (own, waiting) = (journal.clone(), report(&last));
+    let last_waits =
+        tokio::spawn(async move { own.finish_meanwhile(&last, waiting).await.unwrap() });
+    tokio::task::yield_now().await;
+    let writer = tokio::task::spawn_blocking(move || writer.run());
+    let all = async {
+        for _ in 0..3 {
+            reports.recv().await.unwrap();
+        }
+        second_waits.await.unwrap();
+        last_waits.await.unwrap();
+    };
+    let came = tokio::time::timeout(Duration::from_mins(1), all).await;
+    // Without that a writer that hangs would keep the test from ending.
+    drop((reports, journal));
+    came.expect("the writer goes on");
+    writer.await.unwrap().unwrap();
+}
+
 /// What is asked for and is not there is seldom looked for on disk, and what is there is found, whatever came after it.
 #[tokio::test]
 async fn what_is_lower_than_the_highest_is_found_on_disk() {
