@@ -41,6 +41,7 @@ mod verify;
 
 mod attempt;
 mod circuit;
+mod hidden;
 mod http;
 mod tally;
 

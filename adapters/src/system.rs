@@ -30,6 +30,7 @@ use crate::{
     address::lookup::GuardedLookup,
     attempt::{Attempt, AttemptLimits, End, Next, Reply},
     config,
+    hidden::Hidden,
     http::{CallError, CallLimits, Http, Target, trace_headers},
     jobs::{Asked, Submitted, all_ended, all_failed},
     journal::{Job, now},
@@ -43,6 +44,8 @@ pub(crate) struct System {
     /// Without a slash at its end.
     base: String,
     authorization: HeaderValue,
+    /// What went out with a call and is nobody's to know.
+    hidden: Hidden,
     /// Without a slash at its end.
     callback: Option<String>,
     attempts: AttemptLimits,
@@ -83,6 +86,7 @@ impl System {
             )?,
             base: settings.base_url.as_ref().map(plain).unwrap_or_default(),
             authorization,
+            hidden: Hidden::of([token]),
             callback: settings.callback_url.as_ref().map(plain),
             attempts: AttemptLimits {
                 attempts: calls.attempts,
@@ -227,7 +231,7 @@ impl System {
         let answer = self.http.send(&to, call, self.limits).await;
         let status = answer.as_ref().ok().map(|answer| answer.status);
         metrics::native_call(Canonical.name(), status, began.elapsed());
-        answer
+        self.hidden.out_of(answer)
     }
 
     fn headers(

@@ -13,6 +13,8 @@ use domain::{
 use service::configuration::Secret;
 use tokio::io::AsyncReadExt;
 
+use crate::hidden::Hidden;
+
 /// Bytes of a file.
 const FILE_BYTES: u64 = 64 * 1024;
 
@@ -39,6 +41,11 @@ impl Credential {
         let token = text::token(self.0.expose());
         let token = token.map(|token| token.to_owned().into());
         token.ok_or_else(|| broken("it must hold one token of visible ASCII characters"))
+    }
+
+    /// All that is nobody's to know.
+    pub(super) fn hidden(&self) -> Hidden {
+        Hidden::of(text::secrets(self.0.expose()))
     }
 
     /// The value after `name =`.

@@ -15,6 +15,25 @@ pub(crate) fn token(text: &str) -> Option<&str> {
     is_one.then_some(token)
 }
 
+/// Names of values that are no secrets, in the files of the providers' own tools.
+const PLAIN: [&str; 6] = [
+    "host",
+    "region",
+    "output",
+    "max_body",
+    "max-body",
+    "headers_to_sign",
+];
+
+/// All that is a secret: the token, and every value that is not known to be something else.
+pub(crate) fn secrets(text: &str) -> impl Iterator<Item = &str> {
+    let values = text.lines().filter_map(|line| line.split_once('='));
+    let values = values.filter(|(name, _)| !PLAIN.contains(&name.trim()));
+    token(text)
+        .into_iter()
+        .chain(values.map(|(_, value)| value.trim()))
+}
+
 /// The value after `name =`, where there is one: the last of the section that counts, or else of the first one.
 pub(crate) fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut sections: BTreeMap<&str, &str> = BTreeMap::new();
