@@ -18,8 +18,10 @@ mod desks;
 mod edges;
 mod fill;
 mod headers;
+mod named;
 mod probing;
 mod queue;
+mod rests;
 mod sign;
 mod sizes;
 mod speaker;
@@ -44,13 +46,14 @@ use tokio::sync::Semaphore;
 
 use self::{
     account::{Account, Accounts},
-    call::sleep_as_ours,
+    call::{is_done, sleep_as_ours},
     desk::Desk,
     desks::Desks,
     edges::Edges,
     fill::Filling,
     probing::{AtEdges, Calls, Later},
     queue::Takes,
+    rests::Rests,
     sizes::Sizes,
     speaker::{Speaker, Speakers},
 };
@@ -86,6 +89,7 @@ pub(crate) struct Api {
     /// Whether what a provider may undo by a race is called a second time.
     second_calls: bool,
     edges: Edges,
+    rests: Rests,
     /// The first jobs of executions whose later ones run.
     ended: Mutex<HashMap<ExecutionId, Vec<Verdict>>>,
 }
@@ -178,6 +182,7 @@ impl Api {
             total_time: settings.total_time,
             sizes: Sizes::new(settings),
             second_calls: settings.second_calls,
+            rests: Rests::default(),
             ended: Mutex::default(),
         })
     }
@@ -265,25 +270,20 @@ impl Api {
                 return Some(jobs);
             }
             let made = (*number, *call, order.repeatable);
-            let end = self.call(telling, made, around, tally).await?;
-            let is_done = matches!(
-                end,
-                End::Judged(Verdict::Done { .. } | Verdict::Estimated { .. })
-            );
-            if let End::Judged(Verdict::Running { job }) = end {
-                jobs.push(telling.running(job, *number, call));
-            } else if !tally.take(&call.selectors, end) {
+            let ends = self.call(telling, made, around, tally).await?;
+            let all_done = ends.iter().all(is_done);
+            if !telling.take(made, ends, &mut jobs, tally) {
                 return Some(jobs);
             }
             let pause = telling.speaker.second_call(call);
-            let pause = pause.filter(|_| self.second_calls && is_done && order.repeatable);
+            let pause = pause.filter(|_| self.second_calls && all_done && order.repeatable);
             again.extend(pause.map(|pause| (Instant::now() + pause, made)));
         }
         again.sort_by_key(|(due, _)| *due);
         for (due, made) in again {
             sleep_as_ours(due, around).await?;
-            let end = self.call(telling, made, around, tally).await?;
-            if !tally.take(&made.1.selectors, end) {
+            let ends = self.call(telling, made, around, tally).await?;
+            if !telling.take(made, ends, &mut jobs, tally) {
                 break;
             }
         }
@@ -343,6 +343,24 @@ impl Telling<'_> {
             number,
         };
         filling.fill(call)
+    }
+
+    /// Takes how all that a call came to has ended, each by itself; what runs is one job more. Whether the next call makes sense.
+    fn take(
+        &self,
+        (number, call, _): (usize, &NativeCall, bool),
+        ends: Vec<End>,
+        jobs: &mut Vec<Running>,
+        tally: &mut Tally,
+    ) -> bool {
+        for end in ends {
+            if let End::Judged(Verdict::Running { job }) = end {
+                jobs.push(self.running(job, number, call));
+            } else if !tally.take(&call.selectors, end) {
+                return false;
+            }
+        }
+        true
     }
 
     /// A job that the call of this number began.

@@ -31,6 +31,8 @@ use crate::{
 const WHO: &str = "Alibaba Cloud CDN";
 /// Characters of one object.
 const OBJECT_LENGTH: usize = 1_024;
+/// Bytes of an answer that are looked at.
+const ANSWER_BYTES: usize = 2 * 1024 * 1024;
 /// Seconds until a limit by the minute has room again.
 const PAUSE_SECONDS: u32 = 60;
 
@@ -53,6 +55,11 @@ impl Dialect for Alibaba {
 
     fn counterpart(&self) -> Counterpart {
         Counterpart::Api
+    }
+
+    /// A question after 1,000 files is answered with each of them, in up to 1,024 characters, and some 300 characters about it.
+    fn answer_bytes(&self) -> usize {
+        ANSWER_BYTES
     }
 
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {

@@ -39,6 +39,8 @@ const AROUND_PATH: usize = "<Path></Path>".len() + 1;
 const PATH_LENGTH: usize = 4_000;
 /// Seconds until something of what is in progress may have ended; the guide says that most ends within a minute.
 const PAUSE_SECONDS: u32 = 60;
+/// The code for too much in progress for a distribution.
+const FULL: &str = "TooManyInvalidationsInProgress";
 pub(crate) const INVALIDATIONS: &str =
     "/2020-05-31/distribution/{account:distribution}/invalidation";
 const XMLNS: &str = "http://cloudfront.amazonaws.com/doc/2020-05-31/";
@@ -99,6 +101,10 @@ impl Dialect for CloudFront {
         let location = || answer.header("location").and_then(end);
         let job = element(&answer.body, "Id").or_else(location);
         read::running(WHO, answer, job.as_deref())
+    }
+
+    fn is_full(&self, answer: &Answer) -> bool {
+        answer.status != 200 && element(&answer.body, "Code").as_deref() == Some(FULL)
     }
 
     fn poll(&self, job: &str) -> Option<NativeCall> {
@@ -299,9 +305,7 @@ fn refusal(answer: &Answer) -> Fault {
         return fault;
     }
     match code.as_str() {
-        "TooManyInvalidationsInProgress" => {
-            read::throttled(&fault, Again::AfterSeconds(PAUSE_SECONDS))
-        }
+        FULL => read::throttled(&fault, Again::AfterSeconds(PAUSE_SECONDS)),
         "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "SlowDown" => {
             read::throttled(&fault, retry_after(answer))
         }

@@ -62,6 +62,10 @@ impl Dialect for CloudFrontTenant {
         CloudFront.judge(call, answer)
     }
 
+    fn is_full(&self, answer: &Answer) -> bool {
+        CloudFront.is_full(answer)
+    }
+
     fn poll(&self, job: &str) -> Option<NativeCall> {
         CloudFront.poll(job).map(of_tenant)
     }

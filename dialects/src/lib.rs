@@ -115,6 +115,12 @@ pub trait Dialect: Send + Sync {
         None
     }
 
+    /// Whether an answer refuses a call because of all that is under way where it goes, which is a limit of that place and not of
+    /// the account.
+    fn is_full(&self, _answer: &Answer) -> bool {
+        false
+    }
+
     /// What the answer to a call of [`Self::poll`] means, for the same `job`: running again, done, or failed.
     fn judge_poll(&self, _job: &str, answer: &Answer) -> Verdict {
         Verdict::failed(problem::refusal(self.name(), answer))

@@ -31,6 +31,7 @@ pub(super) struct Accounts {
 #[derive(Debug)]
 pub(super) struct Account<'a> {
     configuration: &'a ConfigurationId,
+    name: Option<&'a str>,
     file: Option<&'a Path>,
     values: BTreeMap<&'a str, &'a str>,
     edges: &'a [Edge],
@@ -77,6 +78,7 @@ impl Accounts {
         let mut edges = edges.into_iter().flatten();
         let mut account = Account {
             configuration,
+            name: config::Account::named(own, &self.common),
             file: files.into_iter().flatten().next().map(PathBuf::as_path),
             values: BTreeMap::new(),
             edges: edges.find(|edges| !edges.is_empty()).unwrap_or_default(),
@@ -132,7 +134,12 @@ impl<'a> Account<'a> {
         value.ok_or_else(|| missing(self.configuration, name, None))
     }
 
-    /// Where its credentials are, which is also who it is to the provider.
+    /// Who it is to the provider, where the operator says so; otherwise its file is.
+    pub(super) fn name(&self) -> Option<&'a str> {
+        self.name
+    }
+
+    /// Where its credentials are.
     pub(super) fn file(&self) -> Option<&'a Path> {
         self.file
     }
@@ -192,9 +199,8 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         config::Account {
-            credentials: None,
             values: values.collect(),
-            probe: Vec::new(),
+            ..config::Account::default()
         }
     }
 
@@ -230,6 +236,33 @@ mod tests {
         );
         let mapped = accounts.of(&shop, None).unwrap();
         assert_eq!(mapped.value("zone"), Ok("z1"));
+    }
+
+    /// Two files of one account have one budget where they have one name; a file of its own without a name is another account.
+    #[test]
+    fn an_account_is_known_by_its_name_before_its_file() {
+        let named = |name: Option<&str>, file: Option<&str>| config::Account {
+            name: name.map(str::to_owned),
+            credentials: file.map(PathBuf::from),
+            ..account(&[("zone", "z")])
+        };
+        let mut accounts = accounts(&[
+            ("shop", named(Some("acme"), Some("/run/secrets/shop"))),
+            ("blog", named(Some("acme"), Some("/run/secrets/blog"))),
+            ("news", named(None, Some("/run/secrets/news"))),
+            ("wiki", named(None, None)),
+        ]);
+        accounts.common.name = Some("all".to_owned());
+        for (configuration, name) in [
+            ("shop", Some("acme")),
+            ("blog", Some("acme")),
+            ("news", None),
+            ("wiki", Some("all")),
+            ("other", Some("all")),
+        ] {
+            let configuration = configuration.parse().unwrap();
+            assert_eq!(accounts.of(&configuration, None).unwrap().name(), name);
+        }
     }
 
     /// A purge of everything reaches all of a zone: two configurations with the same zone would purge each other.

@@ -24,6 +24,8 @@ use crate::config::{Api as Settings, ApiBudget};
 /// A bucket that takes longer than this to fill is a quota: the provider counts it itself, and an execution could not wait
 /// for it. It begins full; all others begin empty.
 const QUOTA: Duration = Duration::from_hours(1);
+/// Scopes that are held at a time. Past that, the account is.
+const SCOPES: usize = 256;
 /// A provider's wish to wait holds no longer than this.
 const HOLD_LIMIT: Duration = Duration::from_hours(1);
 
@@ -51,6 +53,9 @@ pub(super) struct Levels {
     full_at: BTreeMap<String, Moment>,
     /// Nobody calls before that.
     held_until: Moment,
+    /// The same within one scope, where the provider's limit is one of that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    held_in: BTreeMap<String, Moment>,
 }
 
 /// The buckets of one account.
@@ -165,7 +170,12 @@ impl Levels {
             let longest = rate.room.saturating_mul(2).max(nanos(QUOTA));
             *full_at = Moment(full_at.0.min(now.0.saturating_add(longest)));
         }
-        self.held_until = self.held_until.min(now.plus(HOLD_LIMIT));
+        let longest = now.plus(HOLD_LIMIT);
+        self.held_until = self.held_until.min(longest);
+        self.held_in.retain(|_, until| *until > now);
+        for until in self.held_in.values_mut() {
+            *until = (*until).min(longest);
+        }
     }
 
     /// Since when all of it can be drawn, if not yet; and the units that lack.
@@ -215,6 +225,24 @@ impl Levels {
     /// Nobody calls before that.
     pub(super) fn hold(&mut self, until: Moment) {
         self.held_until = self.held_until.max(until);
+    }
+
+    /// Nobody calls within this scope before that.
+    pub(super) fn hold_in(&mut self, scope: &str, until: Moment) {
+        if self.held_in.len() >= SCOPES && !self.held_in.contains_key(scope) {
+            self.hold(until);
+            return;
+        }
+        let held = self.held_in.entry(scope.to_owned()).or_default();
+        *held = (*held).max(until);
+    }
+
+    /// Until when nobody calls within this scope, if that is so.
+    pub(super) fn held_in(&self, scope: &str, now: Moment) -> Option<Moment> {
+        self.held_in
+            .get(scope)
+            .copied()
+            .filter(|until| *until > now)
     }
 
     /// Until when nobody calls, if that is so.

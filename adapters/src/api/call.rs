@@ -17,9 +17,11 @@ use uuid::Uuid;
 
 use super::{
     Api, Telling, clock,
+    credential::Credential,
     desk::{Lead, Turn},
     headers,
-    queue::Wish,
+    named::names_one_of,
+    queue::{Key, Wish},
     sign, unreadable_order,
 };
 use crate::{
@@ -37,38 +39,44 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 
 impl Api {
-    /// Makes one call, as often as it takes, in all that it comes to at the account: how the last of them ended, or the first
-    /// that was not done at once. `None` where it was left.
+    /// Makes one call, as often as it takes, in all that it comes to at the account: how each of them ended, up to the first
+    /// that came to nothing. `None` where it was left.
     pub(super) async fn call(
         &self,
         telling: &Telling<'_>,
         (number, call, repeatable): (usize, &NativeCall, bool),
         around: &dyn Surroundings,
         tally: &mut Tally,
-    ) -> Option<End> {
+    ) -> Option<Vec<End>> {
         let filled = telling.fill(number, call);
         let said = match filled.and_then(|filled| telling.at_account(&filled, self.sizes)) {
             Ok(said) => said,
-            Err(fault) => return Some(End::Failed(fault)),
+            Err(fault) => return Some(vec![End::Failed(fault)]),
         };
-        let mut end = End::Failed(unreadable_order("the order has a call that says nothing"));
+        let mut ends = Vec::with_capacity(said.len());
         for (place, said) in said.iter().enumerate() {
             let mut wish = match telling.wish((place, call), said, repeatable) {
                 Ok(wish) => wish,
-                Err(fault) => return Some(End::Failed(fault)),
+                Err(fault) => {
+                    ends.push(End::Failed(fault));
+                    break;
+                }
             };
             wish.bulk = wish.bulk.map(|bulk| self.sizes.of(bulk));
-            end = self
+            let end = self
                 .call_in_turn(telling, (said, wish), around, tally)
                 .await?;
-            if !matches!(
-                end,
-                End::Judged(Verdict::Done { .. } | Verdict::Estimated { .. })
-            ) {
+            let goes_on = is_done(&end) || matches!(end, End::Judged(Verdict::Running { .. }));
+            ends.push(end);
+            if !goes_on {
                 break;
             }
         }
-        Some(end)
+        if ends.is_empty() {
+            let fault = unreadable_order("the order has a call that says nothing");
+            ends.push(End::Failed(fault));
+        }
+        Some(ends)
     }
 
     /// Makes a call when it is its turn. It is repeatable where it shares.
@@ -88,7 +96,7 @@ impl Api {
                 .await?;
             let reply = match turn {
                 Turn::Again => continue,
-                Turn::TooLate(fault) => return Some(End::Failed(fault)),
+                Turn::Never(fault) => return Some(End::Failed(fault)),
                 Turn::Alone => None,
                 Turn::Answered(reply) => {
                     tally.attempted();
@@ -158,7 +166,7 @@ impl Api {
         loop {
             let wish = telling.question(call);
             match telling.desk.wait(wish, telling.until, around).await? {
-                Turn::TooLate(fault) => return Some(Some(fault)),
+                Turn::Never(fault) => return Some(Some(fault)),
                 Turn::Lead(_) | Turn::Answered(_) => return Some(None),
                 Turn::Again | Turn::Alone => {}
             }
@@ -172,11 +180,21 @@ impl Api {
             Ok(Ok(answer)) => {
                 let verdict = speaker.judge(call, &answer);
                 telling.desk.at_most(&speaker.left(call, &answer));
-                Reply::Judged(telling.learn(verdict, &answer))
+                self.rest(&verdict, &answer);
+                Reply::Judged(telling.learn(call, verdict, &answer))
             }
             Ok(Err(error)) if error.is_unsent() => Reply::Unsent(error.fault()),
             Ok(Err(error)) => Reply::Lost(error.fault()),
             Err(fault) => Reply::Unsent(fault),
+        }
+    }
+
+    /// Where it works on a job and says when to ask after it, that is when.
+    pub(super) fn rest(&self, verdict: &Verdict, answer: &Answer) {
+        if let Verdict::Running { job } = verdict
+            && let Some(time) = headers::poll_after(answer, SystemTime::now())
+        {
+            self.rests.begin(job, time);
         }
     }
 
@@ -214,6 +232,8 @@ impl Api {
         };
         let began = Instant::now();
         let answer = self.http.send(&to, &call, limits).await;
+        let hidden = credential.as_ref().map(Credential::hidden);
+        let answer = hidden.unwrap_or_default().out_of(answer);
         let status = answer.as_ref().ok().map(|answer| answer.status);
         metrics::native_call(speaker.label(), status, began.elapsed());
         Ok(answer)
@@ -221,24 +241,24 @@ impl Api {
 }
 
 impl Telling<'_> {
-    /// What an answer says besides: that everybody has to wait, or that our clock is off.
-    pub(super) fn learn(&self, verdict: Verdict, answer: &Answer) -> Verdict {
+    /// What an answer says besides: that everybody has to wait, or who calls for the same, or that our clock is off.
+    pub(super) fn learn(&self, call: &NativeCall, verdict: Verdict, answer: &Answer) -> Verdict {
+        let speaker = &self.speaker;
         let used_up = headers::used_up(answer, SystemTime::now());
-        let Verdict::Failed { fault, finding } = verdict else {
-            if let Some(time) = used_up {
-                self.desk.hold(time);
-            }
-            return verdict;
-        };
-        let asked = match (fault.code, fault.again) {
-            (_, Again::AfterSeconds(seconds)) => Some(Duration::from_secs(seconds.into())),
-            (FaultCode::Throttled, Again::Soon) => Some(THROTTLED_PAUSE),
+        let asked = match &verdict {
+            Verdict::Failed { fault, .. } => asked_by(fault),
             _ => None,
         };
-        for time in asked.into_iter().chain(used_up) {
-            self.desk.hold(time);
+        if let Some(time) = asked.max(used_up) {
+            if speaker.is_full(answer) {
+                self.desk.hold_in(&call.path, time);
+            } else {
+                self.desk.hold(time);
+            }
         }
-        let speaker = &self.speaker;
+        let Verdict::Failed { fault, finding } = verdict else {
+            return verdict;
+        };
         let fault = clock::explain(fault, &speaker.authentication(), answer, SystemTime::now());
         Verdict::Failed { fault, finding }
     }
@@ -262,7 +282,7 @@ impl Telling<'_> {
         Ok(Wish {
             flow: self.flow.clone(),
             draws: self.speaker.draws(filled),
-            same: format!("{} {place} {plain:?}", self.speaker.label()),
+            same: Key::of(&format!("{} {place} {plain:?}", self.speaker.label())),
             bulk: self
                 .speaker
                 .bulk(filled, self.limits)
@@ -277,7 +297,7 @@ impl Telling<'_> {
         Wish {
             flow: self.flow.clone(),
             draws: self.speaker.draws(call),
-            same: String::new(),
+            same: Key::default(),
             bulk: None,
             scope: call.path.clone(),
             shares: false,
@@ -300,11 +320,25 @@ fn of_whole(reply: &Reply, is_its_own: bool, items: &[String]) -> Option<Reply> 
     }
 }
 
-/// Whether a message names one of these items, which are written as a body has them.
-fn names_one_of(message: &str, items: &[String]) -> bool {
-    let plain = |item: &String| item.trim_matches('"').to_owned();
-    let mut items = items.iter().map(plain);
-    items.any(|item| !item.is_empty() && message.contains(&item))
+/// Whether all that a call asked for is done, as far as the provider says.
+pub(super) fn is_done(end: &End) -> bool {
+    matches!(
+        end,
+        End::Judged(
+            Verdict::Done { .. } | Verdict::Estimated { .. } | Verdict::Each { fault: None, .. }
+        )
+    )
+}
+
+/// For how long others shall wait too: where the fault is that it was too much.
+fn asked_by(fault: &Fault) -> Option<Duration> {
+    match (fault.code, fault.again) {
+        (FaultCode::Throttled, Again::AfterSeconds(seconds)) => {
+            Some(Duration::from_secs(seconds.into()))
+        }
+        (FaultCode::Throttled, Again::Soon) => Some(THROTTLED_PAUSE),
+        _ => None,
+    }
 }
 
 /// Sleeps until then. `None` where the order was no longer ours before that.

@@ -76,8 +76,8 @@ pub(super) enum Turn {
     Alone,
     /// Whoever was to call has gone: wait again.
     Again,
-    /// There is none in time.
-    TooLate(Fault),
+    /// There is none in time, or at no time.
+    Never(Fault),
 }
 
 /// A call that was chosen, for everybody that it serves.
@@ -129,6 +129,9 @@ impl Desk {
         until: Instant,
         around: &dyn Surroundings,
     ) -> Option<Turn> {
+        if let Some(fault) = self.inner.lock().queue.under_way.never_fits(&wish.draws) {
+            return Some(Turn::Never(fault));
+        }
         let began = Instant::now();
         let is_served = Arc::new(AtomicBool::new(false));
         let (answer, mut heard) = oneshot::channel();
@@ -150,7 +153,7 @@ impl Desk {
                 () = sleep(LOOK_EVERY) => {}
             }
             if Instant::now() >= until && !is_served.load(Ordering::Acquire) {
-                return Some(Turn::TooLate(too_late()));
+                return Some(Turn::Never(too_late()));
             }
         }
     }
@@ -164,6 +167,15 @@ impl Desk {
     pub(super) fn hold(&self, time: Duration) {
         let until = Moment::now().plus(time);
         let change = |state: &mut State| state.purse.with(|levels, _| levels.hold(until));
+        self.inner.change(change);
+    }
+
+    /// The provider wants those to wait that call within this scope.
+    pub(super) fn hold_in(&self, scope: &str, time: Duration) {
+        let until = Moment::now().plus(time);
+        let change = |state: &mut State| {
+            state.purse.with(|levels, _| levels.hold_in(scope, until));
+        };
         self.inner.change(change);
     }
 

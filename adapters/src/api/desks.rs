@@ -1,6 +1,7 @@
 //! The desks of all accounts.
 //!
-//! Invariant: one for each file of credentials, for everything in this process that calls with them.
+//! Invariant: one for each account, for everything in this process that calls with it. An account is known by the name that the
+//! operator gave it, or else by its file of credentials.
 
 use std::{
     collections::HashMap,
@@ -18,12 +19,19 @@ use super::{
 };
 use crate::config::Api as Settings;
 
-/// There are as many as the configuration names files.
+/// There are as many as the configuration names accounts.
 #[derive(Debug)]
 pub(super) struct Desks {
     settings: Settings,
     folder: PathBuf,
-    opened: Mutex<HashMap<Option<PathBuf>, Arc<Desk>>>,
+    opened: Mutex<HashMap<Known, Arc<Desk>>>,
+}
+
+/// What an account is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Known {
+    Name(String),
+    File(Option<PathBuf>),
 }
 
 impl Desks {
@@ -39,24 +47,27 @@ impl Desks {
 
     /// The desk of an account; `known` is what the dialect knows of its provider.
     pub(super) fn of(&self, account: &Account<'_>, known: Limits) -> Arc<Desk> {
-        let key = account.file().map(PathBuf::from);
+        let file = || Known::File(account.file().map(PathBuf::from));
+        let name = account.name().map(str::to_owned);
+        let key = name.map_or_else(file, Known::Name);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let desk = opened.entry(key.clone()).or_insert_with(|| {
-            let purse = Purse::open(
-                rates(known.budgets, &self.settings),
-                Some(self.file(key.as_deref())),
-            );
+            let purse = Purse::open(rates(known.budgets, &self.settings), Some(self.file(&key)));
             Arc::new(Desk::open(purse, &self.settings, known.outstanding))
         });
         Arc::clone(desk)
     }
 
     /// The same file at every replica that has the same configuration.
-    fn file(&self, credentials: Option<&Path>) -> PathBuf {
+    fn file(&self, account: &Known) -> PathBuf {
         let base = self.settings.base_url.as_ref();
         let base = base.map(ToString::to_string).unwrap_or_default();
-        let credentials = credentials.map(|path| path.display().to_string());
-        let name = format!("{base} {}", credentials.unwrap_or_default());
+        let name = match account {
+            // No path begins so that is not relative.
+            Known::Name(name) => format!("{base} account {name}"),
+            Known::File(Some(path)) => format!("{base} {}", path.display()),
+            Known::File(None) => format!("{base} "),
+        };
         let name = digest(&SHA256, name.as_bytes());
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&name.as_ref()[..8]);

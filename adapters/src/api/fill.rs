@@ -69,6 +69,7 @@ mod tests {
         let values = [("zone", "a/b\"<&"), ("code", "12")];
         let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let accounts = Accounts::of_test(Values {
+            name: None,
             credentials: None,
             values: BTreeMap::from(values),
             probe: Vec::new(),

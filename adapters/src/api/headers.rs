@@ -1,6 +1,7 @@
 //! What providers say of their limits in headers of any answer.
 //!
-//! Invariant: only what says that nothing is left makes anybody wait, and never longer than a limit.
+//! Invariant: only what says that nothing is left makes anybody wait, and never longer than a limit. `Retry-After` says so with 429
+//! and 503; with a job it says when to ask after that, and of the account nothing.
 //!
 //! Known: `Retry-After` (RFC 9110, 10.2.3; the HTTP client has turned a date into seconds), `RateLimit` and
 //! `RateLimit-Remaining`/`-Reset` (IETF httpapi drafts; Cloudflare, GitLab), `X-RateLimit-Remaining`/`-Reset`,
@@ -24,19 +25,37 @@ const LONGEST: Duration = Duration::from_hours(1);
 /// For how long nobody calls, if the answer says that nothing is left.
 pub(super) fn used_up(answer: &Answer, now: SystemTime) -> Option<Duration> {
     let number = |name: &str| answer.header(name)?.trim().parse::<u64>().ok();
-    let pairs = PAIRS.iter().filter(|(left, _)| number(left) == Some(0));
-    let pairs = pairs.filter_map(|(_, reset)| number(reset));
-    let retry_after = number("retry-after");
-    let spans = pairs.chain(structured(answer)).chain(retry_after);
-    let span = |number: u64| {
-        if number < MOMENTS_FROM {
-            return Duration::from_secs(number);
-        }
-        let at = UNIX_EPOCH.checked_add(Duration::from_secs(number));
-        // A moment that no clock will ever show is as good as the longest wait.
-        at.map_or(LONGEST, |at| at.duration_since(now).unwrap_or_default())
-    };
-    spans.map(span).max().map(|span| span.min(LONGEST))
+    let empty: Vec<_> = PAIRS
+        .iter()
+        .filter(|(left, _)| number(left) == Some(0))
+        .collect();
+    let structured = structured(answer);
+    let is_empty = !empty.is_empty() || structured.is_some();
+    let retry_after = number("retry-after").filter(|_| is_empty || is_too_much(answer.status));
+    let pairs = empty.into_iter().filter_map(|(_, reset)| number(reset));
+    let spans = pairs.chain(structured).chain(retry_after);
+    spans.map(|number| span(number, now)).max()
+}
+
+/// After which time a job is to be asked after, if the answer that names it says so.
+pub(super) fn poll_after(answer: &Answer, now: SystemTime) -> Option<Duration> {
+    let number = answer.header("retry-after")?.trim().parse().ok()?;
+    Some(span(number, now))
+}
+
+/// Whether a status says that there were too many calls (RFC 6585, 4), or that it is too much at present (RFC 9110, 15.6.4).
+fn is_too_much(status: u16) -> bool {
+    matches!(status, 429 | 503)
+}
+
+fn span(number: u64, now: SystemTime) -> Duration {
+    if number < MOMENTS_FROM {
+        return Duration::from_secs(number).min(LONGEST);
+    }
+    let at = UNIX_EPOCH.checked_add(Duration::from_secs(number));
+    // A moment that no clock will ever show is as good as the longest wait.
+    let span = at.map_or(LONGEST, |at| at.duration_since(now).unwrap_or_default());
+    span.min(LONGEST)
 }
 
 /// `RateLimit: "default";r=0;t=30`: of the policies without anything left, the longest wait.
@@ -58,17 +77,45 @@ fn structured(answer: &Answer) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn wait(headers: &[(&str, &str)]) -> Option<u64> {
+    fn answer(status: u16, headers: &[(&str, &str)]) -> Answer {
         let headers = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let answer = Answer {
-            status: 200,
+        Answer {
+            status,
             headers: headers.collect(),
             body: String::new(),
-        };
-        let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        used_up(&answer, now).map(|span| span.as_secs())
+        }
+    }
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+    }
+
+    fn wait(status: u16, headers: &[(&str, &str)]) -> Option<u64> {
+        used_up(&answer(status, headers), now()).map(|span| span.as_secs())
+    }
+
+    /// With a success it is about what was begun, and with another fault about that call; where nothing is left it is about all.
+    #[test]
+    fn retry_after_is_the_accounts_only_where_it_was_too_much() {
+        let after = ("retry-after", "30");
+        for (status, headers, expected) in [
+            (202, &[after][..], None),
+            (500, &[after], None),
+            (429, &[after], Some(30)),
+            (503, &[after], Some(30)),
+            (200, &[after, ("x-ratelimit-remaining", "0")], Some(30)),
+            (200, &[after, ("x-ratelimit-remaining", "1")], None),
+            (200, &[after, ("ratelimit", "\"day\";r=0;t=3")], Some(30)),
+        ] {
+            assert_eq!(wait(status, headers), expected, "{status} {headers:?}");
+        }
+        let begun = answer(202, &[after]);
+        assert_eq!(poll_after(&begun, now()), Some(Duration::from_secs(30)));
+        let forever = answer(202, &[("retry-after", "18446744073709551615")]);
+        assert_eq!(poll_after(&forever, now()), Some(LONGEST));
+        assert_eq!(poll_after(&answer(202, &[]), now()), None);
     }
 
     /// Each provider says it in its own way; none says it as long as something is left.
@@ -111,7 +158,7 @@ mod tests {
             (&[("retry-after", "soon"), ("ratelimit", "nonsense")], None),
             (&[], None),
         ] {
-            assert_eq!(wait(headers), expected, "{headers:?}");
+            assert_eq!(wait(429, headers), expected, "{headers:?}");
         }
     }
 }

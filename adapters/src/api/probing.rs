@@ -7,7 +7,6 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use amqp::envelope::Order;
-use dialects::Verdict;
 use domain::{
     Fault, NativeCall, Probes, Proof, ServerId, Timestamp,
     fault::{Again, FaultCode},
@@ -17,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Api, Running, Telling};
 use crate::{
-    attempt::End,
     caches::Surroundings,
     tally::Tally,
     verify::{Case, Edge, Ground, Retold, SoFar, Spot},
@@ -113,13 +111,11 @@ impl AtEdges<'_> {
         let mut jobs = Vec::new();
         for (number, call) in calls {
             let made = (before + number, call, true);
-            let end = self
+            let ends = self
                 .api
                 .call(self.telling, made, self.around, tally)
                 .await?;
-            if let End::Judged(Verdict::Running { job }) = end {
-                jobs.push(self.telling.running(job, made.0, call));
-            } else if !tally.take(&call.selectors, end) {
+            if !self.telling.take(made, ends, &mut jobs, tally) {
                 break;
             }
         }

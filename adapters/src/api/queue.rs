@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use dialects::{Bulk, Draw, Outstanding};
 
+pub(in crate::api) use self::recent::Key;
 pub(crate) use self::under_way::Takes;
 use self::{gathering::Gathering, recent::Recent, under_way::UnderWay};
 use super::budget::{Levels, Moment, Rates};
@@ -41,7 +42,7 @@ pub(super) struct Wish {
     /// What it takes.
     pub(super) draws: Vec<Draw>,
     /// The call as text: two with the same do the same.
-    pub(super) same: String,
+    pub(super) same: Key,
     /// The call as a list, where it can be said with others.
     pub(super) bulk: Option<Bulk>,
     /// Within what its units are counted as under way.
@@ -175,6 +176,10 @@ impl<W: Waits> Queue<W> {
             return false;
         };
         if let Some(until) = self.recent.until(wish, look.now) {
+            look.wake_at(until);
+            return false;
+        }
+        if let Some(until) = look.levels.held_in(&wish.scope, look.now) {
             look.wake_at(until);
             return false;
         }

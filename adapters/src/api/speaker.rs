@@ -226,6 +226,14 @@ impl Speaker {
         }
     }
 
+    /// Whether it is refused because of what is under way where the call goes. A document says nothing of that.
+    pub(super) fn is_full(&self, answer: &Answer) -> bool {
+        match self {
+            Self::Dialect(dialect) => dialect.is_full(answer),
+            Self::Mapped(..) => false,
+        }
+    }
+
     /// What the provider says is left of its units.
     pub(super) fn left(&self, call: &NativeCall, answer: &Answer) -> Vec<Draw> {
         match self {

@@ -18,6 +18,8 @@ use crate::{jobs, verify::Edge};
 
 /// Edges of one account that are looked at.
 const EDGES_LIMIT: usize = 8;
+/// Characters of an account's name.
+const NAME_LENGTH: usize = 64;
 
 /// The participant's provider.
 #[derive(Debug, Clone, Deserialize)]
@@ -100,6 +102,9 @@ pub struct ApiBudget {
 /// What a provider knows a configuration by.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Account {
+    /// Who it is to the provider, where several files are of one account.
+    #[serde(default)]
+    pub name: Option<String>,
     /// The file with its credentials.
     #[serde(default)]
     pub credentials: Option<PathBuf>,
@@ -109,6 +114,14 @@ pub struct Account {
     /// Edges where one can look afterwards.
     #[serde(default)]
     pub probe: Vec<Edge>,
+}
+
+impl Account {
+    /// By which name a configuration's `own` account shares what is left: its own, or `common`'s where it has no file of its own.
+    pub(crate) fn named<'a>(own: Option<&'a Self>, common: &'a Self) -> Option<&'a str> {
+        let own = own.filter(|own| own.name.is_some() || own.credentials.is_some());
+        own.unwrap_or(common).name.as_deref()
+    }
 }
 
 impl Api {
@@ -155,6 +168,36 @@ impl Api {
         !self.probe.is_empty() || all.any(|account| !account.probe.is_empty())
     }
 
+    /// The file that a configuration's account uses.
+    fn file_of<'a>(&'a self, own: Option<&'a Account>) -> Option<&'a Path> {
+        let own = own.and_then(|own| own.credentials.as_deref());
+        let common = self.account.credentials.as_deref();
+        own.or(common).or(self.credentials.as_deref())
+    }
+
+    fn check_names(&self, check: &mut Check<'_>) {
+        let own = self.accounts.values().map(Some);
+        let mut names: BTreeMap<Option<&Path>, Option<&str>> = BTreeMap::new();
+        for account in own.chain([None]) {
+            let name = Account::named(account, &self.account);
+            let file = self.file_of(account);
+            check.require(
+                "accounts",
+                *names.entry(file).or_insert(name) == name,
+                "must give one file of credentials one `name`, since it is one account",
+            );
+            let is_name = |name: &str| {
+                (1..=NAME_LENGTH).contains(&name.len())
+                    && name.bytes().all(|byte| byte.is_ascii_graphic())
+            };
+            check.require(
+                "accounts",
+                name.is_none_or(is_name),
+                format_args!("must have a `name` of 1 to {NAME_LENGTH} visible ASCII characters"),
+            );
+        }
+    }
+
     /// Every file of credentials, once.
     fn files(&self) -> BTreeSet<&Path> {
         let own = self.accounts.values().chain([&self.account]);
@@ -188,6 +231,7 @@ impl Checked for Api {
             "must be what a header can hold",
         );
         self.check_budgets(check);
+        self.check_names(check);
         for (key, size) in [
             ("items_per_call", self.items_per_call),
             ("bytes_per_call", self.bytes_per_call),

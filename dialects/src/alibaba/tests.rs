@@ -216,3 +216,20 @@ fn errors_are_understood() {
         )));
     }
 }
+
+/// A question after as many files as one call takes, with names as long as they may be, is answered at length: all of it is kept.
+#[test]
+fn the_answer_for_a_whole_call_is_kept() {
+    let path = format!("https://www.example.com/{}", "a".repeat(OBJECT_LENGTH));
+    let task = format!(
+        r#"{{"TaskId":"70422290400","ObjectPath":"{path}","Status":"Complete","Process":"100%","ObjectType":"file",
+           "CreationTime":"2020-08-03T08:54:23Z","Description":"Internal Error"}}"#
+    );
+    let tasks = vec![task; FILES].join(",");
+    let body = format!(r#"{{"TotalCount":{FILES},"Tasks":[{tasks}],"RequestId":"r"}}"#);
+    assert!(body.len() <= Alibaba.answer_bytes(), "{}", body.len());
+    assert_eq!(
+        Alibaba.judge_poll("1", &answer(200, &[], &body)),
+        read::removed()
+    );
+}

@@ -201,3 +201,14 @@ fn errors_are_understood() {
         assert_eq!(fault.2, words);
     }
 }
+
+/// What is in progress is the distribution's, and everything else that is too much the account's.
+#[test]
+fn too_much_in_progress_is_a_limit_of_the_distribution() {
+    let refused = |code: &str| {
+        let body = format!("<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>");
+        CloudFront.is_full(&answer(400, &[], &body))
+    };
+    assert!(refused("TooManyInvalidationsInProgress"));
+    assert!(!refused("Throttling"));
+}

@@ -43,11 +43,15 @@ pub(crate) fn dates(ours: u32, theirs: &str, until: &str) {
 
 /// Whatever an answer says of its limits, nobody waits longer than the longest wait.
 pub(crate) fn pace(now: SystemTime, answer: &Answer) {
-    let wait = headers::used_up(answer, now);
-    assert!(
-        wait.is_none_or(|wait| wait <= LONGEST),
-        "{wait:?}: {answer:?}"
-    );
+    for wait in [
+        headers::used_up(answer, now),
+        headers::poll_after(answer, now),
+    ] {
+        assert!(
+            wait.is_none_or(|wait| wait <= LONGEST),
+            "{wait:?}: {answer:?}"
+        );
+    }
 }
 
 /// What is found in a file of credentials is a part of it, and one value.

@@ -101,7 +101,7 @@ fn wish(flow: &str, same: &str) -> Wish {
     Wish {
         flow: flow.to_owned(),
         draws: vec![draw("calls", 1)],
-        same: same.to_owned(),
+        same: Key::of(same),
         bulk: None,
         scope: "/".to_owned(),
         shares: true,
@@ -258,6 +258,28 @@ fn what_is_under_way_is_limited() {
     assert_eq!(stage.next().unwrap_err(), None);
     assert!(stage.queue.under_way.end("job").is_some());
     assert_eq!(stage.names(), ["one"]);
+}
+
+/// What is refused because of what is under way in one place is waited for there, and nowhere else: not by what asks after jobs.
+#[test]
+fn a_hold_of_one_scope_holds_nobody_else() {
+    let mut stage = Stage::new();
+    let call = |scope: &str| Wish {
+        draws: Vec::new(),
+        scope: scope.to_owned(),
+        ..wish("a", scope)
+    };
+    stage
+        .levels
+        .hold_in("/d1", stage.now.plus(Duration::from_mins(1)));
+    stage.push("held", call("/d1"));
+    stage.push("elsewhere", call("/d2"));
+    stage.push("question", call("/d1/job"));
+    assert_eq!(stage.names(), ["elsewhere"]);
+    assert_eq!(stage.names(), ["question"]);
+    assert_eq!(stage.next().unwrap_err(), Some(60_000));
+    stage.later(60_000);
+    assert_eq!(stage.names(), ["held"]);
 }
 
 /// Whoever has left is passed over, and takes nothing.

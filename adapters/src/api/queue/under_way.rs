@@ -1,10 +1,14 @@
 //! What a provider works on, as far as it limits that.
 //!
-//! Invariant: what was begun counts until it has ended, over restarts too; what alone is more than the limit goes alone.
+//! Invariant: what was begun counts until it has ended, over restarts too; what alone is more than the limit is refused.
 
 use std::collections::{BTreeMap, HashMap};
 
 use dialects::Draw;
+use domain::{
+    Fault,
+    fault::{Again, FaultCode},
+};
 use serde::{Deserialize, Serialize};
 
 /// What is under way with one call.
@@ -29,7 +33,21 @@ impl UnderWay {
         }
     }
 
-    /// Whether so much more may be under way, besides what is with `others`. What is more than all of it goes alone.
+    /// Why so much can never be under way, if that is so.
+    pub(in crate::api) fn never_fits(&self, draws: &[Draw]) -> Option<Fault> {
+        draws.iter().find_map(|draw| {
+            let limit = self.limits.get(draw.unit)?;
+            let Draw { unit, amount } = draw;
+            let message = format!(
+                "one call takes {amount} {unit}, and no more than {limit} may be under way (the adapter's \
+                 `api.outstanding.{unit}`): say it in smaller commands"
+            );
+            let fault = || Fault::participant(FaultCode::NotConfigured, Again::Never, &message);
+            (draw.amount > *limit).then(fault)
+        })
+    }
+
+    /// Whether so much more may be under way, besides what is with `others`.
     pub(super) fn has_room(&self, scope: &str, draws: &[Draw], others: &Takes) -> bool {
         draws.iter().all(|draw| {
             let Some(limit) = self.limits.get(draw.unit) else {
@@ -40,7 +58,7 @@ impl UnderWay {
             let held = held.fold(0_u32, |sum, held| sum.saturating_add(*held));
             let others = others.units.get(draw.unit).copied().unwrap_or_default();
             let held = held.saturating_add(others);
-            held == 0 || held.saturating_add(draw.amount) <= *limit
+            held.saturating_add(draw.amount) <= *limit
         })
     }
 

@@ -178,3 +178,120 @@ async fn another_version_of_a_document_judges_nothing() {
     assert_eq!(failed(&report).code, FaultCode::UnreadableOrder);
     assert_eq!(provider.asked().len(), 0);
 }
+
+/// A provider that names a job and says when to ask after it is asked then, and meanwhile the account goes on calling.
+#[tokio::test]
+async fn a_job_is_asked_after_when_its_provider_says() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    for (id, seconds) in [("I1", "1"), ("I2", "3600")] {
+        let after = ("retry-after", seconds);
+        provider.answers(201, &[after], &invalidation(id, "InProgress"));
+    }
+    provider.answers(200, &[], &invalidation("I1", "Completed"));
+    let mut stage = Stage::start(&folder, &url, "total_time = \"60s\"").await;
+    let began = Instant::now();
+    let report = stage.carry_out(&cloudfront(&folder)).await;
+    assert!(
+        matches!(report.outcome, ReportedOutcome::Running { .. }),
+        "both were called for, although the first was to be asked after later: {report:?}"
+    );
+    let asked = async {
+        while provider.asked().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, asked).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    let lines = provider.asked().into_iter().map(|asked| asked.line);
+    let last = lines.last().unwrap();
+    assert_eq!(last, "GET /2020-05-31/distribution/D1/invalidation/I1");
+    stage.stop().await;
+}
+
+/// Too much in progress is a distribution's own limit: its calls wait for a minute, and the questions after its jobs do not, through
+/// which room comes again.
+#[tokio::test]
+async fn too_much_in_progress_holds_no_question() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    provider.answers(201, &[], &invalidation("I1", "InProgress"));
+    let full =
+        "<ErrorResponse><Error><Code>TooManyInvalidationsInProgress</Code></Error></ErrorResponse>";
+    provider.answers(400, &[], full);
+    provider.answers(200, &[], &invalidation("I1", "Completed"));
+    let more =
+        "total_time = \"30s\"\nbudgets = { calls = { amount = 1000, per = \"1s\", burst = 1000 } }";
+    let mut stage = Stage::start(&folder, &url, more).await;
+    let report = stage.carry_out(&cloudfront(&folder)).await;
+    assert!(
+        matches!(report.outcome, ReportedOutcome::Running { .. }),
+        "{report:?}"
+    );
+    let began = Instant::now();
+    let report = stage.report().await;
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(failed(&report).code, FaultCode::Throttled);
+    assert_eq!(provider.asked().len(), 3);
+}
+
+/// What the operator allows to be under way is kept also by one call alone: it is not sent, and the fault names the key.
+#[tokio::test]
+async fn a_call_that_never_fits_is_refused_by_its_key() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    let mut stage = Stage::start(&folder, &url, "outstanding = { patterns = 1 }").await;
+    let paths = NativeCall {
+        body: Some("<Path>/a/*</Path><Path>/b/*</Path>".to_owned()),
+        ..NativeCall::new("POST", None, INVALIDATIONS, vec![0])
+    };
+    let keys = "aws_access_key_id = A\naws_secret_access_key = s\n";
+    std::fs::write(folder.path().join("token"), keys).unwrap();
+    let report = stage.carry_out(&order("cloudfront", vec![paths])).await;
+    let fault = failed(&report);
+    assert_eq!(fault.code, FaultCode::NotConfigured);
+    assert!(
+        fault.message.contains("`api.outstanding.patterns`"),
+        "{fault:?}"
+    );
+    assert_eq!(provider.asked().len(), 0);
+}
+
+/// As many files as one call of Alibaba's takes: the answer to the question after them is long, and read to its end.
+#[tokio::test]
+async fn a_long_answer_to_a_question_is_read_to_its_end() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    let keys = "access_key_id = AK\naccess_key_secret = SK\n";
+    let mut stage = Stage::start(&folder, &url, "").await;
+    std::fs::write(folder.path().join("token"), keys).unwrap();
+    let call = NativeCall {
+        body: Some("ObjectPath=www.example.com%2Fa&ObjectType=File".to_owned()),
+        ..NativeCall::new(
+            "POST",
+            None,
+            "/?Action=RefreshObjectCaches&Version=2018-05-10&Format=JSON",
+            vec![0],
+        )
+    };
+    provider.answers(200, &[], r#"{"RefreshTaskId":"1"}"#);
+    let task = format!(
+        r#"{{"ObjectPath":"www.example.com/{}","Status":"Complete","ObjectType":"file"}}"#,
+        "a".repeat(1_000)
+    );
+    let tasks = vec![task; 1_000].join(",");
+    provider.answers(200, &[], &format!(r#"{{"Tasks":[{tasks}]}}"#));
+    let report = stage
+        .carry_out(&order("alibaba-cloud-cdn", vec![call]))
+        .await;
+    assert!(
+        matches!(report.outcome, ReportedOutcome::Running { .. }),
+        "{report:?}"
+    );
+    let report = stage.report().await;
+    assert_eq!(report.outcome, ReportedOutcome::Done(Evidence::Reported));
+}

@@ -434,3 +434,30 @@ async fn a_call_comes_to_what_the_account_needs() {
     );
     assert!(asked.iter().all(|asked| asked.line.contains("/zones/Z1/")));
 }
+
+/// Of a call that comes to several at the account the least sure says how sure the whole is, and what any of them found is found:
+/// also where the first ones say less than the last.
+#[tokio::test]
+async fn all_that_a_call_comes_to_counts() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    let more = "items_per_call = 1";
+    let mut stage = Stage::start(&folder, &url, more).await;
+    for seconds in [420, 5] {
+        let body = format!(r#"{{"httpStatus":201,"estimatedSeconds":{seconds}}}"#);
+        provider.answers(201, &[], &body);
+    }
+    let edgegrid = "client_token = ct\nclient_secret = cs\naccess_token = at\n";
+    std::fs::write(folder.path().join("token"), edgegrid).unwrap();
+    let call = NativeCall {
+        body: Some(r#"{"objects":["a","b"]}"#.to_owned()),
+        ..NativeCall::new("POST", None, "/ccu/v3/delete/tag/production", vec![0])
+            .header("content-type", "application/json")
+    };
+    let before = Timestamp::from(std::time::SystemTime::now());
+    let report = stage.carry_out(&order("akamai", vec![call])).await;
+    assert_eq!(report.outcome, ReportedOutcome::Done(Evidence::Estimated));
+    let estimated = report.results[0].estimated_at.unwrap();
+    assert!(estimated.since(before) >= Duration::from_mins(7));
+    assert_eq!(provider.asked().len(), 2);
+}
