@@ -1,6 +1,7 @@
 //! Asking a provider for its jobs, one after the other, until all of an execution have ended.
 //!
-//! Invariant: an answer about the question (credentials, pace) says nothing of the job, which is asked for again.
+//! Invariant: an answer about the question (credentials, pace), and one that cannot be read, says nothing of the job, which is asked
+//! for again.
 
 use std::{
     collections::HashMap,
@@ -200,7 +201,10 @@ fn after(job: &Job, api: &ApiJob, tally: Tally, (jobs, later): (Vec<Running>, La
 fn is_ours(fault: &Fault) -> bool {
     let about_us = matches!(
         fault.code,
-        FaultCode::Unauthorized | FaultCode::Throttled | FaultCode::ClockOff
+        FaultCode::Unauthorized
+            | FaultCode::Throttled
+            | FaultCode::ClockOff
+            | FaultCode::UnreadableAnswer
     );
     about_us || fault.again != Again::Never
 }

@@ -1,18 +1,43 @@
 //! Alibaba Cloud CDN's RPC API (alibabacloud.com, "RefreshObjectCaches", "PushObjectCache", "DescribeRefreshTaskById")
 //! behind its signature, version 1.0 ("Request syntax and signature method V2 for RPC APIs").
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ring::hmac;
 use serde_json::json;
 
-use super::{Answer, Request, Vendor, decoded};
+use super::{Answer, Rate, Request, Vendor, decoded};
 
 /// Objects of one call: URLs, directories, URLs to load.
 const FILES: usize = 1_000;
 const DIRECTORIES: usize = 100;
 const PRELOADS: usize = 100;
+/// By how much a timestamp may be off ("Request syntax and signature method V2 for RPC APIs").
+const CLOCK: Duration = Duration::from_mins(15);
+/// Of one account ("RefreshObjectCaches", "PushObjectCache"): 50 calls a second, and so much a day.
+const RATES: &[Rate] = &[
+    Rate {
+        unit: "calls",
+        burst: 50.0,
+        per_second: 50.0,
+    },
+    Rate {
+        unit: "File",
+        burst: 10_000.0,
+        per_second: 10_000.0 / 86_400.0,
+    },
+    Rate {
+        unit: "Directory",
+        burst: 100.0,
+        per_second: 100.0 / 86_400.0,
+    },
+    Rate {
+        unit: "Preload",
+        burst: 1_000.0,
+        per_second: 1_000.0 / 86_400.0,
+    },
+];
 
 /// One account.
 #[derive(Debug)]
@@ -33,17 +58,8 @@ type Parameters = BTreeMap<String, String>;
 
 impl Vendor for Alibaba {
     fn answer(&mut self, request: &Request) -> Answer {
-        let query = request.path.split_once('?').map_or("", |(_, query)| query);
-        let mut parameters = Parameters::new();
-        for pair in query
-            .split('&')
-            .chain(request.body.split('&'))
-            .filter(|pair| !pair.is_empty())
-        {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            parameters.insert(decoded(name), decoded(value));
-        }
-        if let Err(refusal) = self.check(&request.method, &parameters) {
+        let parameters = parameters(request);
+        if let Err(refusal) = self.check(request, &parameters) {
             return refusal;
         }
         let get = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
@@ -74,10 +90,27 @@ impl Vendor for Alibaba {
             "Request was denied due to request throttling.",
         )
     }
+
+    fn rates(&self) -> &'static [Rate] {
+        RATES
+    }
+
+    fn takes(&self, request: &Request) -> Vec<(&'static str, usize)> {
+        let parameters = parameters(request);
+        let get = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
+        let objects = get("ObjectPath").lines().count();
+        let kind = match (get("Action"), get("ObjectType")) {
+            ("PushObjectCache", _) => "Preload",
+            ("RefreshObjectCaches", "Directory") => "Directory",
+            ("RefreshObjectCaches", _) => "File",
+            _ => return vec![("calls", 1)],
+        };
+        vec![("calls", 1), (kind, objects)]
+    }
 }
 
 impl Alibaba {
-    fn check(&mut self, method: &str, parameters: &Parameters) -> Result<(), Answer> {
+    fn check(&mut self, request: &Request, parameters: &Parameters) -> Result<(), Answer> {
         let get = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
         if get("AccessKeyId") != self.access_key_id {
             return Err(refused(
@@ -106,6 +139,16 @@ impl Alibaba {
                 "Specified time stamp is not well formatted.",
             ));
         }
+        if request
+            .is_off_by(get("Timestamp"))
+            .is_none_or(|off| off > CLOCK)
+        {
+            return Err(refused(
+                400,
+                "InvalidTimeStamp.Expired",
+                "Specified time stamp or date value is expired.",
+            ));
+        }
         let nonce = get("SignatureNonce").to_owned();
         if nonce.is_empty() || self.nonces.contains(&nonce) {
             return Err(refused(
@@ -115,7 +158,7 @@ impl Alibaba {
             ));
         }
         self.nonces.push(nonce);
-        if get("Signature") != self.signature(method, parameters) {
+        if get("Signature") != self.signature(&request.method, parameters) {
             return Err(refused(
                 400,
                 "SignatureDoesNotMatch",
@@ -199,6 +242,17 @@ impl Alibaba {
             json!({ "TotalCount": 1, "Tasks": [task], "RequestId": "r-1" }).to_string(),
         )
     }
+}
+
+/// Of the query and of the form.
+fn parameters(request: &Request) -> Parameters {
+    let query = request.path.split_once('?').map_or("", |(_, query)| query);
+    let pairs = query.split('&').chain(request.body.split('&'));
+    let pairs = pairs.filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
 }
 
 /// All but letters, digits and `-_.~`.

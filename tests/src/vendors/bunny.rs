@@ -2,7 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Request, Vendor, decoded};
+use super::{Answer, Rate, Request, Vendor, decoded};
+
+/// Of one account (docs.bunny.net, "cdn-api-purge-rate-limits").
+const RATES: &[Rate] = &[
+    Rate {
+        unit: "urls",
+        burst: 120.0,
+        per_second: 5.0,
+    },
+    Rate {
+        unit: "prefixes",
+        burst: 20.0,
+        per_second: 0.5,
+    },
+];
 
 /// One account.
 #[derive(Debug)]
@@ -57,6 +71,19 @@ impl Vendor for Bunny {
             "",
             "Rate limit exceeded, please try again later",
         )
+    }
+
+    fn rates(&self) -> &'static [Rate] {
+        RATES
+    }
+
+    fn takes(&self, request: &Request) -> Vec<(&'static str, usize)> {
+        let url = decoded(&request.path);
+        match () {
+            () if !url.starts_with("/purge?") => Vec::new(),
+            () if url.contains('*') => vec![("prefixes", 1)],
+            () => vec![("urls", 1)],
+        }
     }
 }
 

@@ -2,7 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Request, Vendor};
+use super::{Answer, Rate, Request, Vendor};
+
+/// Of an account with the plan "Pro" (developers.cloudflare.com, cache/how-to/purge-cache): all but files, and files.
+const RATES: &[Rate] = &[
+    Rate {
+        unit: "calls",
+        burst: 25.0,
+        per_second: 5.0,
+    },
+    Rate {
+        unit: "files",
+        burst: 1_500.0,
+        per_second: 1_500.0,
+    },
+];
 
 /// Operations of one request.
 const ITEMS: usize = 100;
@@ -60,6 +74,18 @@ impl Vendor for Cloudflare {
             971,
             "Please wait and consider throttling your request speed",
         )
+    }
+
+    fn rates(&self) -> &'static [Rate] {
+        RATES
+    }
+
+    fn takes(&self, request: &Request) -> Vec<(&'static str, usize)> {
+        let body: Value = serde_json::from_str(&request.body).unwrap_or_default();
+        match body["files"].as_array() {
+            Some(files) => vec![("files", files.len())],
+            None => vec![("calls", 1)],
+        }
     }
 }
 

@@ -1,8 +1,20 @@
 //! Amazon CloudFront's invalidations (botocore, cloudfront 2020-05-31) behind signature version 4.
 
+use std::time::Duration;
+
 use ring::{digest, hmac};
 
 use super::{Answer, Request, Vendor};
+
+/// The id of the one tenant of the distribution.
+pub const TENANT: &str = "dt_1";
+/// In progress for one distribution: paths, and paths with `*` ("Quotas on invalidations").
+const PATHS: usize = 3_000;
+const PATTERNS: usize = 15;
+/// Characters of a path.
+const PATH_LENGTH: usize = 4_000;
+/// By how much `x-amz-date` may be off.
+const CLOCK: Duration = Duration::from_mins(5);
 
 /// One distribution.
 #[derive(Debug)]
@@ -15,8 +27,18 @@ pub struct CloudFront {
     pub secret_key: &'static str,
     /// Questions that are answered with `InProgress` before it is `Completed`.
     pub questions: u32,
-    /// References with their bodies: the index is the invalidation's number.
-    pub known: Vec<(String, String)>,
+    /// What was asked for: the index is the invalidation's number.
+    pub known: Vec<Batch>,
+}
+
+/// One invalidation.
+#[derive(Debug)]
+pub struct Batch {
+    reference: String,
+    body: String,
+    paths: usize,
+    patterns: usize,
+    is_completed: bool,
 }
 
 impl Vendor for CloudFront {
@@ -24,11 +46,23 @@ impl Vendor for CloudFront {
         if !self.is_signed(request) {
             return error(403, "SignatureDoesNotMatch", "The signature does not match");
         }
-        let path = format!(
+        if request
+            .is_off_by(request.header("x-amz-date"))
+            .is_none_or(|off| off > CLOCK)
+        {
+            let message = format!(
+                "Signature expired: {} is not within 5 min. of now",
+                request.header("x-amz-date")
+            );
+            return error(403, "SignatureDoesNotMatch", &message);
+        }
+        let of_distribution = format!(
             "/2020-05-31/distribution/{}/invalidation",
             self.distribution
         );
-        let Some(rest) = request.path.strip_prefix(&path) else {
+        let of_tenant = format!("/2020-05-31/distribution-tenant/{TENANT}/invalidation");
+        let rest = request.path.strip_prefix(&of_distribution);
+        let Some(rest) = rest.or_else(|| request.path.strip_prefix(&of_tenant)) else {
             return error(
                 404,
                 "NoSuchDistribution",
@@ -52,22 +86,25 @@ impl CloudFront {
         let reference = element(body, "CallerReference");
         let quantity = element(body, "Quantity").parse().unwrap_or(0);
         let paths = body.matches("<Path>").count();
-        let is_path = |path: &str| path.starts_with('/') || path.starts_with('#');
         if reference.is_empty() {
             return error(400, "MissingBody", "This operation requires a body");
         }
         if quantity == 0 || paths != quantity {
             return error(400, "InconsistentQuantities", "Quantity and Items differ");
         }
-        if !body.split("<Path>").skip(1).all(is_path) {
+        let texts = body.split("<Path>").skip(1);
+        let texts = texts.map(|text| text.split("</Path>").next().unwrap_or_default());
+        let texts: Vec<_> = texts.map(|text| text.replace("&amp;", "&")).collect();
+        if !texts.iter().all(|text| is_path(text)) {
             return error(
                 400,
                 "InvalidArgument",
                 "Your request contains an invalid path",
             );
         }
-        let number = match self.known.iter().position(|(known, _)| known == reference) {
-            Some(number) if self.known[number].1 != body => {
+        let same = |known: &Batch| known.reference == reference;
+        let number = match self.known.iter().position(same) {
+            Some(number) if self.known[number].body != body => {
                 return error(
                     400,
                     "InvalidationBatchAlreadyExists",
@@ -76,7 +113,22 @@ impl CloudFront {
             }
             Some(number) => number,
             None => {
-                self.known.push((reference.to_owned(), body.to_owned()));
+                let patterns = texts.iter().filter(|text| text.ends_with('*')).count();
+                let batch = Batch {
+                    reference: reference.to_owned(),
+                    body: body.to_owned(),
+                    paths: texts.len() - patterns,
+                    patterns,
+                    is_completed: false,
+                };
+                if !self.has_room_for(&batch) {
+                    return error(
+                        400,
+                        "TooManyInvalidationsInProgress",
+                        "Processing your request will cause you to exceed the maximum number of in-progress invalidations.",
+                    );
+                }
+                self.known.push(batch);
                 self.known.len() - 1
             }
         };
@@ -96,7 +148,15 @@ impl CloudFront {
             self.questions -= 1;
             return (200, invalidation(number, "InProgress"));
         }
+        self.known[number].is_completed = true;
         (200, invalidation(number, "Completed"))
+    }
+
+    fn has_room_for(&self, batch: &Batch) -> bool {
+        let in_progress = || self.known.iter().filter(|known| !known.is_completed);
+        let paths: usize = in_progress().map(|known| known.paths).sum();
+        let patterns: usize = in_progress().map(|known| known.patterns).sum();
+        paths + batch.paths <= PATHS && patterns + batch.patterns <= PATTERNS
     }
 
     fn is_signed(&self, request: &Request) -> bool {
@@ -134,6 +194,12 @@ impl CloudFront {
             && credential == format!("{}/{scope}", self.access_key)
             && signature == hex(&key)
     }
+}
+
+/// It begins with `/`, or as a tag with `#`, is not too long, and has a `*` only at its end.
+fn is_path(text: &str) -> bool {
+    let star = text.find('*').is_none_or(|at| at + 1 == text.len());
+    text.starts_with(['/', '#']) && text.len() <= PATH_LENGTH && star
 }
 
 fn element<'a>(xml: &'a str, name: &str) -> &'a str {

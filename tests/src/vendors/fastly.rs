@@ -2,7 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Request, Vendor};
+use super::{Answer, Rate, Request, Vendor};
+
+/// Of one account (docs.fastly.com/api): calls in an hour, purges of URLs and keys exempt.
+const RATES: &[Rate] = &[Rate {
+    unit: "calls",
+    burst: 1_000.0,
+    per_second: 1_000.0 / 3_600.0,
+}];
 
 /// One account.
 #[derive(Debug)]
@@ -47,6 +54,19 @@ impl Vendor for Fastly {
 
     fn busy(&self) -> Answer {
         (429, json!({ "msg": "Rate limit exceeded" }).to_string())
+    }
+
+    fn rates(&self) -> &'static [Rate] {
+        RATES
+    }
+
+    fn takes(&self, request: &Request) -> Vec<(&'static str, usize)> {
+        let is_counted = request.path.ends_with("/purge_all");
+        vec![("calls", usize::from(is_counted))]
+    }
+
+    fn headers_for_rates(&self) -> &'static [(&'static str, &'static str)] {
+        &[("fastly-ratelimit-remaining", "calls")]
     }
 }
 

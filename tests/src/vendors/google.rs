@@ -2,7 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Request, Vendor};
+use super::{Answer, Rate, Request, Vendor};
+
+/// Of one project ("Cache invalidation overview"): 500 invalidations a minute.
+const RATES: &[Rate] = &[Rate {
+    unit: "invalidations",
+    burst: 500.0,
+    per_second: 500.0 / 60.0,
+}];
 
 /// Tags of one request.
 const TAGS: usize = 10;
@@ -51,6 +58,14 @@ impl Vendor for Google {
             "rateLimitExceeded",
             "Rate Limit Exceeded",
         )
+    }
+
+    fn rates(&self) -> &'static [Rate] {
+        RATES
+    }
+
+    fn takes(&self, request: &Request) -> Vec<(&'static str, usize)> {
+        vec![("invalidations", usize::from(request.method == "POST"))]
     }
 }
 
@@ -117,7 +132,7 @@ impl Google {
 }
 
 /// It begins with `/`, has no query and no fragment, and a `*` only at its end behind a `/`.
-fn is_path(path: &str) -> bool {
+pub(super) fn is_path(path: &str) -> bool {
     let fixed = path.strip_suffix("/*").map_or(path, |start| start);
     let whole = path == "/*" || fixed.starts_with('/');
     whole && !fixed.contains(['*', '?', '#']) && path.len() <= 1_024
@@ -132,15 +147,15 @@ fn operation(number: usize, status: &str) -> Answer {
     (200, body.to_string())
 }
 
-fn invalid(message: &str) -> Answer {
+pub(super) fn invalid(message: &str) -> Answer {
     error(400, "INVALID_ARGUMENT", "invalid", message)
 }
 
-fn not_found(message: &str) -> Answer {
+pub(super) fn not_found(message: &str) -> Answer {
     error(404, "NOT_FOUND", "notFound", message)
 }
 
-fn error(code: u16, status: &str, reason: &str, message: &str) -> Answer {
+pub(super) fn error(code: u16, status: &str, reason: &str, message: &str) -> Answer {
     let errors = json!([{ "message": message, "domain": "global", "reason": reason }]);
     let error = json!({ "code": code, "message": message, "errors": errors, "status": status });
     (code, json!({ "error": error }).to_string())

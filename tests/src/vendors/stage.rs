@@ -27,6 +27,8 @@ pub struct Provider {
     pub secret: String,
     /// The values of its account, as TOML: `zone = "Z1"`.
     pub values: String,
+    /// Lines of the adapter's `[api]`.
+    pub settings: &'static str,
 }
 
 /// `a` owns `shop`, which every provider's participant carries on two servers.
@@ -92,10 +94,11 @@ impl Stage {
         let secrets = self.federation.folder().join(format!("{id}-credentials"));
         std::fs::write(&secrets, provider.secret)?;
         let settings = format!(
-            "kind = \"api\"\n[api]\nbase_url = \"{}\"\ncredentials = \"{}\"\npoll_every = \"50ms\"\n\
+            "kind = \"api\"\n[api]\nbase_url = \"{}\"\ncredentials = \"{}\"\npoll_every = \"50ms\"\n{}\n\
              [api.accounts.shop]\nvalues = {{ {} }}\n",
             provider.url,
             secrets.display(),
+            provider.settings,
             provider.values,
         );
         let name = format!("adapter-{id}");
@@ -126,6 +129,7 @@ impl Provider {
             url: peer.url(),
             secret: secret.to_owned(),
             values: values.to_owned(),
+            settings: "",
         }
     }
 }

@@ -191,6 +191,7 @@ impl Making<'_> {
             client_token: "ct",
             client_secret: "cs",
             access_token: "at",
+            nonces: Vec::new(),
         };
         let cloudflare = Cloudflare {
             token: "token",

@@ -4,6 +4,7 @@ mod broadcast;
 mod broken;
 mod busy;
 mod by_document;
+mod clocks;
 mod moto;
 mod polled;
 
@@ -25,6 +26,7 @@ fn akamai() -> Akamai {
         client_token: "ct",
         client_secret: "cs",
         access_token: "at",
+        nonces: Vec::new(),
     }
 }
 

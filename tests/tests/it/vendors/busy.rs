@@ -30,6 +30,102 @@ async fn all_wait(mut stage: Stage, peers: Vec<Peer>, busy: &[u16]) -> Result<()
     Ok(())
 }
 
+fn pages(count: usize) -> v1::CommandDraft {
+    let urls: Vec<_> = (0..count)
+        .map(|number| format!("https://www.shop.example/{number}"))
+        .collect();
+    purge(&urls.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// bunny.net, after somebody else has used up its buckets.
+async fn used_up(settings: &'static str) -> Result<(Stage, Peer)> {
+    let peer = Peer::start(polled::bunny()).await?;
+    let mut stage = Stage::new(None).await?;
+    let provider = Provider::new("bunny", "bunny", &peer, "bunny-key", "zone = \"7\"");
+    stage
+        .add(Provider {
+            settings,
+            ..provider
+        })
+        .await?;
+    peer.be_used_up();
+    Ok((stage, peer))
+}
+
+/// An adapter that knows nothing of what others drew keeps to what is documented from its first call on: no call is one too many.
+#[tokio::test]
+async fn documented_rates_are_never_exceeded() -> Result<()> {
+    let (mut stage, peer) = used_up("").await?;
+    let command = stage.settled(pages(12)).await?;
+    assert_eq!(
+        told(&command),
+        [("bunny", ExecutionState::Done, Evidence::Reported)]
+    );
+    let lines = lines(&peer);
+    assert_eq!(lines.len(), 12);
+    assert!(lines.iter().all(|(_, status)| *status == 200), "{lines:?}");
+    Ok(())
+}
+
+/// An adapter that was told of a rate that its provider does not give hears 429 again and again, and each page is purged nevertheless.
+#[tokio::test]
+async fn who_counts_wrongly_is_slowed_down_by_the_provider() -> Result<()> {
+    let own = "budgets = { urls = { amount = 100_000, per = \"1s\", burst = 100_000 } }";
+    let (mut stage, peer) = used_up(own).await?;
+    let command = stage.settled(pages(12)).await?;
+    assert_eq!(
+        told(&command),
+        [("bunny", ExecutionState::Done, Evidence::Reported)]
+    );
+    let statuses: Vec<_> = lines(&peer).into_iter().map(|(_, status)| status).collect();
+    let of = |wanted: u16| statuses.iter().filter(|status| **status == wanted).count();
+    assert_eq!(of(200), 12, "{statuses:?}");
+    assert!(of(429) > 0, "{statuses:?}");
+    Ok(())
+}
+
+/// What may be in progress for a distribution is kept: the sixteenth path with `*` waits until the others have ended, and nobody
+/// has to say so.
+#[tokio::test]
+async fn what_may_be_in_progress_is_kept() -> Result<()> {
+    let peer = Peer::start(cloudfront()).await?;
+    let mut stage = Stage::new(None).await?;
+    let values = "distribution = \"D1\"";
+    stage
+        .add(Provider::new(
+            "cloudfront",
+            "cloudfront",
+            &peer,
+            AWS,
+            values,
+        ))
+        .await?;
+    let prefixes = (0..16).map(|number| Kind::Prefix(format!("www.shop.example/{number}/")));
+    let draft = |selectors| v1::CommandDraft {
+        configuration_id: "shop".to_owned(),
+        selectors,
+        ..purge(&[])
+    };
+    let mut all: Vec<_> = prefixes.map(selector).collect();
+    let last = all.split_off(15);
+    let first = stage.owner.submit(draft(all)).await?;
+    let command = stage.settled(draft(last)).await?;
+    let settled = stage
+        .owner
+        .settled(&first.id, Duration::from_mins(1))
+        .await?;
+    let done = [("cloudfront", ExecutionState::Done, Evidence::Reported)];
+    assert_eq!(
+        (told(&settled), told(&command)),
+        (done.to_vec(), done.to_vec())
+    );
+    let lines = lines(&peer);
+    assert!(lines.iter().all(|(_, status)| *status < 300), "{lines:?}");
+    let posts = lines.iter().filter(|(line, _)| line.starts_with("POST"));
+    assert_eq!(posts.count(), 2);
+    Ok(())
+}
+
 /// Akamai, Cloudflare, CloudFront and Fastly.
 #[tokio::test]
 async fn a_call_too_many_comes_again_when_it_may() -> Result<()> {

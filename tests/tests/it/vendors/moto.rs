@@ -12,6 +12,7 @@ fn provider(moto: &Moto, secret: &str) -> Provider {
         url: moto.url.clone(),
         secret: format!("aws_access_key_id = {key}\naws_secret_access_key = {secret}\n"),
         values,
+        settings: "",
     }
 }
 

@@ -3,12 +3,15 @@
 use super::*;
 use tests::{
     federation::draft,
-    vendors::{alibaba::Alibaba, bunny::Bunny, edgecast::Edgecast, google::Google},
+    vendors::{
+        alibaba::Alibaba, bunny::Bunny, cloudfront::TENANT, edgecast::Edgecast, google::Google,
+        media_cdn::MediaCdn,
+    },
 };
 
-const ALIBABA: &str = "access_key_id = AK\naccess_key_secret = SK\n";
+pub(super) const ALIBABA: &str = "access_key_id = AK\naccess_key_secret = SK\n";
 
-fn alibaba() -> Alibaba {
+pub(super) fn alibaba() -> Alibaba {
     Alibaba {
         access_key_id: "AK",
         access_key_secret: "SK",
@@ -37,7 +40,7 @@ fn google() -> Google {
     }
 }
 
-fn bunny() -> Bunny {
+pub(super) fn bunny() -> Bunny {
     Bunny {
         key: "bunny-key",
         zone: "7",
@@ -46,24 +49,39 @@ fn bunny() -> Bunny {
 
 /// Alibaba, bunny.net, Edgecast and Google with their participants.
 pub(super) async fn stage() -> Result<(Stage, Vec<Peer>)> {
+    let (mut stage, mut peers) = stage_with_jobs().await?;
+    let peer = Peer::start(bunny()).await?;
+    stage
+        .add(Provider::new(
+            "bunny",
+            "bunny",
+            &peer,
+            "bunny-key",
+            "zone = \"7\"",
+        ))
+        .await?;
+    peers.insert(1, peer);
+    Ok((stage, peers))
+}
+
+/// Those of them that are asked after: Alibaba, Edgecast and Google.
+pub(super) async fn stage_with_jobs() -> Result<(Stage, Vec<Peer>)> {
     let peers = vec![
         Peer::start(alibaba()).await?,
-        Peer::start(bunny()).await?,
         Peer::start(edgecast()).await?,
         Peer::start(google()).await?,
     ];
     let map = "project = \"p-1\", urlmap = \"map\"";
     let providers = [
         Provider::new("alibaba", "alibaba-cloud-cdn", &peers[0], ALIBABA, ""),
-        Provider::new("bunny", "bunny", &peers[1], "bunny-key", "zone = \"7\""),
         Provider::new(
             "edgecast",
             "edgecast",
-            &peers[2],
+            &peers[1],
             "edgecast-token",
             "customer = \"0001\"",
         ),
-        Provider::new("google", "google-cloud-cdn", &peers[3], "google-token", map),
+        Provider::new("google", "google-cloud-cdn", &peers[2], "google-token", map),
     ];
     let mut stage = Stage::new(None).await?;
     for provider in providers {
@@ -157,5 +175,56 @@ async fn each_provider_does_what_it_can() -> Result<()> {
     assert_eq!(states(&command), [done, not, done, not]);
     let edge = "/v2/mcc/customers/0001/edge/bulkload";
     assert_eq!(lines(&peers[2])[0], (format!("PUT {edge}"), 200));
+    Ok(())
+}
+
+/// A tenant of a distribution that many share, and an edge cache service: each is told at its own address, and the one that works on
+/// it is asked there until it is done.
+#[tokio::test]
+async fn a_tenant_and_an_edge_cache_service_are_told_at_their_own_address() -> Result<()> {
+    let media = MediaCdn {
+        token: "google-token",
+        project: "p-1",
+        service: "video",
+    };
+    let peers = [Peer::start(cloudfront()).await?, Peer::start(media).await?];
+    let tenant = format!("tenant = \"{TENANT}\"");
+    let service = "project = \"p-1\", service = \"video\"";
+    let mut stage = Stage::new(None).await?;
+    for provider in [
+        Provider::new("tenant", "cloudfront-tenant", &peers[0], AWS, &tenant),
+        Provider::new(
+            "video",
+            "google-media-cdn",
+            &peers[1],
+            "google-token",
+            service,
+        ),
+    ] {
+        stage.add(provider).await?;
+    }
+    let mut draft = purge(&["https://www.shop.example/a"]);
+    draft
+        .selectors
+        .push(selector(Kind::Tag("shoes".to_owned())));
+    let command = stage.settled(draft).await?;
+    let done = ExecutionState::Done;
+    assert_eq!(
+        told(&command),
+        [
+            ("tenant", done, Evidence::Reported),
+            ("video", done, Evidence::Acknowledged),
+        ]
+    );
+    let invalidation = format!("/2020-05-31/distribution-tenant/{TENANT}/invalidation");
+    let asked = (format!("GET {invalidation}/I0"), 200);
+    let began = (format!("POST {invalidation}"), 201);
+    assert_eq!(
+        lines(&peers[0]),
+        [began, asked.clone(), asked.clone(), asked]
+    );
+    let line = "POST /v1/projects/p-1/locations/global/edgeCacheServices/video:invalidateCache";
+    let taken = (line.to_owned(), 200);
+    assert_eq!(lines(&peers[1]), [taken.clone(), taken]);
     Ok(())
 }
