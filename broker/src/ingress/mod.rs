@@ -6,6 +6,7 @@ mod accept;
 mod admission;
 mod approve;
 mod audit;
+mod caller;
 mod certificate;
 mod commands;
 mod connection;

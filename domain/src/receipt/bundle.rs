@@ -182,7 +182,7 @@ impl Bundle {
                 summary.anchor = record.previous;
                 Ok(())
             }
-            Some((sequence, _)) if record.sequence != sequence + 1 => {
+            Some((sequence, _)) if sequence.checked_add(1) != Some(record.sequence) => {
                 Err("it is not the next one: a record is missing, or moved")
             }
             Some((_, hash)) if record.previous != hash => {

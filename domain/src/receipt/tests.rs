@@ -265,3 +265,30 @@ proptest! {
         prop_assert!(touched == lines || check(&touched).is_err());
     }
 }
+
+/// Whoever signs for himself may number his records as he likes: after the last number there is none, and nothing overflows.
+#[test]
+fn no_record_follows_the_last_number() {
+    let adapter = key();
+    let record = |sequence, previous, receipt| {
+        let record = Record {
+            sequence,
+            previous,
+            chained_at: Timestamp::from_millis(7),
+            as_told: true,
+            receipt,
+        };
+        serde_json::to_string(&record).unwrap()
+    };
+    let mut receipts = receipts(&adapter, 0..2).into_iter();
+    let last = record(u64::MAX, Digest::default(), receipts.next().unwrap());
+    let after = record(
+        0,
+        Digest::default().chained(&last),
+        receipts.next().unwrap(),
+    );
+    let opening = serde_json::to_string(&Opening::new("shop".parse().unwrap())).unwrap();
+    let flaw = check(&[opening, last, after, String::new()]).unwrap_err();
+    assert_eq!(flaw.line, 3);
+    assert!(flaw.what.contains("not the next one"), "{flaw}");
+}

@@ -7,7 +7,10 @@ mod filled;
 
 use std::sync::LazyLock;
 
-use dialects::{Answer, CannotSay, Dialect, Presence, Site, all};
+use dialects::{
+    Answer, CannotSay, Dialect, Presence, Site, all,
+    mapped::{CannotMap, Mapping},
+};
 use domain::{
     Ceiling, Command, Configuration, ExecutionId, HostName, NativeCall, NativeLimits, Operation,
     PurgeMode, Scope, Selector, Timestamp, command::WhenImpossible, selector::HostRegex,
@@ -24,6 +27,11 @@ const HEADERS: [&str; 6] = [
     "x-purge-tags",
     "x-purge-mode",
     "x-ban-regex",
+];
+/// What needs escaping in one place or another.
+const PAGES: [&str; 2] = [
+    "https://www.example.com/a?x=%7B1%7D&y=\"",
+    "http://img.example.com/b",
 ];
 const HOSTS: [&str; 2] = ["www.example.com", "img.example.com"];
 
@@ -101,6 +109,41 @@ impl<'a> Input<'a> {
         Answer {
             status,
             headers: headers.into_iter().collect(),
+            body: self.text(),
+        }
+    }
+
+    /// What a visitor gets: a status, up to twelve headers that say where it is from and how fresh it is, and a body.
+    pub(crate) fn seen(&mut self) -> Answer {
+        const NAMES: [&str; 16] = [
+            "cache-control",
+            "expires",
+            "date",
+            "age",
+            "vary",
+            "via",
+            "x-varnish",
+            "etag",
+            "last-modified",
+            "cache-status",
+            "x-cache",
+            "cf-cache-status",
+            "x-cache-status",
+            "cdn-cache",
+            "x-proxy-cache",
+            "set-cookie",
+        ];
+        const STATUSES: [u16; 8] = [200, 200, 200, 206, 301, 404, 403, 503];
+        let status = STATUSES[usize::from(self.byte()) % STATUSES.len()];
+        let count = self.byte() % 13;
+        let mut header = || {
+            let name = NAMES[usize::from(self.byte()) % NAMES.len()];
+            (name.to_owned(), self.text())
+        };
+        let headers = (0..count).map(|_| header()).collect();
+        Answer {
+            status,
+            headers,
             body: self.text(),
         }
     }
@@ -194,7 +237,8 @@ impl<'a> Input<'a> {
         }
     }
 
-    fn byte(&mut self) -> u8 {
+    /// One byte.
+    pub(crate) fn byte(&mut self) -> u8 {
         match self.0.split_first() {
             Some((first, rest)) => {
                 self.0 = rest;
@@ -216,15 +260,56 @@ pub(crate) fn said_within(
     command: &Command,
     limits: &NativeLimits,
 ) -> Result<Vec<NativeCall>, CannotSay> {
+    dialect.translate(command, &site(limits))
+}
+
+/// The same of a document.
+pub(crate) fn mapped(mapping: &Mapping, command: &Command) -> Result<Vec<NativeCall>, CannotMap> {
+    mapping.translate(command, &site(&NativeLimits::NONE))
+}
+
+fn site(limits: &NativeLimits) -> Site<'_> {
     static EXECUTION: LazyLock<ExecutionId> =
         LazyLock::new(|| parsed("01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"));
-    let site = Site {
+    Site {
         execution: &EXECUTION,
         configuration: &SHOP,
         servers: &[],
         limits,
+    }
+}
+
+/// A load of one page.
+pub(crate) fn load() -> Command {
+    command(Operation::Load, vec![Selector::Url(parsed(PAGES[0]))])
+}
+
+/// Every operation with every kind of selector, each by itself, and one with two pages.
+pub(crate) fn one_of_each() -> Vec<Command> {
+    let operations = [
+        Operation::Load,
+        Operation::Purge(PurgeMode::Delete),
+        Operation::Purge(PurgeMode::Invalidate),
+        Operation::Purge(PurgeMode::Deferred),
+    ];
+    let pages = PAGES.map(|page| Selector::Url(parsed(page)));
+    let regex = HostRegex::new(parsed(HOSTS[0]), "^/a.*").expect("it is an expression");
+    let mut selectors = vec![
+        vec![Selector::Prefix(parsed("www.example.com/a/"))],
+        vec![Selector::Wildcard(parsed("www.example.com/a/*.png"))],
+        vec![Selector::Regex(regex)],
+        vec![Selector::Tag(parsed("red"))],
+        vec![Selector::Host(parsed(HOSTS[1]))],
+        vec![Selector::Everything],
+    ];
+    selectors.extend(pages.clone().map(|page| vec![page]));
+    selectors.push(pages.into());
+    let of = |operation: &Operation| {
+        let selectors = selectors.iter().cloned();
+        let all = selectors.map(|selectors| command(operation.clone(), selectors));
+        all.collect::<Vec<_>>()
     };
-    dialect.translate(command, &site)
+    operations.iter().flat_map(of).collect()
 }
 
 fn command(operation: Operation, selectors: Vec<Selector>) -> Command {

@@ -3,7 +3,9 @@
 //! Invariant: whatever comes in ends as something that keeps its rules, or as a mistake; nothing panics.
 
 mod adapter;
+mod broker;
 mod inputs;
+mod signed;
 mod typed;
 
 #[allow(dead_code, reason = "only what is parsed matters here")]
@@ -18,17 +20,20 @@ use std::{
 };
 
 use dialects::{
-    Counterpart, Dialect,
+    Answer, Counterpart, Dialect,
     agent::AgentAnswer,
     all,
     canonical::Progress,
     mapped::Mapping,
     native::{self, Asked},
+    probe::{self, Judgement, Told},
 };
 use domain::{
     BrokenRule, Command, CommandId, ConfigurationId, DialectName, ExecutionId, Fidelity, HostName,
-    NativeCall, NativeLimits, Operation, ParticipantId, PurgeMode, Selector, limits,
+    NativeCall, NativeLimits, Operation, ParticipantId, PurgeMode, Selector, Timestamp, limits,
     selector::{ContentUrl, HostPath, HostRegex, Tag},
+    signing::{KeyId, PublicKey},
+    verification::Expect,
 };
 
 use inputs::Input;
@@ -43,7 +48,7 @@ static EXAMPLE: LazyLock<Mapping> = LazyLock::new(|| {
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const ALL: [Target; 12] = [
+pub const ALL: [Target; 15] = [
     ("native", native),
     ("mapped", mapped),
     ("mapping", mapping),
@@ -56,6 +61,9 @@ pub const ALL: [Target; 12] = [
     ("pace", pace),
     ("credentials", credentials),
     ("places", places),
+    ("probe", probe),
+    ("signing", signing),
+    ("certificate", certificate),
 ];
 
 /// A request in the format of any dialect.
@@ -80,17 +88,48 @@ pub fn mapped(data: &[u8]) {
     }
 }
 
-/// A document that may be a mapping.
+/// A document that may be a mapping, and behind a zero byte an answer: what is read is spoken, read back, asked after and judged.
 pub fn mapping(data: &[u8]) {
-    let text = String::from_utf8_lossy(data);
-    match Mapping::read(&text) {
-        Ok(mapping) => {
-            let _ = mapping.unread();
-            let _ = mapping.poll("7");
+    let mut input = Input::new(data);
+    let mapping = match Mapping::read(&input.text()) {
+        Ok(mapping) => mapping,
+        Err(mistakes) => return assert!(!mistakes.is_empty(), "it is refused for a reason"),
+    };
+    let _ = mapping.unread();
+    let answer = input.answer();
+    for answer in [&answer, &ANSWER] {
+        let _ = mapping.judge(answer);
+        if mapping.poll("7").is_some() {
+            let _ = mapping.judge_poll("7", answer);
         }
-        Err(mistakes) => assert!(!mistakes.is_empty(), "it is refused for a reason"),
+    }
+    for command in inputs::one_of_each() {
+        let Ok(calls) = inputs::mapped(&mapping, &command) else {
+            continue;
+        };
+        let told: BTreeSet<u32> = calls
+            .iter()
+            .flat_map(|call| call.selectors.clone())
+            .collect();
+        assert_eq!(
+            told.len(),
+            command.selectors.len(),
+            "each is told: {calls:?}"
+        );
+        for call in calls {
+            if let Ok(asked) = mapping.ask(&call, inputs::hosts()) {
+                check(&asked);
+            }
+        }
     }
 }
+
+/// An answer as many APIs have it.
+static ANSWER: LazyLock<Answer> = LazyLock::new(|| Answer {
+    status: 200,
+    headers: Vec::new(),
+    body: r#"{"status":"done","id":"7","job":{"id":7,"state":"done"},"error":null}"#.to_owned(),
+});
 
 /// What a native system answers.
 pub fn answers(data: &[u8]) {
@@ -221,6 +260,89 @@ pub fn places(data: &[u8]) {
             }
         }
     }
+}
+
+/// What looking at a URL before and after a command shows, and what the headers of an answer say of how fresh it is.
+pub fn probe(data: &[u8]) {
+    let mut input = Input::new(data);
+    let expect = [Expect::Gone, Expect::Refreshed, Expect::Held][usize::from(input.byte() % 3)];
+    let began = Timestamp::from_millis(MOMENT);
+    let ended = began.plus(Duration::from_millis(input.number().into()));
+    let mut at = |from: Timestamp| from.plus(Duration::from_millis(u64::from(input.number()) / 2));
+    let moments = [
+        Timestamp::from_millis(MOMENT - 60_000),
+        at(ended),
+        at(ended),
+    ];
+    let answers = [input.seen(), input.seen(), input.seen()];
+    let mut seen = moments.iter().zip(&answers).map(|(at, answer)| {
+        let hash = answer.body.clone();
+        let seen = probe::sighting(answer, *at, hash.clone());
+        assert_eq!(seen, probe::sighting(answer, *at, hash));
+        let kept = [&seen.etag, &seen.last_modified, &seen.vary];
+        assert!(
+            kept.into_iter()
+                .flatten()
+                .all(|kept| kept.chars().count() <= 100)
+        );
+        seen
+    });
+    let (Some(mut before), Some(first), Some(second)) = (seen.next(), seen.next(), seen.next())
+    else {
+        unreachable!("there are three")
+    };
+    before.before = true;
+    let told = Told { began, ended };
+    let judged = probe::judge(expect, told, &[before], [&first, &second]);
+    let speaks = |status: u16| (200..300).contains(&status);
+    if first.status >= 500 || second.status >= 500 {
+        assert!(matches!(judged, Judgement::Unseen(_)), "{judged:?}");
+    }
+    if expect == Expect::Held && judged == Judgement::Proven {
+        assert!(
+            speaks(second.status) && second.hit != Some(false),
+            "{second:?}"
+        );
+    }
+    for dialect in all() {
+        for call in inputs::said(*dialect, &inputs::load()).unwrap_or_default() {
+            for answer in &answers {
+                let _ = dialect.judge(&call, answer);
+            }
+        }
+    }
+}
+
+/// A moment after 1970.
+const MOMENT: u64 = 1_700_000_000_000;
+
+/// Keys and what they signed: texts of keys, files of them, a bundle of anybody, and one that was good and is changed by a byte.
+pub fn signing(data: &[u8]) {
+    let mut input = Input::new(data);
+    match input.byte() % 4 {
+        0 => {
+            let text = input.text();
+            same_again::<PublicKey>(&text);
+            same_again::<KeyId>(&text);
+            same_again::<domain::receipt::Digest>(&text);
+        }
+        1 => signed::keys(&input.text()),
+        2 => signed::bundle(&input.text(), &input.text()),
+        _ => {
+            let numbers = [input.number(), input.number(), input.number()];
+            signed::changed(numbers, &input.text());
+        }
+    }
+}
+
+/// A caller's certificate, behind its length in two bytes, and a deny list.
+pub fn certificate(data: &[u8]) {
+    let (length, rest) = data.split_at(data.len().min(2));
+    let length = length
+        .iter()
+        .fold(0, |sum, byte| sum * 256 + usize::from(*byte));
+    let (leaf, list) = rest.split_at(length.min(rest.len()));
+    broker::certificate(leaf, list);
 }
 
 /// An expression, written out for Varnish, may be longer than those that a command takes.
