@@ -288,7 +288,7 @@ fn no_record_follows_the_last_number() {
         receipts.next().unwrap(),
     );
     let opening = serde_json::to_string(&Opening::new("shop".parse().unwrap())).unwrap();
-    let flaw = check(&[opening, last, after, String::new()]).unwrap_err();
+    let flaw = check(&[opening, last, after, "{}".to_owned()]).unwrap_err();
     assert_eq!(flaw.line, 3);
     assert!(flaw.what.contains("not the next one"), "{flaw}");
 }
