@@ -105,13 +105,11 @@ impl<W: Waits> Queue<W> {
         let known = known
             .iter()
             .map(|limit| (limit.unit.to_owned(), limit.amount));
-        let own = settings.outstanding.iter();
-        let own = own.map(|(unit, amount)| (unit.clone(), *amount));
         Self {
             flows: BTreeMap::new(),
             time: 0,
             recent: Recent::new(settings.duplicate_window),
-            under_way: UnderWay::new(known.chain(own).collect()),
+            under_way: UnderWay::new(known.collect(), &settings.outstanding),
         }
     }
 

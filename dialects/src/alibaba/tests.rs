@@ -220,6 +220,7 @@ fn errors_are_understood() {
 /// A question after as many files as one call takes, with names as long as they may be, is answered at length: all of it is kept.
 #[test]
 fn the_answer_for_a_whole_call_is_kept() {
+    const FILES: usize = 1_000;
     let path = format!("https://www.example.com/{}", "a".repeat(OBJECT_LENGTH));
     let task = format!(
         r#"{{"TaskId":"70422290400","ObjectPath":"{path}","Status":"Complete","Process":"100%","ObjectType":"file",

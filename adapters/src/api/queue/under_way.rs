@@ -1,8 +1,9 @@
 //! What a provider works on, as far as it limits that.
 //!
-//! Invariant: what was begun counts until it has ended, over restarts too; what alone is more than the limit is refused.
+//! Invariant: what was begun counts until it has ended, over restarts too. What alone is more than the operator's own limit is
+//! refused; what alone is more than is known of most accounts goes alone, since the order was planned for this one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use dialects::Draw;
 use domain::{
@@ -22,28 +23,34 @@ pub(crate) struct Takes {
 #[derive(Debug, Default)]
 pub(in crate::api) struct UnderWay {
     limits: BTreeMap<String, u32>,
+    /// Those of them that the operator has set.
+    own: BTreeSet<String>,
     held: HashMap<String, Takes>,
 }
 
 impl UnderWay {
-    pub(super) fn new(limits: BTreeMap<String, u32>) -> Self {
+    pub(super) fn new(known: BTreeMap<String, u32>, own: &BTreeMap<String, u32>) -> Self {
+        let mut limits = known;
+        limits.extend(own.clone());
         Self {
             limits,
+            own: own.keys().cloned().collect(),
             held: HashMap::new(),
         }
     }
 
-    /// Why so much can never be under way, if that is so.
+    /// Why the operator never lets so much be under way, if that is so.
     pub(in crate::api) fn never_fits(&self, draws: &[Draw]) -> Option<Fault> {
         draws.iter().find_map(|draw| {
             let limit = self.limits.get(draw.unit)?;
+            let is_own = self.own.contains(draw.unit);
             let Draw { unit, amount } = draw;
             let message = format!(
                 "one call takes {amount} {unit}, and no more than {limit} may be under way (the adapter's \
                  `api.outstanding.{unit}`): say it in smaller commands"
             );
             let fault = || Fault::participant(FaultCode::NotConfigured, Again::Never, &message);
-            (draw.amount > *limit).then(fault)
+            (is_own && draw.amount > *limit).then(fault)
         })
     }
 
@@ -58,7 +65,7 @@ impl UnderWay {
             let held = held.fold(0_u32, |sum, held| sum.saturating_add(*held));
             let others = others.units.get(draw.unit).copied().unwrap_or_default();
             let held = held.saturating_add(others);
-            held.saturating_add(draw.amount) <= *limit
+            held == 0 || held.saturating_add(draw.amount) <= *limit
         })
     }
 

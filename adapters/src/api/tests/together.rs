@@ -450,8 +450,8 @@ async fn all_that_a_call_comes_to_counts() {
     let edgegrid = "client_token = ct\nclient_secret = cs\naccess_token = at\n";
     std::fs::write(folder.path().join("token"), edgegrid).unwrap();
     let call = NativeCall {
-        body: Some(r#"{"objects":["a","b"]}"#.to_owned()),
-        ..NativeCall::new("POST", None, "/ccu/v3/delete/tag/production", vec![0])
+        body: Some(r#"{"objects":["https://a.example/1","https://a.example/2"]}"#.to_owned()),
+        ..NativeCall::new("POST", None, "/ccu/v3/delete/url/production", vec![0])
             .header("content-type", "application/json")
     };
     let before = Timestamp::from(std::time::SystemTime::now());
