@@ -188,7 +188,7 @@ async fn a_tenant_and_an_edge_cache_service_are_told_at_their_own_address() -> R
         service: "video",
     };
     let peers = [Peer::start(cloudfront()).await?, Peer::start(media).await?];
-    let tenant = format!("tenant = \"{TENANT}\"");
+    let tenant = format!("tenant = \"{TENANT}\", tagheader = \"cache-tag\"");
     let service = "project = \"p-1\", service = \"video\"";
     let mut stage = Stage::new(None).await?;
     for provider in [
