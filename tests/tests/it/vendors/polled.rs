@@ -217,12 +217,13 @@ async fn a_tenant_and_an_edge_cache_service_are_told_at_their_own_address() -> R
         ]
     );
     let invalidation = format!("/2020-05-31/distribution-tenant/{TENANT}/invalidation");
-    let asked = (format!("GET {invalidation}/I0"), 200);
-    let began = (format!("POST {invalidation}"), 201);
-    assert_eq!(
-        lines(&peers[0]),
-        [began, asked.clone(), asked.clone(), asked]
+    let (asked, began) = (
+        |number| (format!("GET {invalidation}/I{number}"), 200),
+        (format!("POST {invalidation}"), 201),
     );
+    // The URL and the tag, and the first is asked after three times.
+    let expected = [began.clone(), began, asked(0), asked(0), asked(0), asked(1)];
+    assert_eq!(lines(&peers[0]), expected);
     let line = "POST /v1/projects/p-1/locations/global/edgeCacheServices/video:invalidateCache";
     let taken = (line.to_owned(), 200);
     assert_eq!(lines(&peers[1]), [taken.clone(), taken]);
