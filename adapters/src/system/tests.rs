@@ -98,7 +98,7 @@ fn running() -> Value {
 fn settled() -> Value {
     json!({ "execution": EXECUTION, "state": "settled", "servers": [
         { "server": "b-1", "state": "done", "evidence": "verified", "attempts": 1, "took_ms": 3,
-          "findings": [{ "selector": 0, "finding": { "removed": 1 } }] },
+          "findings": [{ "selector": 0, "finding": { "removed": 1 } }], "proof": { "verdict": "verified" } },
     ]})
 }
 
