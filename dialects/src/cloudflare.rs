@@ -333,13 +333,16 @@ fn as_directories(beginning: Beginning<'_>) -> Beginning<'_> {
     }
 }
 
-/// A port belongs to one scheme only.
+/// Whether it is one object only: a port belongs to one scheme.
+pub(crate) fn has_port(url: &ContentUrl) -> bool {
+    url.without_scheme()[url.host().as_str().len()..].starts_with(':')
+}
+
 fn with_both_schemes(url: &ContentUrl) -> Vec<String> {
-    let rest = url.without_scheme();
-    let has_port = rest[url.host().as_str().len()..].starts_with(':');
-    if has_port {
+    if has_port(url) {
         return vec![url.to_string()];
     }
+    let rest = url.without_scheme();
     ["https", "http"]
         .map(|scheme| format!("{scheme}://{rest}"))
         .to_vec()

@@ -1,6 +1,6 @@
 //! Cloudflare: `POST /client/v4/zones/ID/purge_cache` with files, tags, hosts and prefixes, or with everything.
 //!
-//! A URL is one object here, whatever its scheme: where both are named, it is one selector.
+//! A URL without a port is one object here, whatever its scheme: where both are named, it is one selector.
 
 use domain::{NativeCall, PurgeMode, Selector, selector::ContentUrl};
 use serde_json::{Map, Value};
@@ -10,6 +10,7 @@ use super::{
     json::{Body, wrong},
     parse, segments,
 };
+use crate::cloudflare::has_port;
 
 const MEMBERS: [&str; 5] = ["files", "tags", "hosts", "prefixes", "purge_everything"];
 
@@ -57,7 +58,12 @@ fn files(body: &Body) -> Result<Vec<Selector>, Mistake> {
                 )));
             }
         };
-        if seen.insert(url.without_scheme().to_owned()) {
+        let object = if has_port(&url) {
+            url.to_string()
+        } else {
+            url.without_scheme().to_owned()
+        };
+        if seen.insert(object) {
             urls.push(url);
         }
     }

@@ -78,12 +78,13 @@ fn fastly_is_read() {
     "#);
 }
 
-/// All kinds of one body; a URL in two schemes is one; a variant of a URL is less than a command can say.
+/// All kinds of one body; a URL in two schemes is one, but with a port there are two; a variant of a URL is less than a command can say.
 #[test]
 fn cloudflare_is_read() {
     let lines = [
         r#"{"files":["https://www.example.com/a","http://www.example.com/a",{"url":"https://www.example.com/b"}],"tags":["t"]}"#,
         r#"{"hosts":["www.example.com"],"prefixes":["www.example.com/img","img.example.com"]}"#,
+        r#"{"files":["https://www.example.com:8443/a","http://www.example.com:8443/a"]}"#,
         r#"{"purge_everything":true}"#,
         r#"{"purge_everything":true,"tags":["t"]}"#,
         r#"{"files":[{"url":"https://www.example.com/b","headers":{"CF-Device-Type":"mobile"}}]}"#,
@@ -100,6 +101,7 @@ fn cloudflare_is_read() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     Purge(Delete) https://www.example.com/a | https://www.example.com/b | tag t
     Purge(Delete) host www.example.com | www.example.com/img… | host img.example.com
+    Purge(Delete) https://www.example.com:8443/a | http://www.example.com:8443/a
     Purge(Delete) everything
     body purge_everything: must be true, and alone
     body files[0]: must have a url and nothing else; with headers it would mean one variant, and a command means all
