@@ -1,5 +1,6 @@
 //! What the broker reads of whoever connects: the files of it that need nothing else of it.
 
+#[allow(dead_code, reason = "what an identity may do is not parsed")]
 #[path = "../../../broker/src/ingress/caller.rs"]
 mod caller;
 #[path = "../../../broker/src/ingress/certificate.rs"]
