@@ -73,16 +73,18 @@ impl fmt::Debug for Hidden {
 }
 
 /// As somebody may write it who repeats it.
-fn forms(secret: &str) -> [String; 6] {
+fn forms(secret: &str) -> [String; 7] {
     let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let json = serde_json::Value::from(secret).to_string();
+    let json = &json[1..json.len() - 1];
     [
         secret.to_owned(),
         in_lower_hexadecimal(&percent),
         percent,
         BASE64_STANDARD_NO_PAD.encode(secret),
         BASE64_URL_SAFE_NO_PAD.encode(secret),
-        json[1..json.len() - 1].replace('/', "\\/"),
+        json.replace('/', "\\/"),
+        json.to_owned(),
     ]
 }
 
@@ -133,6 +135,7 @@ mod tests {
             "s3cr3t%2B%2F%3D%22value%22".to_owned(),
             "s3cr3t%2b%2f%3d%22value%22".to_owned(),
             r#"s3cr3t+\/=\"value\""#.to_owned(),
+            r#"s3cr3t+/=\"value\""#.to_owned(),
             BASE64_STANDARD_NO_PAD.encode(SECRET),
             BASE64_URL_SAFE_NO_PAD.encode(SECRET),
         ] {
