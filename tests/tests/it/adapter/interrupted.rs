@@ -23,7 +23,8 @@ async fn a_killed_adapter_completes_after_its_start() -> Result<()> {
     let _adapter = stage.adapter()?;
     let reports = stage.reports(3).await?;
     ensure!(reports.iter().all(is_done), "{reports:?}");
-    ensure!(reports[0] == first[0], "{reports:?}");
+    // Told again beside the others, in no order.
+    ensure!(reports.contains(&first[0]), "{reports:?}");
     ensure!(server.count("/1") == 1 && server.count("/held/2") == 2 && server.count("/3") == 1);
     stage.settled().await
 }
