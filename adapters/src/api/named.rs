@@ -6,6 +6,11 @@
 use serde_json::Value;
 
 const QUOTES: [char; 7] = ['"', '\'', '`', '“', '”', '‘', '’'];
+/// What providers call that of which calls hold several: behind another word (`field`, `error`) no item stands.
+const NOUNS: [&str; 16] = [
+    "url", "urls", "uri", "file", "files", "path", "paths", "prefix", "prefixes", "host", "hosts",
+    "tag", "tags", "key", "keys", "object",
+];
 
 /// Whether a message names one of these items, which are written as a body has them.
 pub(super) fn names_one_of(message: &str, items: &[String]) -> bool {
@@ -26,28 +31,33 @@ fn plain(item: &str) -> Option<String> {
 }
 
 fn names(message: &str, item: &str) -> bool {
-    let is_word = item
-        .chars()
-        .all(|one| one.is_alphanumeric() || matches!(one, '-' | '_'));
+    let is_url = item.contains("://") && !item.contains(char::is_whitespace);
     message.match_indices(item).any(|(at, _)| {
         let (before, after) = (&message[..at], &message[at + item.len()..]);
-        if is_word {
-            is_quoted(before, after) || ends_a_clause(before, after)
-        } else {
-            stands_apart(before, after)
-        }
+        (is_url && stands_apart(before, after)) || is_value_of_a_noun(before, after)
     })
 }
 
-/// `the tag "red"`, but not the key of an object.
-fn is_quoted(before: &str, after: &str) -> bool {
-    let rest = after.strip_prefix(QUOTES).map(str::trim_start);
-    before.ends_with(QUOTES) && rest.is_some_and(|rest| !rest.starts_with(':'))
+/// `the tag "red"` and `invalid tag: red`, with nothing behind it that it could be a part of. Of `tag: invalid`, where nothing
+/// is said of the tag before, the word behind may be the provider's own.
+fn is_value_of_a_noun(before: &str, after: &str) -> bool {
+    let quoted = before.strip_suffix(QUOTES).zip(after.strip_prefix(QUOTES));
+    if let Some((before, after)) = quoted {
+        let words = before.trim_end().trim_end_matches(':');
+        return !after.trim_start().starts_with(':') && ends_with_a_noun(words).is_some();
+    }
+    let ends = after.is_empty() || after.starts_with([',', ';', ')']);
+    let words = before.strip_suffix(": ").filter(|_| ends);
+    let said = words.and_then(ends_with_a_noun).map(str::trim_end);
+    said.is_some_and(|said| !said.is_empty() && !said.ends_with(':'))
 }
 
-/// `Invalid tag: red`, and nothing behind it that it could be a part of.
-fn ends_a_clause(before: &str, after: &str) -> bool {
-    before.ends_with(": ") && (after.is_empty() || after.starts_with([',', ';', ')']))
+/// What stands before the noun.
+fn ends_with_a_noun(words: &str) -> Option<&str> {
+    let start = words.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+    let (said, last) = words.split_at_checked(start)?;
+    let is_noun = NOUNS.iter().any(|noun| last.eq_ignore_ascii_case(noun));
+    is_noun.then_some(said)
 }
 
 /// No letter touches it, nor a mark that can be in a URL, unless that ends a clause.
@@ -77,7 +87,9 @@ mod tests {
             ),
             ("Invalid tags: evil, worse", "evil"),
             ("the tag \"red\" is too long", "red"),
-            ("invalid url x:y", "\"x:y\""),
+            ("Invalid tag: 'red shoes', sorry", "red shoes"),
+            ("Invalid key: v1.2", "v1.2"),
+            ("invalid url: x:y", "\"x:y\""),
             (
                 "cannot purge https://a.example/1, sorry",
                 "\"https:\\/\\/a.example\\/1\"",
@@ -101,6 +113,15 @@ mod tests {
             ("Fastly answered 400: 1016: Invalid tag: evil", "1016"),
             ("Fastly answered 400: 1016: Invalid tag: evil", "400"),
             ("Invalid tag: evil twin", "evil"),
+            ("Invalid tag: red shoes large", "red shoes"),
+            ("Invalid tag: v1.2 beta", "v1.2"),
+            ("Fastly answered 403: Forbidden", "Forbidden"),
+            ("Error: Forbidden", "Forbidden"),
+            ("the field \"tags\" is unknown", "tags"),
+            ("invalid tag format", "format"),
+            ("Cloudflare answered 400: tag: invalid", "invalid"),
+            ("tags: invalid", "invalid"),
+            ("url: \"status\": 4", "status"),
             ("{\"tag\": \"evil\"}", "tag"),
             ("bad: https://a.example/12", "https://a.example/1"),
             ("bad: https://a.example/1/2", "https://a.example/1"),
