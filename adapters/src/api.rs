@@ -53,7 +53,6 @@ use self::{
     fill::Filling,
     probing::{AtEdges, Calls, Later},
     queue::Takes,
-    rests::Rests,
     sizes::Sizes,
     speaker::{Speaker, Speakers},
 };
@@ -89,7 +88,6 @@ pub(crate) struct Api {
     /// Whether what a provider may undo by a race is called a second time.
     second_calls: bool,
     edges: Edges,
-    rests: Rests,
     /// The first jobs of executions whose later ones run.
     ended: Mutex<HashMap<ExecutionId, Vec<Verdict>>>,
 }
@@ -182,7 +180,6 @@ impl Api {
             total_time: settings.total_time,
             sizes: Sizes::new(settings),
             second_calls: settings.second_calls,
-            rests: Rests::default(),
             ended: Mutex::default(),
         })
     }

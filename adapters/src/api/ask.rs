@@ -121,7 +121,7 @@ impl Api {
                 finding: None,
             });
         };
-        if self.rests.is_resting(&running.job) {
+        if telling.desk.rests.is_resting(&running.job) {
             return Err(Asked::Running(Vec::new()));
         }
         let call = telling.fill(running.number, &call).map_err(Asked::Silent)?;
@@ -135,13 +135,12 @@ impl Api {
             Err(error) => return Err(Asked::Silent(error.fault())),
         };
         let verdict = telling.speaker.judge_poll(&running.job, &answer);
-        self.rest(&verdict, &answer);
+        telling.rest(&verdict, &answer);
         match telling.learn(&call, verdict, &answer) {
             Verdict::Running { .. } => Err(Asked::Running(Vec::new())),
             Verdict::Failed { fault, .. } if is_ours(&fault) => Err(Asked::Silent(fault)),
             verdict => {
                 telling.desk.end(&running.job);
-                self.rests.end(&running.job);
                 Ok(verdict)
             }
         }
@@ -159,10 +158,7 @@ impl Api {
     /// Nobody asks for it any more.
     pub(crate) fn forget(&self, job: &Job) {
         self.lock().remove(&job.execution);
-        self.with_desk(job, |desk, running| {
-            desk.end(&running.job);
-            self.rests.end(&running.job);
-        });
+        self.with_desk(job, |desk, running| desk.end(&running.job));
     }
 
     fn with_desk(&self, job: &Job, each: impl Fn(&Desk, &Running)) {

@@ -180,21 +180,12 @@ impl Api {
             Ok(Ok(answer)) => {
                 let verdict = speaker.judge(call, &answer);
                 telling.desk.at_most(&speaker.left(call, &answer));
-                self.rest(&verdict, &answer);
+                telling.rest(&verdict, &answer);
                 Reply::Judged(telling.learn(call, verdict, &answer))
             }
             Ok(Err(error)) if error.is_unsent() => Reply::Unsent(error.fault()),
             Ok(Err(error)) => Reply::Lost(error.fault()),
             Err(fault) => Reply::Unsent(fault),
-        }
-    }
-
-    /// Where it works on a job and says when to ask after it, that is when.
-    pub(super) fn rest(&self, verdict: &Verdict, answer: &Answer) {
-        if let Verdict::Running { job } = verdict
-            && let Some(time) = headers::poll_after(answer, SystemTime::now())
-        {
-            self.rests.begin(job, time);
         }
     }
 
@@ -241,6 +232,15 @@ impl Api {
 }
 
 impl Telling<'_> {
+    /// Where it works on a job and says when to ask after it, that is when.
+    pub(super) fn rest(&self, verdict: &Verdict, answer: &Answer) {
+        if let Verdict::Running { job } = verdict
+            && let Some(time) = headers::poll_after(answer, SystemTime::now())
+        {
+            self.desk.rests.begin(job, time);
+        }
+    }
+
     /// What an answer says besides: that everybody has to wait, or who calls for the same, or that our clock is off.
     pub(super) fn learn(&self, call: &NativeCall, verdict: Verdict, answer: &Answer) -> Verdict {
         let speaker = &self.speaker;
@@ -382,7 +382,7 @@ mod tests {
             ["\"https://a.example/1\"".to_owned()],
             ["\"x:y\"".to_owned()],
         );
-        let reply = refused("Cloudflare answered 400: 1016: invalid url x:y");
+        let reply = refused("Cloudflare answered 400: 1016: invalid url: x:y");
         assert!(of_whole(&reply, false, &bad).is_some());
         assert!(of_whole(&reply, false, &good).is_none());
         assert!(of_whole(&reply, true, &good).is_some());

@@ -26,6 +26,7 @@ use tokio::{
 use super::{
     budget::{Moment, Purse},
     queue::{Going, Next, Queue, Takes, Waits, Wish},
+    rests::Rests,
 };
 use crate::{attempt::Reply, caches::Surroundings, metrics};
 
@@ -39,6 +40,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// The account's desk.
 #[derive(Debug)]
 pub(super) struct Desk {
+    /// Its jobs that nobody asks after yet.
+    pub(super) rests: Rests,
     inner: Arc<Inner>,
     choosing: AbortHandle,
 }
@@ -119,7 +122,11 @@ impl Desk {
             news: Notify::new(),
         });
         let choosing = tokio::spawn(choose(Arc::clone(&inner))).abort_handle();
-        Self { inner, choosing }
+        Self {
+            rests: Rests::default(),
+            inner,
+            choosing,
+        }
     }
 
     /// Waits for a turn. `None` where the order was left meanwhile.
@@ -208,6 +215,7 @@ impl Desk {
 
     /// A job has ended.
     pub(super) fn end(&self, job: &str) {
+        self.rests.end(job);
         self.inner.change(|state| state.queue.under_way.end(job));
     }
 }

@@ -1,6 +1,6 @@
 //! Jobs that are not asked after yet, because their provider said when to come again.
 //!
-//! Invariant: it holds for the job alone, and never longer than a limit (`headers::poll_after`). It is not remembered over a
+//! Invariant: it holds for the job of one account alone, and never longer than a limit (`headers::poll_after`). It is not remembered over a
 //! restart: one question too early harms nobody.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 /// Jobs that rest. Past that, those whose rest is over are looked for.
 const MOST: usize = 4_096;
 
-/// By the provider's name of the job.
+/// Those of one account, by the provider's name of the job.
 #[derive(Debug, Default)]
 pub(super) struct Rests(Mutex<HashMap<String, Instant>>);
 
