@@ -59,10 +59,8 @@ fn cloudflare() -> Vec<Quoted> {
     ]
 }
 
-fn with_keys() -> Vec<Quoted> {
+fn fastly() -> Vec<Quoted> {
     let fastly = "fastly-api, docs/PurgeApi.md";
-    let ccu = "akamai-apis, apis/ccu/v3/openapi.json";
-    let akamai = |path: &str, body: &str| request("POST", path, body);
     let service = "/service/SU1Z0isxPaozGVKXdv0eY/purge";
     let keys = request("POST", service, "");
     vec![
@@ -101,6 +99,13 @@ fn with_keys() -> Vec<Quoted> {
                 .header("fastly-soft-purge", "1"),
             "Purge(Invalidate) https://www.example.com/path/to/object-to-purge",
         ),
+    ]
+}
+
+fn akamai() -> Vec<Quoted> {
+    let ccu = "akamai-apis, apis/ccu/v3/openapi.json";
+    let akamai = |path: &str, body: &str| request("POST", path, body);
+    vec![
         quoted(
             ccu,
             "akamai",
@@ -128,6 +133,11 @@ fn with_keys() -> Vec<Quoted> {
             ),
             "Purge(Invalidate) https://foo1.bar.com/some/path | http://foo2.bar.com/some/other/path",
         ),
+    ]
+}
+
+fn bunny() -> Vec<Quoted> {
+    vec![
         quoted(
             "docs.bunny.net/cdn/purge-cache",
             "bunny",
@@ -315,7 +325,9 @@ fn of_caches() -> Vec<Quoted> {
 fn what_providers_document_is_read() {
     let all = [
         cloudflare(),
-        with_keys(),
+        fastly(),
+        akamai(),
+        bunny(),
         with_paths(),
         with_urls(),
         media_cdn(),
