@@ -2,7 +2,7 @@
 //!
 //! Invariant: the token is the command's revision, and an execution is told when its own revision is newer: whichever
 //! replica answers, from whichever token, nothing is left out, and nothing is told twice but to a caller who resumes in the
-//! midst of news that took several answers: it hears them again. Who watches a command with many executions spends no more
+//! midst of news that took several answers, or of a command that somebody has to approve: it hears them again. Who watches a command with many executions spends no more
 //! than half of its time on reading it.
 
 use std::{collections::VecDeque, time::Duration};
@@ -31,6 +31,8 @@ pub(super) struct Watch {
     identity: Identity,
     id: String,
     seen: Option<u64>,
+    /// As it was told last.
+    approval: Option<v1::Approval>,
     subscription: Subscription,
     /// Before which it does not look again.
     rests_until: Instant,
@@ -61,6 +63,7 @@ impl Watch {
             identity,
             id: id.to_string(),
             seen,
+            approval: None,
             rests_until: Instant::now(),
             waiting: VecDeque::new(),
             done: false,
@@ -130,8 +133,11 @@ impl Watch {
     fn news(&mut self, stored: &StoredCommand) {
         self.done = stored.standing().open() == 0;
         let seen = self.seen.replace(stored.revision);
-        // The first answer is given even when nothing changed: the caller learns that it is up to date.
-        if seen == Some(stored.revision) && !self.done {
+        // Whoever sees only a part of the command has the revision of that, and an approval is of the whole.
+        let approval = view::approval(stored);
+        let is_other = self.approval != approval;
+        self.approval.clone_from(&approval);
+        if seen == Some(stored.revision) && !is_other && !self.done {
             return;
         }
         let newer = stored
@@ -150,7 +156,7 @@ impl Watch {
             self.waiting.push_back(v1::WatchCommandResponse {
                 standing: Some(view::standing(&stored.standing())),
                 executions,
-                approval: view::approval(stored),
+                approval: approval.clone(),
                 resume_token: token.map(|token| token.to_string()).unwrap_or_default(),
             });
         }

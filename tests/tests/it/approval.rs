@@ -355,7 +355,8 @@ async fn nobody_ends_it_by_leaving_it_out_or_by_deleting() -> Result<()> {
     Ok(())
 }
 
-/// Whoever watches sees that it waits, and that it waits no more, without an execution having moved.
+/// Whoever watches sees that it waits, and that it waits no more, without an execution having moved; so does whoever carries out
+/// a part of it, without names.
 #[tokio::test]
 async fn a_watcher_sees_the_approval() -> Result<()> {
     let stage = stage("").await?;
@@ -366,21 +367,31 @@ async fn a_watcher_sees_the_approval() -> Result<()> {
     };
     let mut ann = stage.client("participant/a/person/ann")?;
     let command = ann.submit(draft).await?;
-    let request = v1::WatchCommandRequest {
-        command_id: command.id.clone(),
-        ..v1::WatchCommandRequest::default()
-    };
-    let mut watch = ann.commands.watch_command(request).await?.into_inner();
-    let first = watch.message().await?.context("it begins")?;
-    let seen = first.approval.context("an approval")?;
-    assert_eq!(seen.state(), ApprovalState::Waiting);
+    let mut watches = Vec::new();
+    for (watcher, name) in [
+        ("participant/a/person/ann", "operator/ops"),
+        ("participant/b", ""),
+    ] {
+        let request = v1::WatchCommandRequest {
+            command_id: command.id.clone(),
+            ..v1::WatchCommandRequest::default()
+        };
+        let mut client = stage.client(watcher)?;
+        let mut watch = client.commands.watch_command(request).await?.into_inner();
+        let first = watch.message().await?.context("it begins")?;
+        let seen = first.approval.context("an approval")?;
+        assert_eq!(seen.state(), ApprovalState::Waiting);
+        watches.push((watch, name));
+    }
     approve(stage.client("operator/ops")?, &command.id).await?;
-    let next = tokio::time::timeout(SOON, watch.message()).await??;
-    let next = next.context("it goes on")?;
-    assert!(next.executions.is_empty(), "{next:?}");
-    let seen = next.approval.context("an approval")?;
-    assert_eq!(seen.state(), ApprovalState::Given);
-    assert_eq!(seen.approved_by, "operator/ops");
+    for (mut watch, name) in watches {
+        let next = tokio::time::timeout(SOON, watch.message()).await??;
+        let next = next.context("it goes on")?;
+        assert!(next.executions.is_empty(), "{next:?}");
+        let seen = next.approval.context("an approval")?;
+        assert_eq!(seen.state(), ApprovalState::Given);
+        assert_eq!(seen.approved_by, name);
+    }
     Ok(())
 }
 
