@@ -4,7 +4,8 @@
 //! Invariant: it says every command exactly, custom operations included, in one call, so that what may not be repeated
 //! is told once or not at all. The id of the execution is the key: an order that comes again does nothing new.
 //! How sure the agent is, it says itself, but `verified` is said only of what was looked at and proven: from an agent it is
-//! `reported`; and what it estimates without a time is only `acknowledged`.
+//! `reported`; and what it estimates without a time is only `acknowledged`. That nothing was held is believed of an agent alone: a web
+//! server that knows nothing of orders answers 404 to them too.
 //! Not here: how the agent does it; the whole `canonical` system of a participant, which is told once for all servers.
 
 use std::{borrow::Cow, time::Duration};
@@ -111,7 +112,8 @@ impl Dialect for Agent {
         match answer.status {
             200 => judge_done(call, &answer.body),
             202 | 204 => http::acknowledged(Finding::Accepted),
-            404 if is_purge(call) => http::done(Finding::NothingHeld),
+            404 if is_purge(call) && http::is_marked(answer) => http::done(Finding::NothingHeld),
+            404 if is_purge(call) => Verdict::failed(unmarked(answer)),
             _ => Verdict::failed(refusal("the agent", answer)),
         }
     }
@@ -145,6 +147,17 @@ fn judge_done(call: &NativeCall, body: &str) -> Verdict {
         fault: Fault::fold(&faults),
         findings: said.findings,
     }
+}
+
+/// A purge to which nobody answered who is known to be an agent.
+fn unmarked(answer: &Answer) -> Fault {
+    let said = refusal("whoever is there", answer);
+    let message = format!(
+        "{}; only with `{}` would it be the agent's word that nothing was held",
+        said.message,
+        http::MARKER
+    );
+    Fault::participant(said.code, said.again, &message)
 }
 
 impl AgentAnswer {

@@ -76,11 +76,11 @@ pub(crate) fn with_json(call: NativeCall, body: &impl Serialize) -> NativeCall {
     }
 }
 
-/// The header by which a cache with the shipped configuration says that it understood a `PURGE` or `BAN`. A server that
-/// does not know these methods may pass them on, and the origin's 200 or 404 would be taken for the cache's.
-const MARKER: &str = "x-federation-purge";
+/// The header by which a cache with the shipped configuration says that it understood a `PURGE` or `BAN`, and an agent an order. A
+/// server that does not know these may pass them on, and the origin's 200 or 404 would be taken for the cache's.
+pub(crate) const MARKER: &str = "x-federation-purge";
 
-/// Whether it was the cache that answered a purge.
+/// Whether it was the cache, or the agent, that answered a purge.
 pub(crate) fn is_marked(answer: &Answer) -> bool {
     answer.header(MARKER).is_some()
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::fixture::{self, command, selectors, url};
 
+const MARKER: (&str, &str) = ("x-federation-purge", "1");
 const PATH: &str = "/federation/v1/executions/01890a5d-ac96-774b-bcce-b302099a8057_cdn-b";
 
 fn said(operation: Operation, selectors: Vec<Selector>) -> NativeCall {
@@ -166,18 +167,45 @@ fn findings_are_told_apart() {
 /// Where there was nothing, a purge has reached its aim, and nothing else has.
 #[test]
 fn nothing_held_is_a_success_of_a_purge_alone() {
+    let marked = |call: &NativeCall| Agent.judge(call, &fixture::answer(404, &[MARKER]));
     let nothing = Verdict::Done {
         evidence: Evidence::Reported,
         finding: Finding::NothingHeld,
     };
-    assert_eq!(judged(&purge(), 404, ""), nothing);
+    assert_eq!(marked(&purge()), nothing);
     let load = said(Operation::Load, vec![url("http://www.example.com/a")]);
     let custom = said(rotate_keys(), vec![Selector::Everything]);
     for call in [load, custom] {
         assert!(
-            matches!(judged(&call, 404, ""), Verdict::Failed { fault, .. } if fault.code == FaultCode::Refused)
+            matches!(marked(&call), Verdict::Failed { fault, .. } if fault.code == FaultCode::Refused)
         );
     }
+}
+
+/// A web server at the address, with no agent behind it, answers 404 to what it does not know, be it as a page or as JSON: nothing
+/// was purged there, and that is no success. What marks an agent's answer is in the document that one reads who writes an agent.
+#[test]
+fn a_web_server_that_is_no_agent_has_purged_nothing() {
+    for body in [
+        "",
+        "<html><title>404 Not Found</title>",
+        r#"{"detail":"Not Found"}"#,
+    ] {
+        match judged(&purge(), 404, body) {
+            Verdict::Failed { fault, .. } => {
+                assert_eq!(
+                    (fault.code, fault.again),
+                    (FaultCode::Refused, Again::Never)
+                );
+                assert!(fault.message.contains("`x-federation-purge`"), "{fault:?}");
+            }
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+    let answer = "/paths/~1federation~1v1~1executions~1{execution}/post/responses/404";
+    let document = document();
+    let header = document.pointer(answer).unwrap()["headers"].get(MARKER.0);
+    assert_eq!(header.unwrap()["required"], json!(true));
 }
 
 /// What is not done says why, and whether another try makes sense.
