@@ -218,7 +218,7 @@ async fn start_carrier(
         }
         Kind::InvocationSystem => {
             let settings = &configuration.invocation_system;
-            let system = System::new(settings, calls, private).map_err(StartError::of)?;
+            let system = System::new(settings, calls, private)?;
             let teller = Teller::System(Arc::new(system));
             let jobs = start_jobs(teller, settings.jobs_at_once, settings.pace(), parts).await;
             if let Some(address) = settings.callback_listen {

@@ -2,11 +2,12 @@
 //!
 //! Invariant: the execution's id is the key of the submission, so that a repeated one does nothing new; what runs there is
 //! in the journal before it is reported, so that a restart asks on. What is reported is what the system answered when
-//! it was asked, with our credentials, at the address that the operator configured.
+//! it was asked, with our token as it was at that moment, at the address that the operator configured.
 //! Not here: the format (`dialects::canonical`).
 
 mod callback;
 mod results;
+mod token;
 
 use std::time::Instant;
 
@@ -25,12 +26,15 @@ use service::trace::TraceContext;
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
 pub(crate) use self::callback::Callbacks;
-use self::results::{ended, latest, settled};
+use self::{
+    results::{ended, latest, settled},
+    token::Token,
+};
 use crate::{
     address::lookup::GuardedLookup,
+    app::StartError,
     attempt::{Attempt, AttemptLimits, End, Next, Reply},
     config,
-    hidden::Hidden,
     http::{CallError, CallLimits, Http, Target, trace_headers},
     jobs::{Asked, Submitted, all_ended, all_failed},
     journal::{Job, now},
@@ -43,9 +47,7 @@ pub(crate) struct System {
     http: Http,
     /// Without a slash at its end.
     base: String,
-    authorization: HeaderValue,
-    /// What went out with a call and is nobody's to know.
-    hidden: Hidden,
+    token: Token,
     /// Without a slash at its end.
     callback: Option<String>,
     attempts: AttemptLimits,
@@ -70,23 +72,16 @@ impl System {
         settings: &config::InvocationSystem,
         calls: &config::Calls,
         private: &[IpNet],
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, StartError> {
         let (time, read) = (calls.timeout, calls.answer_limit);
         let kept = usize::try_from(read).unwrap_or(usize::MAX);
-        let token = settings.token.as_ref().map_or("", |token| token.expose());
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {token}"))
-            .unwrap_or(HeaderValue::from_static("Bearer"));
-        authorization.set_sensitive(true);
         let plain = |url: &url::Url| url.as_str().trim_end_matches('/').to_owned();
+        let lookup = GuardedLookup::new(private, calls.name_timeout);
+        let http = Http::new(calls.connect_timeout, calls.idle_connections, lookup);
         Ok(Self {
-            http: Http::new(
-                calls.connect_timeout,
-                calls.idle_connections,
-                GuardedLookup::new(private, calls.name_timeout),
-            )?,
+            http: http.map_err(StartError::of)?,
             base: settings.base_url.as_ref().map(plain).unwrap_or_default(),
-            authorization,
-            hidden: Hidden::of([token]),
+            token: Token::new(settings.token.as_ref())?,
             callback: settings.callback_url.as_ref().map(plain),
             attempts: AttemptLimits {
                 attempts: calls.attempts,
@@ -115,7 +110,8 @@ impl System {
             Err(fault) => return Submitted::Settled(all_failed(&servers, &fault)),
         };
         let token = format!("{:032x}", rand::random::<u128>());
-        let headers = self.headers(trace, self.callback_header(order, &token));
+        let mut headers = trace_headers(&trace.child());
+        headers.extend(self.callback_header(order, &token));
         let tried = self.call(call, &headers).await;
         let mut results = match (tried.end, tried.answer.as_ref().and_then(settled)) {
             (End::Judged(Verdict::Running { job }), _) => {
@@ -190,7 +186,7 @@ impl System {
     pub(crate) async fn ask(&self, job: &Job) -> Asked {
         let path = format!("{EXECUTIONS_PATH}/{}", job.execution);
         let call = NativeCall::new("GET", None, &path, Vec::new());
-        let headers = self.headers(&job.trace(), None);
+        let headers = trace_headers(&job.trace().child());
         let answer = match self.send(&call, &headers).await {
             Ok(answer) => answer,
             // It would be as long again.
@@ -217,32 +213,25 @@ impl System {
         }
     }
 
+    /// With the token as it is now, at each try.
     async fn send(
         &self,
         call: &NativeCall,
         headers: &[(HeaderName, HeaderValue)],
     ) -> Result<Answer, CallError> {
+        let shown = self.token.current();
+        let mut headers = headers.to_vec();
+        headers.push((AUTHORIZATION, shown.authorization.clone()));
         let to = Target {
             base: &self.base,
             host: None,
-            headers,
+            headers: &headers,
         };
         let began = Instant::now();
         let answer = self.http.send(&to, call, self.limits).await;
         let status = answer.as_ref().ok().map(|answer| answer.status);
         metrics::native_call(Canonical.name(), status, began.elapsed());
-        self.hidden.out_of(answer)
-    }
-
-    fn headers(
-        &self,
-        trace: &TraceContext,
-        callback: Option<(HeaderName, HeaderValue)>,
-    ) -> Vec<(HeaderName, HeaderValue)> {
-        let mut headers = trace_headers(&trace.child());
-        headers.push((AUTHORIZATION, self.authorization.clone()));
-        headers.extend(callback);
-        headers
+        shown.hidden.out_of(answer)
     }
 
     /// The token in it is unguessable, and worth no more than an early question.

@@ -2,6 +2,7 @@
 
 mod long;
 mod lost;
+mod rotated;
 
 use std::{
     sync::{

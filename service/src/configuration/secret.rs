@@ -4,8 +4,11 @@
 //! loaded. Invariant: neither Debug, nor Display, nor a problem shows the secret.
 //! Not here: how a secret is used; who needs it says `expose`.
 
-use std::fmt;
-use std::io::Read;
+use std::{
+    fmt,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
@@ -19,18 +22,29 @@ const REDACTED: &str = "***";
 
 /// A secret text. Wiped from memory when dropped.
 #[derive(Clone)]
-pub struct Secret(SecretString);
+pub struct Secret {
+    text: SecretString,
+    file: Option<PathBuf>,
+}
 
 impl Secret {
     /// The secret itself, for the one who sends it.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.text.expose_secret()
+    }
+
+    /// The file that it was read from, for the one who follows that (`watched`).
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 }
 
 impl From<String> for Secret {
     fn from(secret: String) -> Self {
-        Self(secret.into())
+        Self {
+            text: secret.into(),
+            file: None,
+        }
     }
 }
 
@@ -42,7 +56,7 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextOrFile).map(Self::from)
+        deserializer.deserialize_any(TextOrFile)
     }
 }
 
@@ -108,26 +122,26 @@ struct TextOrFile;
 /// A refusal that does not repeat the value, as serde's own would.
 macro_rules! refused {
     ($($method:ident: $type:ty),*) => {$(
-        fn $method<E: Error>(self, _: $type) -> Result<String, E> {
+        fn $method<E: Error>(self, _: $type) -> Result<Secret, E> {
             Err(E::custom("is not text; put it in quotes"))
         }
     )*};
 }
 
 impl<'de> Visitor<'de> for TextOrFile {
-    type Value = String;
+    type Value = Secret;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("text, or `{ file = \"/path/of/the/secret\" }`")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
+    fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
+        Ok(text.to_owned().into())
     }
 
     refused!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
         let mut file: Option<String> = None;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
@@ -136,7 +150,13 @@ impl<'de> Visitor<'de> for TextOrFile {
             }
         }
         let file = file.ok_or_else(|| A::Error::custom("names no `file`"))?;
-        read(&file).map_err(|error| A::Error::custom(format_args!("cannot read {file}: {error}")))
+        let text = read(&file);
+        let text =
+            text.map_err(|error| A::Error::custom(format_args!("cannot read {file}: {error}")))?;
+        Ok(Secret {
+            text: text.into(),
+            file: Some(file.into()),
+        })
     }
 }
 
