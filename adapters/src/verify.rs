@@ -6,7 +6,8 @@
 //!
 //! A look before the command tells what the old object is; it is left out for a load, which it would spoil. Where the cache
 //! says of each answer whether it had it, one looks at once after the command. Otherwise, and after each repetition, one
-//! waits until an age in whole seconds can tell what is older than the command.
+//! waits until an age in whole seconds can tell what is older than the command. Who estimates when it is done is not looked at
+//! before, and where there is no time for that, not at all: what is not yet done says nothing.
 //!
 //! Where telling again begins a job, looking ends until the job has: [`Looked::Runs`] says so, and the same case goes on then.
 
@@ -217,9 +218,16 @@ impl<'a> Case<'a> {
         let mut pauses = Backoff::new(self.limits.pause);
         let mut settles = self.expect != Expect::Held && !self.says_where_from();
         loop {
-            if settles || self.so_far.rounds > 0 {
-                wait(ground, self.limits.settle.max(estimate(tally, ground))).await?;
+            let rest = estimate(tally);
+            if rest > ground.until().saturating_duration_since(Instant::now()) {
+                return Some(Looked::Proof(self.done_too_late(rest)));
             }
+            let settle = if settles || self.so_far.rounds > 0 {
+                self.limits.settle
+            } else {
+                Duration::ZERO
+            };
+            wait(ground, settle.max(rest)).await?;
             self.look_after(ground, told).await?;
             let open = self.open();
             let pause = pauses.next_delay();
@@ -303,6 +311,20 @@ impl<'a> Case<'a> {
         selectors
     }
 
+    /// The proof where the command is done only when there is no time left: what nobody has looked at stays so.
+    fn done_too_late(mut self, rest: Duration) -> Proof {
+        let seconds = rest.as_secs();
+        let why = format!(
+            "done only after {seconds} s, by the estimate, and the execution's time is over before"
+        );
+        for watched in &mut self.spots {
+            if let Judgement::Unseen(reason) = &mut watched.judgement {
+                reason.clone_from(&why);
+            }
+        }
+        self.proof()
+    }
+
     /// What was seen in all. What a person must know is logged: a server that says it did and did not.
     fn proof(self) -> Proof {
         let probed = self.spots.into_iter().map(Watched::probed).collect();
@@ -374,11 +396,10 @@ impl Watched {
     }
 }
 
-/// Until the native system believes to be done, where there is time for that.
-fn estimate(tally: &Tally, ground: &impl Ground) -> Duration {
+/// Until the native system believes to be done.
+fn estimate(tally: &Tally) -> Duration {
     let rest = tally.estimated_at().map(|moment| moment.since(now()));
-    let left = ground.until().saturating_duration_since(Instant::now());
-    rest.filter(|rest| *rest < left).unwrap_or_default()
+    rest.unwrap_or_default()
 }
 
 /// Waits, as long as the order is ours.

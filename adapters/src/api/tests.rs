@@ -1,5 +1,6 @@
 //! A provider, played by a small server that answers as a test says and remembers what it was asked.
 
+mod estimates;
 mod jobs;
 mod refusals;
 mod secrets;
