@@ -41,9 +41,9 @@ pub(super) struct Wish {
     pub(super) flow: String,
     /// What it takes.
     pub(super) draws: Vec<Draw>,
-    /// The call as text: two with the same do the same.
+    /// The call, with whose credentials it goes out and who judges its answer: two with the same do the same.
     pub(super) same: Key,
-    /// The call as a list, where it can be said with others.
+    /// The call as a list, where it can be said with others; its kind says the same of it.
     pub(super) bulk: Option<Bulk>,
     /// Within what its units are counted as under way.
     pub(super) scope: String,
@@ -97,6 +97,8 @@ struct Look<'a> {
     now: Moment,
     /// Units that somebody before waits for.
     scarce: Vec<&'static str>,
+    /// Units of which somebody before waits until less is under way, and where.
+    full: Vec<(String, &'static str)>,
     wake: Option<Moment>,
 }
 
@@ -139,6 +141,7 @@ impl<W: Waits> Queue<W> {
             rates,
             now,
             scarce: Vec::new(),
+            full: Vec::new(),
             wake: None,
         };
         let mut order: Vec<_> = self
@@ -181,15 +184,20 @@ impl<W: Waits> Queue<W> {
             look.wake_at(until);
             return false;
         }
-        let is_scarce = wish
+        if wish
             .draws
             .iter()
-            .any(|draw| look.scarce.contains(&draw.unit));
-        if is_scarce
-            || !self
-                .under_way
-                .has_room(&wish.scope, &wish.draws, &Takes::default())
+            .any(|draw| look.is_waited_for(&wish.scope, draw))
         {
+            return false;
+        }
+        let full = self
+            .under_way
+            .lacks(&wish.scope, &wish.draws, &Takes::default());
+        if !full.is_empty() {
+            // It goes on when something has ended, which wakes.
+            let full = full.into_iter().map(|unit| (wish.scope.clone(), unit));
+            look.full.extend(full);
             return false;
         }
         match look.levels.lacks(look.rates, &wish.draws, look.now) {
@@ -250,7 +258,7 @@ impl<W: Waits> Queue<W> {
                     gathering.room_for(&wish)
                 };
                 let fits = draws.filter(|draws| {
-                    self.under_way.has_room(&wish.scope, draws, takes)
+                    self.under_way.lacks(&wish.scope, draws, takes).is_empty()
                         && look.levels.lacks(look.rates, draws, look.now).is_none()
                 });
                 let Some(draws) = fits else {
@@ -272,6 +280,13 @@ impl<W: Waits> Queue<W> {
 }
 
 impl Look<'_> {
+    /// Whether somebody before waits for what this takes there.
+    fn is_waited_for(&self, scope: &str, draw: &Draw) -> bool {
+        let mut full = self.full.iter();
+        self.scarce.contains(&draw.unit)
+            || full.any(|(place, unit)| place == scope && *unit == draw.unit)
+    }
+
     fn wake_at(&mut self, at: Moment) {
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }

@@ -260,6 +260,57 @@ fn what_is_under_way_is_limited() {
     assert_eq!(stage.names(), ["one"]);
 }
 
+/// A large call waits until there is room for it; small ones that came later do not take what becomes free bit by bit, be they of
+/// the same originator or of another. Elsewhere, and of what is not counted, they go on.
+#[test]
+fn nobody_overtakes_where_another_waits_for_room() {
+    let mut stage = Stage::new();
+    stage.rates = Rates::default();
+    let path = |flow: &str, scope: &str, same: &str, amount| Wish {
+        draws: vec![draw("calls", 1), draw("paths", amount)],
+        scope: scope.to_owned(),
+        ..wish(flow, same)
+    };
+    let begun = |stage: &mut Stage, job: &str| {
+        let (served, going) = stage.next().unwrap();
+        stage.queue.under_way.begin(job.to_owned(), going.takes);
+        served
+    };
+    stage.push("first", path("a", "/d1", "1", 1));
+    assert_eq!(begun(&mut stage, "J1"), ["first"]);
+    stage.push("large", path("b", "/d1", "2", 2));
+    stage.push("small", path("b", "/d1", "3", 1));
+    stage.push("another", path("a", "/d1", "4", 1));
+    stage.push("elsewhere", path("a", "/d2", "5", 1));
+    stage.push("question", wish("a", "6"));
+    assert_eq!(stage.names(), ["elsewhere"]);
+    assert_eq!(stage.names(), ["question"]);
+    assert_eq!(stage.next().unwrap_err(), None);
+    stage.queue.under_way.end("J1");
+    assert_eq!(begun(&mut stage, "J2"), ["large"]);
+    assert_eq!(stage.next().unwrap_err(), None);
+    stage.queue.under_way.end("J2");
+    let mut rest = [stage.names(), stage.names()].concat();
+    rest.sort_unstable();
+    assert_eq!(rest, ["another", "small"]);
+}
+
+/// What the operator lets nobody have is refused, and the fault says where to write what makes plans smaller.
+#[test]
+fn what_never_fits_is_refused_with_what_helps() {
+    let own = BTreeMap::from([("paths".to_owned(), 30)]);
+    let known = BTreeMap::from([("paths".to_owned(), 50), ("patterns".to_owned(), 15)]);
+    let under_way = UnderWay::new(known, &own);
+    let fault = under_way
+        .never_fits(&[draw("calls", 1), draw("paths", 31)])
+        .unwrap();
+    let words = "`api.outstanding.paths`): calls are planned small enough where the participant's record has \
+                 `native_limits` with `paths=30`";
+    assert!(fault.message.ends_with(words), "{fault:?}");
+    assert!(under_way.never_fits(&[draw("paths", 30)]).is_none());
+    assert!(under_way.never_fits(&[draw("patterns", 16)]).is_none());
+}
+
 /// What is refused because of what is under way in one place is waited for there, and nowhere else: not by what asks after jobs.
 #[test]
 fn a_hold_of_one_scope_holds_nobody_else() {

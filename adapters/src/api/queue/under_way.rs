@@ -41,32 +41,34 @@ impl UnderWay {
 
     /// Why the operator never lets so much be under way, if that is so.
     pub(in crate::api) fn never_fits(&self, draws: &[Draw]) -> Option<Fault> {
-        draws.iter().find_map(|draw| {
-            let limit = self.limits.get(draw.unit)?;
-            let is_own = self.own.contains(draw.unit);
-            let Draw { unit, amount } = draw;
-            let message = format!(
+        let own = draws.iter().filter(|draw| self.own.contains(draw.unit));
+        let mut own = own.filter_map(|draw| Some((draw, self.limits.get(draw.unit)?)));
+        let (Draw { unit, amount }, limit) = own.find(|(draw, limit)| draw.amount > **limit)?;
+        Some(Fault::participant(
+            FaultCode::NotConfigured,
+            Again::Never,
+            &format!(
                 "one call takes {amount} {unit}, and no more than {limit} may be under way (the adapter's \
-                 `api.outstanding.{unit}`): say it in smaller commands"
-            );
-            let fault = || Fault::participant(FaultCode::NotConfigured, Again::Never, &message);
-            (is_own && draw.amount > *limit).then(fault)
-        })
+                 `api.outstanding.{unit}`): calls are planned small enough where the participant's record has \
+                 `native_limits` with `{unit}={limit}`"
+            ),
+        ))
     }
 
-    /// Whether so much more may be under way, besides what is with `others`.
-    pub(super) fn has_room(&self, scope: &str, draws: &[Draw], others: &Takes) -> bool {
-        draws.iter().all(|draw| {
+    /// The units of which there may not be so much more under way, besides what is with `others`.
+    pub(super) fn lacks(&self, scope: &str, draws: &[Draw], others: &Takes) -> Vec<&'static str> {
+        let lacks = |draw: &&Draw| {
             let Some(limit) = self.limits.get(draw.unit) else {
-                return true;
+                return false;
             };
             let held = self.held.values().filter(|takes| takes.scope == scope);
-            let held = held.filter_map(|takes| takes.units.get(draw.unit));
+            let held = held
+                .chain([others])
+                .filter_map(|takes| takes.units.get(draw.unit));
             let held = held.fold(0_u32, |sum, held| sum.saturating_add(*held));
-            let others = others.units.get(draw.unit).copied().unwrap_or_default();
-            let held = held.saturating_add(others);
-            held == 0 || held.saturating_add(draw.amount) <= *limit
-        })
+            held > 0 && held.saturating_add(draw.amount) > *limit
+        };
+        draws.iter().filter(lacks).map(|draw| draw.unit).collect()
     }
 
     pub(super) fn add(&self, takes: &mut Takes, draws: &[Draw]) {
