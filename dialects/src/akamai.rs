@@ -2,7 +2,7 @@
 //!
 //! Invariant: never wider than the configuration. A CP code is one configuration's. A tag reaches all that the API client of
 //! the credentials has access to, which nothing in a call says: so the account names a client that has access to one
-//! configuration's content only (`client`), or no tag is said.
+//! configuration's content only (`client`), with credentials that no other configuration has, or no tag is said.
 //! There is no way to ask what became of a purge: the answer's estimate is all that anybody knows.
 //! Not here: prefixes and patterns, which another system of Akamai's takes (ECCU).
 //!
@@ -105,6 +105,7 @@ impl Dialect for Akamai {
                 about: "`production` or `staging`",
                 presence: Presence::Default("production"),
                 exclusive: false,
+                own_credentials: false,
             },
             AccountField {
                 name: "cpcode",
@@ -112,6 +113,7 @@ impl Dialect for Akamai {
                         a host name or of everything",
                 presence: Presence::Optional,
                 exclusive: true,
+                own_credentials: false,
             },
             CLIENT,
         ]
@@ -205,6 +207,7 @@ const CLIENT: AccountField = AccountField {
             and to no other; for a purge by tag",
     presence: Presence::Optional,
     exclusive: true,
+    own_credentials: true,
 };
 
 /// What the objects of a call are.

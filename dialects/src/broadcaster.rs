@@ -88,6 +88,7 @@ impl Dialect for Broadcaster {
             about: "the group of the broadcaster's `nodes.conf` whose nodes carry the configuration",
             presence: Presence::Required,
             exclusive: false,
+            own_credentials: false,
         }]
     }
 

@@ -103,6 +103,7 @@ impl Dialect for Bunny {
             about: "the id of the pull zone that carries the configuration and no other; for a purge by tag or of everything",
             presence: Presence::Optional,
             exclusive: true,
+            own_credentials: false,
         }]
     }
 

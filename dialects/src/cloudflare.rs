@@ -94,6 +94,7 @@ impl Dialect for Cloudflare {
                 about: "the id of the zone that holds the configuration's host names",
                 presence: Presence::Required,
                 exclusive: true,
+                own_credentials: false,
             },
             VARIANTS,
         ]
@@ -240,6 +241,7 @@ pub(crate) const VARIANTS: AccountField = AccountField {
             (`[{\"CF-Device-Type\": \"mobile\"}]`)",
     presence: Presence::Optional,
     exclusive: false,
+    own_credentials: false,
 };
 
 fn is_files(call: &NativeCall) -> bool {

@@ -64,6 +64,7 @@ impl Dialect for CloudflareZone {
                 about: "the id of the zone that carries the configuration and no other",
                 presence: Presence::Required,
                 exclusive: true,
+                own_credentials: false,
             },
             VARIANTS,
         ]

@@ -130,6 +130,7 @@ impl Dialect for CloudFront {
                 about: "the id of the distribution that carries the configuration and no other",
                 presence: Presence::Required,
                 exclusive: true,
+                own_credentials: false,
             },
             TAG_HEADER,
         ]
@@ -197,6 +198,7 @@ pub(crate) const TAG_HEADER: AccountField = AccountField {
     about: "the header that the distribution's `CacheTagConfig` names; for a purge by tag, which does nothing without",
     presence: Presence::Optional,
     exclusive: false,
+    own_credentials: false,
 };
 
 pub(crate) const LIMITS: Limits = Limits {

@@ -81,6 +81,7 @@ impl Dialect for CloudFrontTenant {
                 about: "the id of the distribution tenant that carries the configuration and no other",
                 presence: Presence::Required,
                 exclusive: true,
+                own_credentials: false,
             },
             TAG_HEADER,
         ]

@@ -149,12 +149,14 @@ impl Dialect for Edgecast {
                         edge CNAME of it that points at the same content",
                 presence: Presence::Required,
                 exclusive: true,
+                own_credentials: false,
             },
             AccountField {
                 name: "platform",
                 about: "the number of the platform: 3 for HTTP Large, 8 for HTTP Small, 14 for ADN",
                 presence: Presence::Default("3"),
                 exclusive: false,
+                own_credentials: false,
             },
         ]
     }

@@ -122,6 +122,7 @@ impl Dialect for Fastly {
             about: "the id of the service that carries the configuration and no other",
             presence: Presence::Optional,
             exclusive: true,
+            own_credentials: false,
         }]
     }
 

@@ -202,6 +202,7 @@ pub(crate) const fn required(name: &'static str, about: &'static str) -> Account
         about,
         presence: Presence::Required,
         exclusive: false,
+        own_credentials: false,
     }
 }
 

@@ -39,6 +39,9 @@ pub struct AccountField {
     /// Whether the provider carries out some calls on all that has this value: then no two configurations may share it,
     /// or a command would reach past its configuration.
     pub exclusive: bool,
+    /// Whether it says what the account's credentials have access to. Then they must be a file that no other configuration's
+    /// account has: a call says nothing of the value, so it holds for whoever has these credentials.
+    pub own_credentials: bool,
 }
 
 /// Whether an account must have a value.

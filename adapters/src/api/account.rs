@@ -1,7 +1,8 @@
 //! What a provider knows a configuration by, out of the adapter's own configuration.
 //!
 //! Invariant: what the provider carries out some calls on as a whole belongs to one configuration alone, so that no
-//! command reaches past its own; what is missing is said by the key that the operator has to write.
+//! command reaches past its own, and so do the credentials of which a value says what they have access to; what is missing is
+//! said by the key that the operator has to write.
 
 use std::{
     collections::BTreeMap,
@@ -116,6 +117,9 @@ impl Accounts {
                 )));
             }
         }
+        if field.own_credentials && own.is_some_and(|value| !value.is_empty()) {
+            self.check_own_file(configuration, field)?;
+        }
         let common = of(&self.common).filter(|_| !field.exclusive);
         match (own.or(common), field.presence) {
             (Some(value), _) | (None, Presence::Default(value)) => Ok(Some(value)),
@@ -125,6 +129,45 @@ impl Accounts {
             }
         }
     }
+}
+
+impl Accounts {
+    /// A value that says what the credentials have access to holds for everybody who has them.
+    fn check_own_file(
+        &self,
+        configuration: &ConfigurationId,
+        field: &AccountField,
+    ) -> Result<(), Fault> {
+        let own = self.own.get(configuration);
+        let own = own.and_then(|own| own.credentials.as_deref());
+        let (name, about) = (field.name, field.about);
+        let Some(own) = own.map(place) else {
+            return Err(not_configured(&format!(
+                "the adapter's `api.accounts.{configuration}.values.{name}` ({about}) needs `credentials` beside it: those of \
+                 `api` and of `api.account` are every configuration's"
+            )));
+        };
+        let others = self.own.iter().filter(|(id, _)| *id != configuration);
+        let others = others.map(|(id, other)| (format!("api.accounts.{id}"), &other.credentials));
+        let common = [
+            ("api.account".to_owned(), &self.common.credentials),
+            ("api".to_owned(), &self.credentials),
+        ];
+        let is_same =
+            |other: &Option<PathBuf>| other.as_deref().is_some_and(|file| place(file) == own);
+        match others.chain(common).find(|(_, other)| is_same(other)) {
+            None => Ok(()),
+            Some((other, _)) => Err(not_configured(&format!(
+                "the adapter's `api.accounts.{configuration}.credentials` and `{other}.credentials` are the same file, and with \
+                 `values.{name}` ({about}) it must be one configuration's alone"
+            ))),
+        }
+    }
+}
+
+/// Where a file is, by whichever path it is named.
+fn place(file: &Path) -> PathBuf {
+    file.canonicalize().unwrap_or_else(|_| file.to_owned())
 }
 
 impl<'a> Account<'a> {
@@ -179,18 +222,21 @@ mod tests {
             about: "the zone's id",
             presence: Presence::Required,
             exclusive: true,
+            own_credentials: false,
         },
         AccountField {
             name: "network",
             about: "the network",
             presence: Presence::Default("production"),
             exclusive: false,
+            own_credentials: false,
         },
         AccountField {
             name: "code",
             about: "the CP code",
             presence: Presence::Optional,
             exclusive: false,
+            own_credentials: false,
         },
     ];
 
@@ -263,6 +309,66 @@ mod tests {
             let configuration = configuration.parse().unwrap();
             assert_eq!(accounts.of(&configuration, None).unwrap().name(), name);
         }
+    }
+
+    /// What credentials have access to is said by a value: then nobody else has them, in whichever way he would come to them. By
+    /// another path a file is the same file.
+    #[test]
+    fn credentials_that_a_value_speaks_of_are_one_configurations_alone() {
+        const CLIENT: &[AccountField] = &[AccountField {
+            name: "client",
+            about: "the API client",
+            presence: Presence::Optional,
+            exclusive: true,
+            own_credentials: true,
+        }];
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        std::fs::write(&one, "").unwrap();
+        std::os::unix::fs::symlink(&one, &other).unwrap();
+        let client = |name: &str, file: Option<&Path>| config::Account {
+            credentials: file.map(Path::to_owned),
+            ..account(&[("client", name)])
+        };
+        let of_shop = |accounts: &Accounts| {
+            let shop: ConfigurationId = "shop".parse().unwrap();
+            let found = accounts.of(&shop, Some(CLIENT));
+            found.map(drop).map_err(|fault| fault.message)
+        };
+        let own = || client("c1", Some(&one));
+        assert_eq!(of_shop(&accounts(&[("shop", own())])), Ok(()));
+        // A client without a name is none.
+        assert_eq!(of_shop(&accounts(&[("shop", client("", None))])), Ok(()));
+        for (shop, blog, words) in [
+            (client("c1", None), client("c2", None), "`credentials`"),
+            (
+                own(),
+                client("c2", Some(&one)),
+                "`api.accounts.blog.credentials`",
+            ),
+            (
+                own(),
+                client("c2", Some(&other)),
+                "`api.accounts.blog.credentials`",
+            ),
+        ] {
+            let why = of_shop(&accounts(&[("shop", shop), ("blog", blog)])).unwrap_err();
+            assert!(why.contains(words), "{why}");
+        }
+        let mut everybodys = accounts(&[("shop", own())]);
+        everybodys.common.credentials = Some(other);
+        assert!(
+            of_shop(&everybodys)
+                .unwrap_err()
+                .contains("`api.account.credentials`")
+        );
+        everybodys.common.credentials = None;
+        everybodys.credentials = Some(one.clone());
+        assert!(
+            of_shop(&everybodys)
+                .unwrap_err()
+                .contains("`api.credentials`")
+        );
     }
 
     /// A purge of everything reaches all of a zone: two configurations with the same zone would purge each other.

@@ -94,11 +94,11 @@ impl Stage {
         let secrets = self.federation.folder().join(format!("{id}-credentials"));
         std::fs::write(&secrets, provider.secret)?;
         let settings = format!(
-            "kind = \"api\"\n[api]\nbase_url = \"{}\"\ncredentials = \"{}\"\npoll_every = \"50ms\"\n{}\n\
-             [api.accounts.shop]\nvalues = {{ {} }}\n",
+            "kind = \"api\"\n[api]\nbase_url = \"{}\"\npoll_every = \"50ms\"\n{}\n\
+             [api.accounts.shop]\ncredentials = \"{}\"\nvalues = {{ {} }}\n",
             provider.url,
-            secrets.display(),
             provider.settings,
+            secrets.display(),
             provider.values,
         );
         let name = format!("adapter-{id}");
