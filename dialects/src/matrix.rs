@@ -208,8 +208,8 @@ const TOGETHER_MAPPED: &str = "\
 
 - Apart although those of one command go together: a call that has a key of its own against repetitions (`cloudfront`, \
 `cloudfront-tenant`, `google-cloud-cdn`) would have another one with other items; of a mapping nobody knows how two bodies become one.
-- Equal calls of several commands are one, of every dialect (`api.duplicate_window`): also those whose key alone differs, and those of \
-a mapping that puts neither the command nor the execution into them.
+- Equal calls of several commands with the same credentials are one, of every dialect and of each version of a mapping \
+(`api.duplicate_window`): also those whose key alone differs, and those of a mapping that puts neither the command nor the execution into them.
 ";
 
 /// URLs, and tags: of one command, and of several.
@@ -283,7 +283,11 @@ fn fields(dialect: &dyn Dialect) -> String {
             Presence::Optional => "for some calls".to_owned(),
             Presence::Default(value) => format!("no: `{value}`"),
         };
-        let exclusive = if field.exclusive { "yes" } else { "no" };
+        let exclusive = match (field.exclusive, field.own_credentials) {
+            (true, true) => "yes, and so are its `credentials`",
+            (true, false) => "yes",
+            (false, _) => "no",
+        };
         let name = format!("`{}`", field.name);
         row(
             dialect.name(),

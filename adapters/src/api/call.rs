@@ -2,12 +2,13 @@
 //! that makes sense.
 //!
 //! Invariant: a call waits for its account's turn before each try, whatever it is for; what the provider says of its pace
-//! holds for everybody with that account. Of a call that was made for several each hears what it would have heard alone: what
-//! is refused for the whole is asked again one by one, but for those whose item the provider names.
+//! holds for everybody with that account. Of a call that was made for several each hears what it would have heard alone: it goes
+//! out with the credentials of each of them and is judged as each of them would judge, and what is refused for the whole is asked
+//! again one by one, but for those whose item the provider names.
 
 use std::time::{Duration, Instant, SystemTime};
 
-use dialects::{Answer, Verdict};
+use dialects::{Answer, Bulk, Verdict};
 use domain::{
     CommandId, ExecutionId, Fault, NativeCall,
     fault::{Again, FaultCode},
@@ -279,14 +280,17 @@ impl Telling<'_> {
             selectors: Vec::new(),
             ..self.fill_for(&nobody, 0, call)?
         };
+        // A call says neither which credentials it goes out with nor who judges its answer, and its lead decides both for all.
+        let by = format!("{} {:?}", self.speaker.identity(), self.account.file());
+        let bulk = self.speaker.bulk(filled, self.limits);
         Ok(Wish {
             flow: self.flow.clone(),
             draws: self.speaker.draws(filled),
-            same: Key::of(&format!("{} {place} {plain:?}", self.speaker.label())),
-            bulk: self
-                .speaker
-                .bulk(filled, self.limits)
-                .filter(|_| repeatable),
+            same: Key::of(&format!("{by} {place} {plain:?}")),
+            bulk: bulk.filter(|_| repeatable).map(|bulk| Bulk {
+                kind: [by.as_str(), bulk.kind.as_str()].join(" "),
+                ..bulk
+            }),
             scope: filled.path.clone(),
             shares: repeatable,
         })

@@ -1,7 +1,8 @@
 //! The desks of all accounts.
 //!
 //! Invariant: one for each account, for everything in this process that calls with it. An account is known by the name that the
-//! operator gave it, or else by its file of credentials.
+//! operator gave it, or else by its file of credentials. Those of several files at one desk have what is left in common and
+//! the waiting, and no call (`call`).
 
 use std::{
     collections::HashMap,

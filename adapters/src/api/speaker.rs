@@ -30,7 +30,15 @@ pub(super) enum Speaker {
     /// A dialect of ours.
     Dialect(&'static dyn Dialect),
     /// One from a document.
-    Mapped(Arc<Mapping>, TokenHeader),
+    Mapped(Arc<Document>, TokenHeader),
+}
+
+/// A version of a document, read.
+#[derive(Debug)]
+pub(super) struct Document {
+    name: DialectName,
+    version: u32,
+    mapping: Mapping,
 }
 
 /// How a call proves who sends it.
@@ -46,7 +54,7 @@ pub(super) enum Proof {
 #[derive(Debug)]
 pub(super) struct Speakers {
     token_header: TokenHeader,
-    read: Mutex<HashMap<(DialectName, u32), Arc<Mapping>>>,
+    read: Mutex<HashMap<(DialectName, u32), Arc<Document>>>,
 }
 
 impl Speakers {
@@ -78,16 +86,16 @@ impl Speakers {
                     "version {version} of the mapping {name} did not come with the order"
                 ))
             })?;
-        let mapping = self.read(document)?;
-        Ok(Speaker::Mapped(mapping, self.token_header.clone()))
+        let document = self.read(document)?;
+        Ok(Speaker::Mapped(document, self.token_header.clone()))
     }
 
     /// A version never changes, so it is read once.
-    fn read(&self, document: &MappingDocument) -> Result<Arc<Mapping>, Fault> {
+    fn read(&self, document: &MappingDocument) -> Result<Arc<Document>, Fault> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (document.name.clone(), document.version);
-        if let Some(mapping) = read.get(&key) {
-            return Ok(Arc::clone(mapping));
+        if let Some(known) = read.get(&key) {
+            return Ok(Arc::clone(known));
         }
         let mapping = Mapping::read(&document.document).map_err(|mistakes| {
             let (name, version) = (&document.name, document.version);
@@ -100,9 +108,13 @@ impl Speakers {
         if read.len() >= KEPT {
             read.clear();
         }
-        let mapping = Arc::new(mapping);
-        read.insert(key, Arc::clone(&mapping));
-        Ok(mapping)
+        let document = Arc::new(Document {
+            name: document.name.clone(),
+            version: document.version,
+            mapping,
+        });
+        read.insert(key, Arc::clone(&document));
+        Ok(document)
     }
 }
 
@@ -112,6 +124,15 @@ impl Speaker {
         match self {
             Self::Dialect(dialect) => dialect.name(),
             Self::Mapped(..) => "mapped",
+        }
+    }
+
+    /// Which it is: who judges the same answer the same, and nobody else.
+    pub(super) fn identity(&self) -> String {
+        match self {
+            Self::Dialect(dialect) => dialect.name().to_owned(),
+            // No dialect has a blank in its name.
+            Self::Mapped(document, _) => format!("{} {}", document.name, document.version),
         }
     }
 
@@ -125,21 +146,21 @@ impl Speaker {
     pub(super) fn judge(&self, call: &NativeCall, answer: &Answer) -> Verdict {
         match self {
             Self::Dialect(dialect) => dialect.judge(call, answer),
-            Self::Mapped(mapping, _) => mapping.judge(answer),
+            Self::Mapped(document, _) => document.mapping.judge(answer),
         }
     }
 
     pub(super) fn poll(&self, job: &str) -> Option<NativeCall> {
         match self {
             Self::Dialect(dialect) => dialect.poll(job),
-            Self::Mapped(mapping, _) => mapping.poll(job),
+            Self::Mapped(document, _) => document.mapping.poll(job),
         }
     }
 
     pub(super) fn judge_poll(&self, job: &str, answer: &Answer) -> Verdict {
         match self {
             Self::Dialect(dialect) => dialect.judge_poll(job, answer),
-            Self::Mapped(mapping, _) => mapping.judge_poll(job, answer),
+            Self::Mapped(document, _) => document.mapping.judge_poll(job, answer),
         }
     }
 
@@ -198,7 +219,7 @@ impl Speaker {
     pub(super) fn has_jobs(&self) -> bool {
         match self {
             Self::Dialect(dialect) => dialect.has_jobs(),
-            Self::Mapped(mapping, _) => mapping.poll("0").is_some(),
+            Self::Mapped(document, _) => document.mapping.poll("0").is_some(),
         }
     }
 

@@ -5,6 +5,7 @@ mod jobs;
 mod refusals;
 mod secrets;
 mod together;
+mod whose;
 
 use std::collections::VecDeque;
 

@@ -1,8 +1,9 @@
 //! Calls of several commands said as one.
 //!
-//! Invariant: calls are said together only where all but their items is the same, account and operation included; and the
-//! whole keeps to the limits of one call.
-//! Not here: who waits with whom, and who gets which answer (`adapters::api`).
+//! Invariant: calls are said together only where all but their items is the same, the operation and the account's values in them
+//! included; and the whole keeps to the limits of one call.
+//! Not here: with whose credentials a call goes out, which it does not say; who waits with whom, and who gets which answer
+//! (`adapters::api`).
 //!
 //! A call with a key of its own against repetitions (`CallerReference` of `CloudFront`, `requestId` of Google) is not said
 //! together with others: after a crash the same company cannot be found again, so the key would stand for other items.
