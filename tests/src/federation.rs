@@ -28,7 +28,7 @@ use tempfile::TempDir;
 pub(crate) use self::client::endpoint;
 pub use self::client::{Caller, Client, NOWHERE, client, draft, load, purge, selector};
 pub use self::invocation_system::OwnServer;
-use crate::{Shared, adapter::ScriptedAdapter, binaries, ports, process::Process, redis};
+use crate::{Shared, adapter::ScriptedAdapter, binaries, ports, process::Process, redis, wait};
 
 /// How long one of our programs may take to be ready.
 const START: Duration = Duration::from_secs(30);
@@ -66,6 +66,25 @@ pub struct Program {
     pub address: SocketAddr,
     /// Where it serves metrics and health.
     pub signals: SocketAddr,
+}
+
+impl Program {
+    /// Its metrics as they stand, in Prometheus' text format.
+    pub async fn metrics(&self) -> Result<String> {
+        let url = format!("http://{}/metrics", self.signals);
+        Ok(crate::http().get(url).send().await?.text().await?)
+    }
+
+    /// Waits until its metrics have this line: a name, labels and value. What is counted is counted after it happened, and
+    /// whoever sees that it happened may be early.
+    pub async fn shows(&self, limit: Duration, line: &str) -> Result<()> {
+        wait::until(limit, &format!("the metrics say {line}"), async || {
+            let metrics = self.metrics().await?;
+            ensure!(metrics.lines().any(|one| one == line), "{metrics}");
+            Ok(())
+        })
+        .await
+    }
 }
 
 impl Drop for Program {

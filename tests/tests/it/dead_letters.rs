@@ -11,7 +11,6 @@ use anyhow::{Context, Result};
 use proto::v1;
 use tests::{
     federation::{Client, Federation, NOWHERE, Program, purge},
-    http,
     rabbitmq::Management,
     shared, wait,
 };
@@ -27,6 +26,8 @@ struct Stage {
     owner: Client,
     operator: Client,
     management: Management,
+    /// How many messages to `a` were waited for.
+    dispatched: usize,
 }
 
 impl Stage {
@@ -45,6 +46,7 @@ impl Stage {
             owner,
             operator,
             management,
+            dispatched: 0,
         })
     }
 
@@ -53,12 +55,16 @@ impl Stage {
         format!("{}{name}", self.federation.prefix())
     }
 
-    /// Submits a purge of this path, and waits until it is a message of its own.
+    /// Submits a purge of this path, and waits until RabbitMQ has confirmed it: what is submitted next is a message of its own.
+    /// That it is `dispatched` says less, for it is marked so when it is accepted, and waits for the message before it.
     async fn dispatch(&mut self, path: &str) -> Result<v1::Command> {
         let url = format!("http://www.shop.example/{path}");
         let command = self.owner.submit(purge(&[&url])).await?;
-        self.becomes(&command.id, v1::ExecutionState::Dispatched)
-            .await
+        self.dispatched += 1;
+        let confirmed = "broker_dispatches_total{participant=\"a\",result=\"confirmed\"}";
+        let line = format!("{confirmed} {}", self.dispatched);
+        self.broker.shows(SOON, &line).await?;
+        Ok(command)
     }
 
     async fn becomes(&self, id: &str, expected: v1::ExecutionState) -> Result<v1::Command> {
@@ -123,14 +129,10 @@ impl Stage {
         Ok(answer.into_inner().letters)
     }
 
-    async fn metrics(&self) -> Result<String> {
-        let address = format!("http://{}/metrics", self.broker.signals);
-        Ok(http().get(address).send().await?.text().await?)
-    }
-
+    /// Waits until a line of the broker's metrics begins so.
     async fn metric(&self, line: &str) -> Result<()> {
         wait::until(SOON, line, async || {
-            let metrics = self.metrics().await?;
+            let metrics = self.broker.metrics().await?;
             anyhow::ensure!(metrics.lines().any(|one| one.starts_with(line)));
             Ok(())
         })
