@@ -104,8 +104,20 @@ async fn a_question_without_an_answer_ends_no_job() -> Result<()> {
         }
         let draft = purge(&["https://www.shop.example/a"]);
         let id = stage.owner.submit(draft).await?.id;
-        wait::until(SETTLES, "three questions to everybody", async || {
-            peers.iter().all(|peer| peer.fronted() >= 3)
+        wait::until(SETTLES, "all have a job", async || {
+            let command = stage.owner.clone().get(&id).await.ok()?;
+            let told = told(&command);
+            let has_job =
+                |(_, state, _): &(_, ExecutionState, _)| *state == ExecutionState::Running;
+            told.iter().all(has_job).then_some(())
+        })
+        .await?;
+        // The first questions may be older than the word of the job. An answer to the last of these may still be under way, those
+        // to the others have been read.
+        let asked: Vec<_> = peers.iter().map(Peer::fronted).collect();
+        wait::until(SETTLES, "three more questions to everybody", async || {
+            let mut each = peers.iter().zip(&asked);
+            each.all(|(peer, asked)| peer.fronted() >= asked + 3)
         })
         .await?;
         for (participant, state, _) in told(&stage.owner.get(&id).await?) {
