@@ -24,7 +24,7 @@ pub use stage::{Provider, Stage};
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -309,12 +309,17 @@ impl Peer {
 
     /// Somebody else with the same account has just taken all that its buckets had.
     pub fn be_used_up(&self) {
-        let mut buckets = self
-            .inner
-            .buckets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        buckets.empty();
+        self.buckets().empty();
+    }
+
+    /// Somebody else with the same account takes all that its buckets have right before the next call comes, whenever that is.
+    pub fn be_used_up_by_then(&self) {
+        self.buckets().empty_before_next();
+    }
+
+    fn buckets(&self) -> MutexGuard<'_, Buckets> {
+        let buckets = self.inner.buckets.lock();
+        buckets.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its clock is so far ahead of ours.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a call that is denied takes nothing.
 
-use std::time::Instant;
+use std::{mem, time::Instant};
 
 /// A unit and how much of it there is: so much at once, and so much more in every second.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,8 @@ pub(super) struct Buckets {
     rates: &'static [Rate],
     levels: Vec<f64>,
     at: Instant,
+    /// Whether somebody else is faster than the next call.
+    is_taken_before: bool,
 }
 
 impl Buckets {
@@ -30,6 +32,7 @@ impl Buckets {
             rates,
             levels,
             at: Instant::now(),
+            is_taken_before: false,
         }
     }
 
@@ -39,9 +42,18 @@ impl Buckets {
         self.levels.fill(0.0);
     }
 
+    /// Somebody else takes all that there is when the next call comes, right before it.
+    pub(super) fn empty_before_next(&mut self) {
+        self.is_taken_before = true;
+    }
+
     /// Whether there is enough of all of it, which is taken then. What is larger than its bucket takes all of that.
     pub(super) fn take(&mut self, units: &[(&'static str, usize)]) -> bool {
-        self.fill();
+        if mem::take(&mut self.is_taken_before) {
+            self.empty();
+        } else {
+            self.fill();
+        }
         let wanted = |rate: &Rate| {
             let own = units.iter().filter(|(unit, _)| *unit == rate.unit);
             let amount: usize = own.map(|(_, amount)| amount).sum();
