@@ -15,9 +15,8 @@ use domain::{
     command::WhenImpossible,
     operation::{CustomOperation, PurgeMode},
 };
-use futures::FutureExt as _;
 use service::configuration::SecretUrl;
-use tests::shared;
+use tests::{shared, wait};
 use uuid::Uuid;
 
 const BOUNDS: Bounds = Bounds {
@@ -32,6 +31,7 @@ const LIMITS: BatchLimits = BatchLimits {
     window: BOUNDS.window,
 };
 const LEASE: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_secs(20);
 
 /// A store, and one lane of it.
 struct Stage {
@@ -74,7 +74,11 @@ impl Stage {
     }
 
     async fn accept(&self, planned: &Planned) -> Result<Vec<Placed>> {
-        match self.store.accept(planned, BOUNDS).await? {
+        self.accept_within(planned, BOUNDS).await
+    }
+
+    async fn accept_within(&self, planned: &Planned, bounds: Bounds) -> Result<Vec<Placed>> {
+        match self.store.accept(planned, bounds).await? {
             Accepted::New(places) => Ok(places),
             other => bail!("it was answered with {other:?}"),
         }
@@ -234,11 +238,26 @@ async fn a_slow_confirm_ends_marking_ahead() -> Result<()> {
     let stage = stage().await?;
     let mut owner = stage.owner("one").await?;
     assert_eq!(stage.accept(&stage.purge()?).await?, [place(1, true)]);
-    let slow = tokio::time::sleep(Duration::from_millis(300));
-    owner.confirmed(slow.map(Ok), None).await?;
-    assert_eq!(stage.accept(&stage.purge()?).await?, [place(2, false)]);
-    assert_eq!(owner.take(LIMITS).len(), 1);
-    assert_eq!(stage.read(&mut owner).await?, [1, 2]);
+    // It is confirmed when nothing more is marked, and never else; there is room for more than the outbox takes.
+    let roomy = Bounds {
+        window: 8 * BOUNDS.outbox,
+        ..BOUNDS
+    };
+    let not_marked = wait::until(SOON, "nothing is marked any more", async || {
+        let places = stage.accept_within(&stage.purge()?, roomy).await?;
+        let last = places.into_iter().find(|place| !place.is_dispatched);
+        last.context("it is marked")
+    });
+    let mut seen = None;
+    let slow = async {
+        seen = Some(not_marked.await);
+        Ok(())
+    };
+    owner.confirmed(slow, None).await?;
+    let last = seen.context("it was waited for")??.sequence;
+    assert_eq!(owner.take(LIMITS).len() as u64, last - 1);
+    let all: Vec<_> = (1..=last).collect();
+    assert_eq!(stage.read(&mut owner).await?, all);
     Ok(())
 }
 
