@@ -90,13 +90,13 @@ pub struct CannotMap {
 impl Mapping {
     /// Reads a document, or says all that is wrong with it, by line.
     pub fn read(document: &str) -> Result<Self, Vec<Mistake>> {
-        check::read(document, &|_| false)
+        check::read(document, false)
     }
 
-    /// The same for a document that is to be kept from now on: its name is not one that a dialect has already. What is kept
-    /// goes on to be read where a dialect of that name comes later.
+    /// The same for a document that is to be kept from now on: its name is not one that a dialect has already, and its methods
+    /// are known ones. What is kept goes on to be read where a dialect of that name comes later.
     pub fn read_new(document: &str) -> Result<Self, Vec<Mistake>> {
-        check::read(document, &|name| crate::by_name(name).is_some())
+        check::read(document, true)
     }
 
     /// Its name.

@@ -144,10 +144,10 @@ impl Mapping {
                 );
             }
             (true, true) => format!(
-                "with headers and body is no call of the mapping {name} that says something exactly"
+                "must be, with headers and body, a call of the mapping {name} that says something exactly"
             ),
             (true, false) => format!(
-                "with headers and body is no call of the mapping {name} that says something exactly; where a call names no \
+                "must be, with headers and body, a call of the mapping {name} that says something exactly; where a call names no \
                  host name, `host` must be given, or configuration_id name a configuration with one"
             ),
         };

@@ -23,6 +23,10 @@ const ITEMS: usize = 1_000;
 const BYTES: usize = 1024 * 1024;
 /// Headers of one call.
 const HEADERS: usize = 20;
+/// Those that APIs and caches take. A server answers a mistyped one as it answers what it does not offer.
+const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "PURGE", "BAN", "REFRESH",
+];
 /// Those that are the adapter's to write.
 const RESERVED: [&str; 5] = [
     "host",
@@ -37,15 +41,12 @@ const MODES: [(&str, PurgeMode); 3] = [
     (word_of(PurgeMode::Deferred), PurgeMode::Deferred),
 ];
 
-/// Reads a document whose name is not `taken`.
-pub(super) fn read(
-    document: &str,
-    taken: &dyn Fn(&DialectName) -> bool,
-) -> Result<Mapping, Vec<Mistake>> {
+/// Reads a document; one that `is_new` by the rules for those that are to be kept.
+pub(super) fn read(document: &str, is_new: bool) -> Result<Mapping, Vec<Mistake>> {
     let node = tree::parse(document).map_err(|mistake| vec![mistake])?;
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(is_new);
     let place = String::new();
-    let mapping = mapping(&mut reader, Field { node: &node, place }, taken);
+    let mapping = mapping(&mut reader, Field { node: &node, place });
     let mistakes = reader.finish();
     match mapping {
         Some(mapping) if mistakes.is_empty() => Ok(mapping),
@@ -53,17 +54,13 @@ pub(super) fn read(
     }
 }
 
-fn mapping(
-    reader: &mut Reader,
-    field: Field<'_>,
-    taken: &dyn Fn(&DialectName) -> bool,
-) -> Option<Mapping> {
+fn mapping(reader: &mut Reader, field: Field<'_>) -> Option<Mapping> {
     let known = ["mapping", "name", "calls", "answers", "poll"];
     let members = reader.members(field, &known)?;
     let form = reader.required(&members, "mapping");
     form.and_then(|field| reader.number(&field, FORM));
     let name = reader.required(&members, "name");
-    let name = name.and_then(|field| name_of(reader, &field, taken));
+    let name = name.and_then(|field| name_of(reader, &field));
     let calls = calls(reader, &members);
     let answers = reader.required(&members, "answers");
     let answers = answers.map(|field| rules(reader, &field, true));
@@ -92,15 +89,14 @@ fn mapping(
     })
 }
 
-fn name_of(
-    reader: &mut Reader,
-    field: &Field<'_>,
-    taken: &dyn Fn(&DialectName) -> bool,
-) -> Option<DialectName> {
+fn name_of(reader: &mut Reader, field: &Field<'_>) -> Option<DialectName> {
     let name = reader.text(field)?.parse::<DialectName>();
     match &name {
         Err(rule) => reader.wrong(field, &rule.to_string()),
-        Ok(name) if taken(name) => reader.wrong(field, "must not be that of a dialect already"),
+        // What is kept goes on to be read where a dialect of that name comes later.
+        Ok(name) if reader.is_new && crate::by_name(name).is_some() => {
+            reader.wrong(field, "must not be that of a dialect already");
+        }
         Ok(_) => {}
     }
     name.ok()
@@ -234,15 +230,7 @@ fn fidelity(reader: &mut Reader, members: &Members<'_>) -> Option<Fidelity> {
 
 fn request(reader: &mut Reader, members: &Members<'_>, names: &[&str]) -> Option<Templates> {
     let method = reader.required(members, "method");
-    let method = method.and_then(|field| {
-        let method = reader.text(&field)?;
-        let letters = method.bytes().all(|byte| byte.is_ascii_uppercase());
-        let right = letters && (1..=20).contains(&method.len());
-        if !right {
-            reader.wrong(&field, "must be 1 to 20 upper-case letters");
-        }
-        right.then_some(method)
-    });
+    let method = method.and_then(|field| method_of(reader, &field));
     let path = reader.required(members, "path");
     let path = path.and_then(|field| template(reader, &field, Form::Path, names));
     let (headers, form) = headers(reader, members, names);
@@ -261,6 +249,24 @@ fn request(reader: &mut Reader, members: &Members<'_>, names: &[&str]) -> Option
         headers,
         body: body?,
     })
+}
+
+fn method_of(reader: &mut Reader, field: &Field<'_>) -> Option<String> {
+    let method = reader.text(field)?;
+    let letters = method.bytes().all(|byte| byte.is_ascii_uppercase());
+    if !(letters && (1..=20).contains(&method.len())) {
+        reader.wrong(field, "must be 1 to 20 upper-case letters");
+        return None;
+    }
+    if reader.is_new && !METHODS.contains(&method.as_str()) {
+        let known = METHODS.join(", ");
+        let rule = format!(
+            "must be one of {known}: no API is known that takes another, so it is taken for a slip"
+        );
+        reader.wrong(field, &rule);
+        return None;
+    }
+    Some(method)
 }
 
 /// The headers, and what they say of the body.
@@ -352,4 +358,21 @@ fn read_poll(reader: &mut Reader, field: Field<'_>) -> Option<Poll> {
         request,
         answers: answers?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A mistyped method is found where the mapping is written; what is kept already is read as it always was.
+    #[test]
+    fn a_new_mapping_has_a_known_method() {
+        let document = include_str!("example.yaml").replace("method: DELETE", "method: DELTE");
+        let mistakes = read(&document, true).unwrap_err();
+        let lines: Vec<_> = mistakes.iter().map(|mistake| mistake.line).collect();
+        assert_eq!(lines, [24, 31]);
+        let rule = "must be one of GET, HEAD, POST, PUT, PATCH, DELETE, PURGE, BAN, REFRESH";
+        assert!(mistakes[0].rule.starts_with(rule), "{}", mistakes[0].rule);
+        assert!(read(&document, false).is_ok());
+    }
 }

@@ -35,8 +35,10 @@ impl fmt::Display for Mistake {
 }
 
 /// Collects mistakes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reader {
+    /// Whether the document is to be kept from now on, and not kept already: rules that came later count for it.
+    pub(super) is_new: bool,
     mistakes: Vec<Mistake>,
 }
 
@@ -52,6 +54,14 @@ pub(super) struct Field<'n> {
 pub(super) struct Members<'n>(Field<'n>);
 
 impl Reader {
+    /// Has seen nothing wrong yet.
+    pub(super) const fn new(is_new: bool) -> Self {
+        Self {
+            is_new,
+            mistakes: Vec::new(),
+        }
+    }
+
     /// What was wrong, by line.
     pub(super) fn finish(mut self) -> Vec<Mistake> {
         self.mistakes

@@ -89,15 +89,15 @@ fn the_example_is_read_backwards() {
     insta::assert_snapshot!(lines.join("\n"), @r##"
     Purge(Invalidate) https://www.example.com/a?b=c | http://www.example.com/%7Eb
     Purge(Invalidate) https://www.example.com/a?b=c | http://www.example.com/%7Eb
-    path with headers and body is no call of the mapping acme that says something exactly
-    path with headers and body is no call of the mapping acme that says something exactly
-    path with headers and body is no call of the mapping acme that says something exactly
-    path with headers and body is no call of the mapping acme that says something exactly
-    path with headers and body is no call of the mapping acme that says something exactly
+    path must be, with headers and body, a call of the mapping acme that says something exactly
+    path must be, with headers and body, a call of the mapping acme that says something exactly
+    path must be, with headers and body, a call of the mapping acme that says something exactly
+    path must be, with headers and body, a call of the mapping acme that says something exactly
+    path must be, with headers and body, a call of the mapping acme that says something exactly
     Purge(Delete) tag a/b
     Purge(Delete) host www.example.com
     Load https://www.example.com/a?b=%20
-    path with headers and body is no call of the mapping acme that says something exactly
+    path must be, with headers and body, a call of the mapping acme that says something exactly
     method must be one of a call of the mapping acme
     Custom(CustomOperation { name: rotate-keys, repeatable: false, parameters: {"generation": "7&of"} }) everything
     "##);
@@ -158,14 +158,14 @@ fn what_is_ambiguous_is_refused_by_name() {
     insta::assert_snapshot!(lines.join("\n"), @r##"
     path with the body may be purge (delete) by tag: tag red or purge (invalidate) by tag: tag red by the mapping acme, and says not which
     line 5: calls[0] is not read backwards: path with the body may be purge (delete) by tag: tag a\b'{{c}}%&= or purge (invalidate) by tag: tag a\b'{{c}}%&= by the mapping acme, and says not which
-    path with headers and body is no call of the mapping acme that says something exactly
+    path must be, with headers and body, a call of the mapping acme that says something exactly
     Purge(Delete) tag a_b
     path with the body may be purge (delete) by tag: tag www.example.com or purge (delete) by host: host www.example.com by the mapping acme, and says not which
     line 5: calls[0] is not read backwards: path with the body may be purge (delete) by tag: tag www.example.com or purge (delete) by host: host www.example.com by the mapping acme, and says not which
-    path with headers and body is no call of the mapping acme that says something exactly
-    line 5: calls[0] is not read backwards: path with headers and body is no call of the mapping acme that says something exactly
-    path with headers and body is no call of the mapping acme that says something exactly
-    line 5: calls[0] is not read backwards: path with headers and body is no call of the mapping acme that says something exactly
+    path must be, with headers and body, a call of the mapping acme that says something exactly
+    line 5: calls[0] is not read backwards: path must be, with headers and body, a call of the mapping acme that says something exactly
+    path must be, with headers and body, a call of the mapping acme that says something exactly
+    line 5: calls[0] is not read backwards: path must be, with headers and body, a call of the mapping acme that says something exactly
     "##);
 }
 
@@ -183,7 +183,7 @@ fn a_header_of_the_mapping_counts() {
         "Purge(Invalidate) tag red"
     );
     assert!(
-        asked(&both, &call.header("x-soft", "2")).contains("is no call"),
+        asked(&both, &call.header("x-soft", "2")).contains("must be, with headers"),
         "a value that is not the mapping's"
     );
     assert_eq!(unread(&both), "");
