@@ -75,10 +75,12 @@ pub async fn provision(config: Config, _: Shutdown) -> Result<(), Failure> {
 }
 
 /// Redis' list of users, with the one that this configuration connects as.
-pub fn redis_acl(config: &Config) -> Result<String, Failure> {
+pub fn redis_acl(config: &Config) -> Result<String, Problems> {
     let keys = Keys::new(&config.store.prefix, config.store.shards);
-    let acl = store::acl(&keys, &config.redis.url)?;
-    acl.ok_or_else(|| Problems::one("redis.url", "must name a user and a password").into())
+    let problem = |what: &str| Problems::one("redis.url", what);
+    let acl =
+        store::acl(&keys, &config.redis.url).map_err(|_| problem("must be an address of Redis"))?;
+    acl.ok_or_else(|| problem("must name a user and a password"))
 }
 
 /// Everything that one replica is made of.

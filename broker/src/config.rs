@@ -62,6 +62,11 @@ pub struct Config {
 #[serde(transparent)]
 pub struct Serving(pub Config);
 
+/// The same where only what concerns Redis is asked for: no other rule is held against it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct AtRedis(pub Config);
+
 /// Where metrics and health are served.
 #[derive(Debug, Clone, Deserialize)]
 pub struct SignalsAt {

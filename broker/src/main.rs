@@ -31,7 +31,8 @@ enum Task {
     Check,
     /// Prints the default configuration, which documents every key.
     Defaults,
-    /// Prints a file of users for Redis (`aclfile`): the user of `redis.url`, with what a broker does there and nothing else.
+    /// Prints a file of users for Redis (`aclfile`): the user of `redis.url`, with what a broker does there below
+    /// `store.prefix` and nothing else.
     RedisAcl,
 }
 
@@ -45,18 +46,17 @@ fn main() -> ExitCode {
             app::serve(config.0, shutdown)
         }),
         Task::Provision => service::main("broker", load, app::provision),
-        Task::Check => service::main("broker", load_serving, |_, _| async {
-            print("the configuration is good\n");
-            Ok::<(), app::Failure>(())
+        Task::Check => service::answer("broker", load_serving, |_| {
+            Ok("the configuration is good\n".to_owned())
         }),
         Task::Defaults => {
             print(config::DEFAULT);
             ExitCode::SUCCESS
         }
-        Task::RedisAcl => service::main("broker", load, |config, _| async move {
-            print(&app::redis_acl(&config)?);
-            Ok::<(), app::Failure>(())
-        }),
+        Task::RedisAcl => {
+            let load = || read::<config::AtRedis>(file);
+            service::answer("broker", load, |config| app::redis_acl(&config.0))
+        }
     }
 }
 

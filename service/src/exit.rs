@@ -1,6 +1,7 @@
 //! The frame of every `main`: load, log, run, and one exit code.
 //!
-//! Invariant: nothing is printed but the problems of a configuration; everything later is logged, once.
+//! Invariant: a process prints nothing but the problems of its configuration; everything later is logged, once. What only answers
+//! prints its answer and logs nothing.
 //! Not here: what the process does, and how long it may take to drain.
 
 use std::error::Error;
@@ -68,6 +69,24 @@ where
 {
     match load() {
         Ok(configuration) => start(name, configuration, run).into(),
+        Err(problems) => refuse(name, &problems).into(),
+    }
+}
+
+/// Runs a task that only answers: prints what `answer` makes of the configuration, and ends. Nothing is logged.
+///
+/// Problems, of the configuration or of the answer, go to stderr and end in [`Exit::Configuration`].
+#[expect(clippy::print_stdout, reason = "this is what was asked for")]
+pub fn answer<C: Checked>(
+    name: &'static str,
+    load: impl FnOnce() -> Result<C, Problems>,
+    answer: impl FnOnce(&C) -> Result<String, Problems>,
+) -> ExitCode {
+    match load().and_then(|configuration| answer(&configuration)) {
+        Ok(text) => {
+            print!("{text}");
+            Exit::Done.into()
+        }
         Err(problems) => refuse(name, &problems).into(),
     }
 }

@@ -9,7 +9,7 @@ use amqp::Topology;
 use service::configuration::{Check, Checked, SecretUrl};
 
 use super::{
-    AmqpSettings, AuditSettings, Config, Deadlines, Limits, Management, OutboxSettings,
+    AmqpSettings, AtRedis, AuditSettings, Config, Deadlines, Limits, Management, OutboxSettings,
     QuotaSettings, RedisAt, Serving, StoreSettings,
 };
 use crate::{ingress::Trust, store};
@@ -58,6 +58,13 @@ impl Checked for Serving {
             check.works(&format!("listen.{key}"), &Err::<(), _>(error));
         }
         self.0.signing.check_files(check);
+    }
+}
+
+impl Checked for AtRedis {
+    fn check(&self, check: &mut Check<'_>) {
+        check.within("redis", &self.0.redis);
+        check.within("store", &self.0.store);
     }
 }
 

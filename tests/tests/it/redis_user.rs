@@ -40,7 +40,7 @@ async fn a_broker_works_as_the_user_that_it_prints_and_can_do_no_more() -> Resul
     let url = "redis://broker:p%40ssword@127.0.0.1:1/";
     fs::write(
         &file,
-        format!("[listen]\ninsecure = true\n[store]\nprefix = \"x:\"\n[redis]\nurl = \"{url}\"\n"),
+        format!("[store]\nprefix = \"x:\"\n[redis]\nurl = \"{url}\"\n"),
     )?;
     let mut command = std::process::Command::new(binaries::broker()?);
     let printed = command
@@ -49,11 +49,12 @@ async fn a_broker_works_as_the_user_that_it_prints_and_can_do_no_more() -> Resul
         .arg("redis-acl")
         .output()?;
     anyhow::ensure!(printed.status.success(), "{printed:?}");
+    assert!(printed.stderr.is_empty(), "{printed:?}");
     let users = String::from_utf8(printed.stdout)?;
-    let users: String = users
-        .split_inclusive('\n')
-        .filter(|line| line.starts_with("user "))
-        .collect();
+    assert!(
+        users.lines().all(|line| line.starts_with("user ")),
+        "{users}"
+    );
     assert!(
         !users.contains("p@ssword") && users.starts_with("user default off\n"),
         "{users}"

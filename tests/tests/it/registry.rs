@@ -213,12 +213,13 @@ fn the_printed_defaults_are_a_configuration() -> Result<()> {
     let folder = tempfile::TempDir::new()?;
     let file = folder.path().join("broker.toml");
     std::fs::write(&file, text.replace("insecure = false", "insecure = true"))?;
-    let status = Command::new(binaries::broker()?)
+    let output = Command::new(binaries::broker()?)
         .arg("--config")
         .arg(&file)
         .arg("check")
-        .output()?
-        .status;
-    assert!(status.success());
+        .output()?;
+    let said = (output.stdout.as_slice(), output.stderr.as_slice());
+    assert_eq!(said, (&b"the configuration is good\n"[..], &b""[..]));
+    assert!(output.status.success());
     Ok(())
 }
