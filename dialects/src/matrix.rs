@@ -176,7 +176,7 @@ const SIZES: &str = "
 ## What one call holds
 
 So much of each unit, and so many `bytes` of a body. Where a participant's account has another number its record says so \
-(`native_limits`; `fedctl participants update --native-limits tags=30`), at least 1, or 8192 bytes, and *at most* what stands here. Calls \
+(`native_limits`; `fedctl participants update ID --native-limits tags=30`), at least 1, or 8192 bytes, and *at most* what stands here. Calls \
 are planned by that, and the adapter puts no more together; an execution keeps what it was planned with. `–`: no number is known.
 
 | dialect | unit | one call | at most | source |
