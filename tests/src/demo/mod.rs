@@ -27,9 +27,12 @@ pub async fn play() -> Result<Stage> {
     let stage = story::start().await?;
     story::introduce(&stage).await?;
     story::load(&stage).await?;
-    let took = story::purge_urls(&stage).await?;
+    let (part, took) = story::purge_urls(&stage).await?;
     story::purge_prefix(&stage).await?;
     story::purge_tag(&stage).await?;
+    screen::line(&format!(
+        "\nWhat is old above is what not everybody could purge. Part {part}, the purge by URL, in one line:"
+    ));
     screen::result(&format!(
         "demo: {} servers of {} participants, {} objects: all HIT before, all fresh after, {} ms",
         stage.servers.len(),

@@ -31,10 +31,11 @@ pub(super) fn title(text: &str) {
     line(&format!("{BOLD}{text}{BOLD:#}"));
 }
 
-/// Announces the next step.
-pub(super) fn step(text: &str) {
+/// Announces the next step, and returns its number.
+pub(super) fn step(text: &str) -> u32 {
     let number = STEPS.fetch_add(1, Ordering::Relaxed) + 1;
     line(&format!("\n{STEP}{number}.{STEP:#} {BOLD}{text}{BOLD:#}"));
+    number
 }
 
 /// A plain line.

@@ -42,9 +42,10 @@ pub(super) async fn load(stage: &Stage) -> Result<()> {
     proof::require(stage, &loaded)
 }
 
-/// Purges every object by its URL everywhere, and returns how long that took.
-pub(super) async fn purge_urls(stage: &Stage) -> Result<Duration> {
-    screen::step("The origin changes all of them, and alder purges them by URL, everywhere");
+/// Purges every object by its URL everywhere, and returns which step that is, and how long it took.
+pub(super) async fn purge_urls(stage: &Stage) -> Result<(u32, Duration)> {
+    let part =
+        screen::step("The origin changes all of them, and alder purges them by URL, everywhere");
     stage.shop.change(|_| true);
     let before = proof::look(stage, "before", |_, _| HIT_OLD).await?;
     let urls = urls();
@@ -59,7 +60,7 @@ pub(super) async fn purge_urls(stage: &Stage) -> Result<Duration> {
     proof::compare(stage, &before, &outcome, &after);
     proof::require(stage, &before)?;
     proof::require(stage, &after)?;
-    Ok(took)
+    Ok((part, took))
 }
 
 /// Purges a directory, which only some of the servers can.
