@@ -125,7 +125,10 @@ impl Bundle {
             what: what.to_owned(),
         };
         let [opening, records @ .., head] = lines.as_slice() else {
-            return Err(flaw(1, "a bundle has a first and a last line"));
+            return Err(flaw(
+                1,
+                "the end is missing: a bundle has a first and a last line",
+            ));
         };
         let opening: Opening = read(1, opening)?;
         if opening.bundle != FORM {
@@ -144,7 +147,10 @@ impl Bundle {
             self.record(line, text, &mut summary)?;
         }
         let line = lines.len();
-        let head: Head = read(line, head)?;
+        let head: Head = read(line, head).map_err(|Flaw { line, what }| Flaw {
+            line,
+            what: format!("the end is missing, for this line is none: {what}"),
+        })?;
         self.end(&head, &mut summary)
             .map_err(|what| flaw(line, what))?;
         Ok(summary)

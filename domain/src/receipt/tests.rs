@@ -203,6 +203,11 @@ fn who_mends_the_hashes_still_lacks_the_keys() {
         (flaw.line, flaw.what.as_str()),
         (3, "its participant did not sign this")
     );
+    for left in [1, 4, 5] {
+        let flaw = check(&lines[..left]).unwrap_err();
+        assert!(flaw.what.starts_with("the end is missing"), "{flaw}");
+        assert_eq!(flaw.line, left);
+    }
     let mut cut = lines.clone();
     cut.remove(4);
     let mut head: Head = serde_json::from_str(&cut[4]).unwrap();
