@@ -12,7 +12,12 @@ pub(crate) mod selection;
 pub(crate) mod waiting;
 pub(crate) mod when;
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{
+    Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    builder::{OsStr, Resettable},
+};
 
 use crate::{
     commands::{
@@ -110,6 +115,61 @@ pub(crate) enum Verb {
     Audit(Audit),
 }
 
+/// Those that speak to no broker.
+const OFFLINE: [&str; 3] = ["dialects", "keys", "pki"];
+
+impl Arguments {
+    /// Reads what was typed, and the environment beside it.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let typed = typed(std::env::args_os());
+        let read = tree(Self::command()).try_get_matches_from(&typed);
+        read.map_err(|error| as_typed(Self::command(), &typed, error))
+            .and_then(|matches| Self::from_arg_matches(&matches))
+    }
+}
+
+/// The words, where `help purge` stands for `purge --help`.
+fn typed(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<_> = words.collect();
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
+}
+
+/// A mistake in what was typed, whose usage names what was typed alone: clap counts the environment as typed.
+fn as_typed(command: Command, typed: &[OsString], error: clap::Error) -> clap::Error {
+    if !error.use_stderr() {
+        return error;
+    }
+    let without = command.mut_args(|known| known.env(Resettable::<OsStr>::Reset));
+    let again = tree(without).try_get_matches_from(typed).err();
+    again
+        .filter(|again| again.kind() == error.kind())
+        .unwrap_or(error)
+}
+
+/// The commands as they are, except that those without a broker do not show how it is reached.
+fn tree(mut command: Command) -> Command {
+    command.build();
+    command.mut_subcommands(|verb| {
+        if OFFLINE.contains(&verb.get_name()) {
+            unconnected(verb)
+        } else {
+            verb
+        }
+    })
+}
+
+fn unconnected(verb: Command) -> Command {
+    let verb = verb.mut_args(|known| {
+        let is_hidden = known.get_help_heading() == Some(connection::HEADING);
+        known.hide(is_hidden)
+    });
+    verb.mut_subcommands(unconnected)
+}
+
 /// How many to show.
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -121,8 +181,6 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     /// Clap checks the whole tree: no flag twice, no impossible combination.
@@ -149,8 +207,7 @@ mod tests {
     /// The same for the authority's, which people type seldom.
     #[test]
     fn the_help_of_pki_reads_as_agreed() {
-        let mut command = Arguments::command().term_width(100);
-        command.build();
+        let mut command = tree(Arguments::command().term_width(100));
         let pki = command.find_subcommand_mut("pki").expect("there is a pki");
         let mut help = vec![pki.render_help().to_string()];
         for verb in ["init", "issue", "revoke", "list"] {

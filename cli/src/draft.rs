@@ -84,7 +84,16 @@ pub(crate) trait Asked: Args + Debug {
     /// The draft; files are read and durations become moments here.
     fn draft(&self) -> Result<CommandDraft, Failure>;
     /// That with which one slip of the hand would reach far, with what was read into the draft: a person confirms these.
-    fn wide(&self, draft: &CommandDraft) -> Option<String>;
+    fn wide(&self, draft: &CommandDraft) -> Option<Wide>;
+}
+
+/// Why a person confirms a command before it is sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wide {
+    /// This is in it, as far as a message has room for it.
+    Holds(String),
+    /// It is read by the broker alone, so it may be anything.
+    Unread,
 }
 
 impl Asked for PurgeRequest {
@@ -99,8 +108,8 @@ impl Asked for PurgeRequest {
         Ok(self.looking.at(draft))
     }
 
-    fn wide(&self, _: &CommandDraft) -> Option<String> {
-        self.selection.wide()
+    fn wide(&self, _: &CommandDraft) -> Option<Wide> {
+        self.selection.wide().map(Wide::Holds)
     }
 }
 
@@ -112,7 +121,7 @@ impl Asked for LoadRequest {
         Ok(self.looking.at(draft))
     }
 
-    fn wide(&self, _: &CommandDraft) -> Option<String> {
+    fn wide(&self, _: &CommandDraft) -> Option<Wide> {
         None
     }
 }
@@ -132,8 +141,8 @@ impl Asked for CustomRequest {
         self.terms.around(self.selection.selected()?, custom)
     }
 
-    fn wide(&self, _: &CommandDraft) -> Option<String> {
-        self.selection.wide()
+    fn wide(&self, _: &CommandDraft) -> Option<Wide> {
+        self.selection.wide().map(Wide::Holds)
     }
 }
 

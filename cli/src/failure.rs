@@ -6,7 +6,7 @@ mod answer;
 mod document;
 mod flags;
 
-use std::io;
+use std::{io, time::Duration};
 
 use dialects::mapped::Mistake;
 use domain::receipt::Flaw;
@@ -44,6 +44,14 @@ pub(crate) enum Failure {
     /// A file of the user's could not be read.
     #[error("cannot read {name}")]
     Read {
+        /// The file, as the user named it.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that was to be judged could not be opened, which says nothing about what is in it.
+    #[error("cannot open {name}")]
+    Open {
         /// The file, as the user named it.
         name: String,
         /// Why.
@@ -118,6 +126,14 @@ pub(crate) enum Failure {
         /// What shows how the record stands now.
         look: String,
     },
+    /// The time that the caller gives it passed before the broker answered.
+    #[error("no answer in {}", words::duration(*limit))]
+    TimedOut {
+        /// How long that was.
+        limit: Duration,
+        /// What may have happened, and what to do now.
+        hint: String,
+    },
     /// The command is accepted, but the broker cannot be reached any more.
     #[error(
         "lost sight of command {command_id}, which goes on without us: {}",
@@ -154,13 +170,23 @@ impl Failure {
             | Self::Mapping { .. }
             | Self::Connection { .. } => Exit::Usage,
             Self::NotAllowed(_) => Exit::NotAllowed,
-            Self::Write(_) | Self::WriteFile { .. } | Self::Certificate { .. } | Self::Declined => {
-                Exit::Failed
-            }
+            Self::Write(_)
+            | Self::Open { .. }
+            | Self::WriteFile { .. }
+            | Self::Certificate { .. }
+            | Self::Declined => Exit::Failed,
             Self::Broker(status) | Self::Submit { status, .. } | Self::Change { status, .. } => {
                 Exit::of(Answer::Error(status.code()))
             }
-            Self::LostSight { .. } => Exit::StillRunning,
+            Self::TimedOut { .. } | Self::LostSight { .. } => Exit::StillRunning,
+        }
+    }
+
+    /// A file that was to be judged: that it cannot be read is no judgement.
+    pub(crate) fn unopened(self) -> Self {
+        match self {
+            Self::Read { name, source } => Self::Open { name, source },
+            other => other,
         }
     }
 
@@ -176,9 +202,11 @@ impl Failure {
             Self::Lines { mistakes, .. } => first_of(mistakes),
             Self::Bundle { flaw, .. } => vec![flaw.to_string()],
             Self::Mapping { mistakes, .. } => mistakes.iter().map(ToString::to_string).collect(),
-            Self::Read { source, .. } | Self::WriteFile { source, .. } | Self::Write(source) => {
-                vec![source.to_string()]
-            }
+            Self::TimedOut { hint, .. } => vec![hint.clone()],
+            Self::Read { source, .. }
+            | Self::Open { source, .. }
+            | Self::WriteFile { source, .. }
+            | Self::Write(source) => vec![source.to_string()],
             Self::Certificate { source, .. } => chain(source),
             Self::Connection { source, .. } => chain(source),
             Self::Broker(status) => of_status(status, &[]),
@@ -208,21 +236,29 @@ impl Failure {
                 let mut lines = of_status(status, selectors);
                 let is_lost = may_have_been_lost(status.code()) && Unreached::of(status).is_none();
                 let uncertain = retry.iter().filter(|_| is_lost);
-                lines.extend(uncertain.map(|flags| {
-                    format!("it may have been accepted; another try with {flags} is safe")
-                }));
+                lines.extend(uncertain.map(|flags| may_be_accepted(flags)));
                 lines
             }
         }
     }
 }
 
+/// What to do where nobody knows whether a command was accepted.
+pub(crate) fn may_be_accepted(flags: &str) -> String {
+    format!("it may have been accepted; another try with {flags} is safe")
+}
+
 /// How to come back to a command that goes on.
 pub(crate) fn resume(command_id: &str) -> [String; 2] {
     [
-        format!("see how it stands: fedctl status {command_id}"),
+        come_back(command_id),
         format!("watch it again:    fedctl watch {command_id}"),
     ]
+}
+
+/// How to see a command again.
+pub(crate) fn come_back(command_id: &str) -> String {
+    format!("see how it stands: fedctl status {command_id}")
 }
 
 fn lines_without_url(count: usize) -> String {

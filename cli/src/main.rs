@@ -19,8 +19,6 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::{
     arguments::{Arguments, Verb},
     broker::Broker,
@@ -32,7 +30,7 @@ use crate::{
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => return misread(&error),
     };
@@ -59,11 +57,13 @@ fn misread(error: &clap::Error) -> ExitCode {
 }
 
 async fn carry_out(arguments: Arguments, output: Output) -> Result<Exit, Failure> {
-    // An authority needs no broker, and so none of the caller's certificates.
-    if let Verb::Pki(pki) = arguments.verb {
-        return pki.run(output);
+    let connection = arguments.connection;
+    let context = || Broker::new(&connection).map(|broker| Context { broker, output });
+    match arguments.verb {
+        // These need no broker, and so none of the caller's certificates.
+        Verb::Pki(pki) => pki.run(output),
+        Verb::Keys(keys) => keys.run(output),
+        Verb::Dialects(dialects) => dialects.run(output),
+        verb => run(verb, &context()?).await,
     }
-    let broker = Broker::new(&arguments.connection)?;
-    let context = Context { broker, output };
-    run(arguments.verb, &context).await
 }

@@ -7,7 +7,8 @@ use tonic::transport::Uri;
 
 /// Where a broker on the same machine listens.
 const DEFAULT_BROKER: &str = "http://127.0.0.1:7443";
-const HEADING: &str = "Connection";
+/// Where help shows all of these.
+pub(crate) const HEADING: &str = "Connection";
 
 /// How the broker is reached, and as whom.
 #[derive(Debug, Args)]

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
+use tokio::time::timeout;
+
+use crate::failure::Failure;
 
 /// Long enough for every deadline of the broker to pass first.
 pub(crate) const DEFAULT_TIMEOUT: &str = "10m";
@@ -24,8 +27,25 @@ pub(crate) struct Waiting {
 /// How long to wait.
 #[derive(Debug, Args)]
 pub(crate) struct Limit {
-    /// Wait at most so long, such as 30s or 5m; then the exit code is 5 and the command goes on
+    /// Wait at most so long for everything, such as 30s or 5m; then the exit code is 5, and an accepted command goes on
     #[arg(long, value_name = "DURATION", help_heading = HEADING, default_value = DEFAULT_TIMEOUT,
         value_parser = humantime::parse_duration)]
     pub(crate) timeout: Duration,
+}
+
+impl Limit {
+    /// What comes of a call to the broker that counts into the time; `hint` says what to do where that passed first.
+    pub(crate) async fn within<T>(
+        &self,
+        call: impl Future<Output = Result<T, Failure>>,
+        hint: impl FnOnce() -> String,
+    ) -> Result<T, Failure> {
+        let answer = timeout(self.timeout, call).await;
+        answer.unwrap_or_else(|_| {
+            Err(Failure::TimedOut {
+                limit: self.timeout,
+                hint: hint(),
+            })
+        })
+    }
 }

@@ -57,6 +57,11 @@ impl When {
             }
             (None, None) => None,
         };
+        if self.expire_in.is_some_and(|duration| duration.is_zero()) {
+            return Err(Failure::Usage(
+                "--expire-in: must be longer than 0 s".to_owned(),
+            ));
+        }
         // Whether a typed time has passed is for the broker's clock to say.
         let earliest = not_before.or(self.expire_in.map(|_| now));
         if let (Some(earliest), Some(expires)) = (earliest, expires)
@@ -104,8 +109,13 @@ fn timestamp(moment: OffsetDateTime) -> Timestamp {
     }
 }
 
+/// To the second, as people type it.
 fn text(moment: OffsetDateTime) -> String {
-    crate::words::rfc3339(&timestamp(moment)).unwrap_or_default()
+    let whole = Timestamp {
+        nanos: 0,
+        ..timestamp(moment)
+    };
+    crate::words::rfc3339(&whole).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,14 +2,16 @@
 //!
 //! Invariant: what is certain and what was only asked for are never mixed up, neither in words nor in the exit code.
 
+use std::time::Instant;
+
 use clap::Args;
-use proto::v1::CancelCommandRequest;
+use proto::v1::{CancelCommandRequest, CancelCommandResponse};
 
 use super::{Context, wait};
 use crate::{
     arguments::waiting::Limit,
     exit::Exit,
-    failure::{Failure, resume},
+    failure::{Failure, come_back, resume},
     table,
     view::{CancelView, CommandView, ExecutionView},
 };
@@ -30,13 +32,13 @@ pub(crate) struct Cancel {
 impl Cancel {
     /// Takes back what has not been sent, asks where it has, and says which is which.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let request = CancelCommandRequest {
-            command_id: self.command_id,
+        let began = Instant::now();
+        let asked = ask(context, &self.command_id);
+        let hint = || {
+            let look = come_back(&self.command_id);
+            format!("it may have been taken back, and another try is safe; {look}")
         };
-        let answer = context
-            .broker
-            .commands(async |mut client| client.cancel_command(request.clone()).await);
-        let answer = answer.await?;
+        let answer = self.limit.within(asked, hint).await?;
         let command = answer.command.clone().unwrap_or_default();
         let view = CancelView::from(answer);
         if !is_open(&view.command) {
@@ -55,16 +57,31 @@ impl Cancel {
         let watch = wait::Watch {
             shown: true,
             timeout,
+            began,
             resume_token: String::new(),
         };
         let waited = wait::until_left(context, command, watch).await?;
         if !context.output.json {
-            let text = table::raced(&view.sent_participant_ids, &waited.command);
-            context.output.text(&text)?;
+            let raced = |command| table::raced(&view.sent_participant_ids, command);
+            let text = raced(&waited.command);
+            // Where nobody answered in time, it stands above already.
+            if text != raced(&view.command) {
+                context.output.text(&text)?;
+            }
         }
         let ended = exit(&waited.command);
         Ok(waited.leave(context, timeout).unwrap_or(ended))
     }
+}
+
+async fn ask(context: &Context, command_id: &str) -> Result<CancelCommandResponse, Failure> {
+    let request = CancelCommandRequest {
+        command_id: command_id.to_owned(),
+    };
+    let answer = context
+        .broker
+        .commands(async |mut client| client.cancel_command(request.clone()).await);
+    Ok(answer.await?)
 }
 
 /// Scripts read one document on each line.

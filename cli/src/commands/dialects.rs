@@ -13,11 +13,8 @@ use std::{
 use ::dialects::mapped::{DOCUMENT_BYTES, Mapping};
 use clap::{Args, Subcommand};
 
-use super::{
-    Context,
-    plan::{self, Planned},
-};
-use crate::{exit::Exit, failure::Failure, view::CheckedView};
+use super::plan::{self, Planned};
+use crate::{exit::Exit, failure::Failure, output::Output, view::CheckedView};
 
 /// What stands for stdin.
 const STDIN: &str = "-";
@@ -57,20 +54,20 @@ struct Try {
 
 impl Dialects {
     /// Does it.
-    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+    pub(crate) fn run(self, output: Output) -> Result<Exit, Failure> {
         match self.action {
-            Action::Check(typed) => check(context, &typed.file),
+            Action::Check(typed) => check(output, &typed.file),
             Action::Try(typed) => {
                 let mapping = read(&typed.file)?;
                 let draft = typed.command.draft()?;
-                plan::print(context, &sample::plan(&mapping, &draft)?, draft)
+                plan::print(output, &sample::plan(&mapping, &draft)?, draft)
             }
         }
     }
 }
 
-fn check(context: &Context, file: &Path) -> Result<Exit, Failure> {
-    let (output, name) = (context.output, file.display().to_string());
+fn check(output: Output, file: &Path) -> Result<Exit, Failure> {
+    let name = file.display().to_string();
     match Mapping::read_new(&document(file)?) {
         Ok(mapping) => {
             let good = |_: &CheckedView| format!("{name} is good: {}\n", mapping.name());

@@ -12,8 +12,7 @@ use std::{
 use clap::{Args, Subcommand};
 use domain::signing::SigningKey;
 
-use super::Context;
-use crate::{exit::Exit, failure::Failure, view::KeyView};
+use crate::{exit::Exit, failure::Failure, output::Output, view::KeyView};
 
 /// Keys that messages are signed with.
 #[derive(Debug, Args)]
@@ -40,15 +39,13 @@ struct Named {
 
 impl Keys {
     /// Does it.
-    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+    pub(crate) fn run(self, output: Output) -> Result<Exit, Failure> {
         let key = match self.action {
             Action::Generate(Named { file }) => generate(&file)?,
             Action::Show(Named { file }) => show(&file)?,
         };
         let view = KeyView::new(&key.public());
-        context
-            .output
-            .show(&view, |view| format!("{}\n", view.public_key))?;
+        output.show(&view, |view| format!("{}\n", view.public_key))?;
         Ok(Exit::Done)
     }
 }

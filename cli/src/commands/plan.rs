@@ -8,6 +8,7 @@ use crate::{
     draft::{Asked as _, CustomRequest, LoadRequest, PurgeRequest},
     exit::Exit,
     failure::Failure,
+    output::Output,
     table,
     view::{DraftView, PlanView},
 };
@@ -51,25 +52,19 @@ impl Plan {
 /// Asks for the plan of a draft and shows it.
 pub(super) async fn show(context: &Context, draft: CommandDraft) -> Result<Exit, Failure> {
     let plan = PlanView::from(submit::plan(context, draft.clone()).await?);
-    print(context, &plan, draft)
+    print(context.output, &plan, draft)
 }
 
 /// Prints the plan of a draft.
-pub(super) fn print(
-    context: &Context,
-    plan: &PlanView,
-    draft: CommandDraft,
-) -> Result<Exit, Failure> {
-    if context.output.json {
-        context.output.document(plan)?;
+pub(super) fn print(output: Output, plan: &PlanView, draft: CommandDraft) -> Result<Exit, Failure> {
+    if output.json {
+        output.document(plan)?;
         return Ok(Exit::Done);
     }
     let asked = DraftView::from(CommandDraft {
         configuration_id: plan.configuration_id.clone(),
         ..draft
     });
-    context
-        .output
-        .text(&table::plan(plan, &table::operation(&asked)))?;
+    output.text(&table::plan(plan, &table::operation(&asked)))?;
     Ok(Exit::Done)
 }

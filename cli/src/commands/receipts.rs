@@ -35,7 +35,7 @@ pub(crate) struct Receipts {
 enum Action {
     /// Print all receipts of a configuration as a bundle: JSON, a line each
     Export(Export),
-    /// Check a bundle without the broker: whether a record was changed, taken out or moved; exit code 2 where one was
+    /// Check a bundle without the broker: whether a record was changed, taken out or moved; exit code 2 where one was, 1 where the file cannot be opened
     Verify(Verify),
 }
 
@@ -69,9 +69,8 @@ impl Receipts {
 
 async fn export(context: &Context, typed: Export) -> Result<Exit, Failure> {
     let configuration = typed.configuration;
-    context
-        .output
-        .document_line(&Opening::new(configuration.clone()))?;
+    // Who may not have it gets no file that looks like the beginning of one.
+    let mut opening = Some(Opening::new(configuration.clone()));
     let mut page_token = String::new();
     loop {
         let request = ListReceiptsRequest {
@@ -83,6 +82,9 @@ async fn export(context: &Context, typed: Export) -> Result<Exit, Failure> {
             .broker
             .receipts(async |mut client| client.list_receipts(request.clone()).await)
             .await?;
+        if let Some(opening) = opening.take() {
+            context.output.document_line(&opening)?;
+        }
         let lines = answer
             .records
             .iter()
@@ -124,7 +126,7 @@ fn verify(context: &Context, typed: &Verify) -> Result<Exit, Failure> {
     };
     let name = typed.file.display().to_string();
     let summary = Bundle::new(trusted)
-        .check(&text_of(&typed.file)?)
+        .check(&text_of(&typed.file).map_err(Failure::unopened)?)
         .map_err(|flaw| Failure::Bundle { name, flaw })?;
     let view = BundleView::from(&summary);
     context.output.show(&view, |_| words(&summary))?;

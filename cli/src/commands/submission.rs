@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     arguments::waiting::Waiting,
-    draft::Asked,
+    draft::{Asked, Wide},
     exit::Exit,
     failure::Failure,
     output::can_ask,
@@ -52,11 +52,9 @@ impl<R: Asked> Submission<R> {
 }
 
 /// Asks with the plan in hand, so that the answer is given about real servers.
-async fn confirm(context: &Context, draft: &CommandDraft, wide: &str) -> Result<(), Failure> {
+async fn confirm(context: &Context, draft: &CommandDraft, wide: &Wide) -> Result<(), Failure> {
     if !can_ask() {
-        return Err(Failure::Usage(format!(
-            "this command is wide ({wide}); without a terminal to ask on, say --yes"
-        )));
+        return Err(unconfirmed(context, draft, wide).await);
     }
     let plan = PlanView::from(submit::plan(context, draft.clone()).await?);
     let servers: usize = plan
@@ -81,4 +79,19 @@ async fn confirm(context: &Context, draft: &CommandDraft, wide: &str) -> Result<
         "y" | "yes" => Ok(()),
         _ => Err(Failure::Declined),
     }
+}
+
+/// Why nothing was sent where nobody can be asked. What the broker cannot read either is the mistake that it finds.
+async fn unconfirmed(context: &Context, draft: &CommandDraft, wide: &Wide) -> Failure {
+    Failure::Usage(match wide {
+        Wide::Holds(wide) => {
+            format!("this command is wide ({wide}); without a terminal to ask on, say --yes")
+        }
+        Wide::Unread => match submit::plan(context, draft.clone()).await {
+            Err(failure) => return failure,
+            Ok(_) => "only the broker can read this request, and it may mean a lot: --plan shows what; without a \
+                      terminal to ask on, say --yes"
+                .to_owned(),
+        },
+    })
 }

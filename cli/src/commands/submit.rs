@@ -2,6 +2,8 @@
 //!
 //! Invariant: all tries of one submission carry the same request id, so the broker sees one command.
 
+use std::time::Instant;
+
 use clap::Args;
 use prost_types::Timestamp;
 use proto::v1::{ApprovalState, CommandDraft, Plan, SubmitCommandRequest, SubmitCommandResponse};
@@ -12,7 +14,7 @@ use super::{Context, wait};
 use crate::{
     arguments::{waiting::Waiting, when::check_beginning},
     exit::Exit,
-    failure::{Failure, resume},
+    failure::{Failure, may_be_accepted, resume},
     table,
     view::{CommandView, DraftView, SelectorView},
     words,
@@ -38,7 +40,10 @@ pub(super) async fn submit(
         check_beginning(draft.not_before.as_ref())?;
     }
     let request_id = attempt.request_id.unwrap_or_else(Uuid::now_v7);
-    let answer = send(context, draft, request_id, false).await?;
+    let began = Instant::now();
+    let request = request(draft, request_id, false);
+    let hint = || may_be_accepted(&retry(&request));
+    let answer = waiting.limit.within(send(context, &request), hint).await?;
     let command = answer.command.ok_or_else(incomplete)?;
     let awaits_approval = command.approval.as_ref();
     let awaits_approval = awaits_approval.is_some_and(|it| it.state() == ApprovalState::Waiting);
@@ -54,6 +59,7 @@ pub(super) async fn submit(
     let watch = wait::Watch {
         shown: waiting.watch,
         timeout: waiting.limit.timeout,
+        began,
         resume_token: String::new(),
     };
     wait::wait(context, command, watch).await
@@ -62,29 +68,30 @@ pub(super) async fn submit(
 /// What would be done.
 pub(super) async fn plan(context: &Context, draft: CommandDraft) -> Result<Plan, Failure> {
     check_beginning(draft.not_before.as_ref())?;
-    let answer = send(context, draft, Uuid::now_v7(), true).await?;
+    let answer = send(context, &request(draft, Uuid::now_v7(), true)).await?;
     answer.plan.ok_or_else(incomplete)
+}
+
+fn request(draft: CommandDraft, request_id: Uuid, validate_only: bool) -> SubmitCommandRequest {
+    SubmitCommandRequest {
+        draft: Some(draft),
+        request_id: request_id.to_string(),
+        validate_only,
+    }
 }
 
 async fn send(
     context: &Context,
-    draft: CommandDraft,
-    request_id: Uuid,
-    validate_only: bool,
+    request: &SubmitCommandRequest,
 ) -> Result<SubmitCommandResponse, Failure> {
-    let request = SubmitCommandRequest {
-        draft: Some(draft),
-        request_id: request_id.to_string(),
-        validate_only,
-    };
     let answer = context
         .broker
         .commands(async |mut client| client.submit_command(request.clone()).await);
     let refused = |status: Status| {
         let status = Box::new(status);
-        let selectors = selectors(&request);
+        let selectors = selectors(request);
         // A plan leaves nothing behind, so there is no attempt to come back to.
-        let retry = (!validate_only).then(|| retry(&request));
+        let retry = (!request.validate_only).then(|| retry(request));
         Failure::Submit {
             status,
             selectors,

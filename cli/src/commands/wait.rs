@@ -2,7 +2,7 @@
 //!
 //! Invariant: leaving early changes nothing for the command: it goes on, and the reader is told how to come back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::v1::{Command, Standing, WatchCommandResponse};
 use tokio::{signal, time::sleep};
@@ -22,8 +22,9 @@ use crate::{
 pub(super) struct Watch {
     /// Whether changes are shown.
     pub(super) shown: bool,
-    /// How long.
+    /// How long, since when.
     pub(super) timeout: Duration,
+    pub(super) began: Instant,
     /// From where; from the beginning when empty.
     pub(super) resume_token: String,
 }
@@ -77,7 +78,7 @@ pub(super) async fn until_left(
     let mut progress = progress::choose(watch.shown, context.output);
     let left = tokio::select! {
         settled = until_settled(&mut follow, &mut current, progress.as_mut()) => settled.map(|()| Left::Settled),
-        () = sleep(watch.timeout) => Ok(Left::TimedOut),
+        () = sleep(watch.timeout.saturating_sub(watch.began.elapsed())) => Ok(Left::TimedOut),
         _ = signal::ctrl_c() => Ok(Left::Interrupted),
     };
     progress.finish();

@@ -1,9 +1,15 @@
 //! `fedctl watch`.
 
+use std::time::Instant;
+
 use clap::Args;
 
 use super::{Context, status, wait};
-use crate::{arguments::waiting::Limit, exit::Exit, failure::Failure};
+use crate::{
+    arguments::waiting::Limit,
+    exit::Exit,
+    failure::{Failure, come_back},
+};
 
 /// Follows one command.
 #[derive(Debug, Args)]
@@ -26,10 +32,14 @@ pub(crate) struct Watch {
 impl Watch {
     /// Follows it; the exit code tells the standing.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let command = status::get(context, &self.command_id).await?;
+        let began = Instant::now();
+        let found = status::get(context, &self.command_id);
+        let hint = || come_back(&self.command_id);
+        let command = self.limit.within(found, hint).await?;
         let watch = wait::Watch {
             shown: true,
             timeout: self.limit.timeout,
+            began,
             resume_token: self.resume_token,
         };
         wait::wait(context, command, watch).await

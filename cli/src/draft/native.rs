@@ -16,13 +16,15 @@ use dialects::{Authentication, Counterpart, Dialect, native as formats};
 use domain::{NativeCall, Selector};
 use proto::v1::{CommandDraft, NativeCommand, NativeHeader};
 
-use super::{Asked, Terms};
+use super::{Asked, Terms, Wide};
 use crate::{failure::Failure, words::short};
 use wire::{header, raw, split};
 
 /// What a request may hold: the longest that any provider takes, and room.
 const REQUEST_BYTES: u64 = 4 << 20;
 const STDIN: &str = "-";
+/// Stands for the one that only the broker knows.
+const SOME_HOST: &str = "www.example.com";
 const REQUEST: &str = "The request (as for curl, or with --raw as it goes over the wire)";
 /// Parts of the names of headers that prove who calls.
 const SECRET: [&str; 8] = [
@@ -86,18 +88,14 @@ impl Asked for NativeRequest {
         })
     }
 
-    /// What cannot be understood here, as that of a mapping, may be anything.
-    fn wide(&self, draft: &CommandDraft) -> Option<String> {
-        let unread = || {
-            format!(
-                "a request that only the broker can read, to {}",
-                self.dialect
-            )
+    /// What cannot be understood here may be a mapping's, or a mistake: the broker knows.
+    fn wide(&self, draft: &CommandDraft) -> Option<Wide> {
+        let call = call_of(draft.native.as_ref()?);
+        // Whose host name a path is of says nothing about how much is meant.
+        let host = [SOME_HOST.parse().ok()?];
+        let Ok(asked) = formats::read(&self.dialect, &call, &host) else {
+            return Some(Wide::Unread);
         };
-        let Some(native) = draft.native.as_ref() else {
-            return Some(unread());
-        };
-        let read = formats::read(&self.dialect, &call_of(native), &[]);
         let is_wide = |selector: &Selector| match selector {
             Selector::Url(_) | Selector::Tag(_) => false,
             Selector::Prefix(part) => part.path() == "/",
@@ -106,11 +104,8 @@ impl Asked for NativeRequest {
             | Selector::Host(_)
             | Selector::Everything => true,
         };
-        let wide = match read {
-            Ok(asked) => asked.selectors.into_iter().find(is_wide)?.to_string(),
-            Err(_) => unread(),
-        };
-        Some(short(&wide))
+        let wide = asked.selectors.into_iter().find(is_wide)?;
+        Some(Wide::Holds(short(&wide.to_string())))
     }
 }
 
@@ -228,20 +223,20 @@ mod tests {
         request: NativeRequest,
     }
 
-    fn typed(words: &[&str]) -> (NativeCommand, bool) {
+    fn typed(words: &[&str]) -> (NativeCommand, Option<Wide>) {
         let words = ["fedctl"].into_iter().chain(words.iter().copied());
         let request = Typed::try_parse_from(words)
             .expect("is well formed")
             .request;
         let draft = request.draft().expect("can be read");
-        let is_wide = request.wide(&draft).is_some();
-        (draft.native.expect("it is native"), is_wide)
+        let wide = request.wide(&draft);
+        (draft.native.expect("it is native"), wide)
     }
 
     /// What curl was told goes out the same, but for what proves who calls.
     #[test]
     fn a_request_is_taken_as_curl_takes_it() {
-        let (native, is_wide) = typed(&[
+        let (native, wide) = typed(&[
             "fastly",
             "https://api.fastly.com/service/S1/purge/red?x",
             "-X",
@@ -263,16 +258,16 @@ mod tests {
         );
         assert_eq!(native.headers.len(), 1);
         assert_eq!(
-            (native.headers[0].name.as_str(), is_wide),
-            ("fastly-soft-purge", false)
+            (native.headers[0].name.as_str(), wide),
+            ("fastly-soft-purge", None)
         );
-        let (native, is_wide) = typed(&["varnish", "-X", "PURGE", "http://www.example.com:8080/a"]);
+        let (native, wide) = typed(&["varnish", "-X", "PURGE", "http://www.example.com:8080/a"]);
         assert_eq!(
-            (native.host.as_str(), native.path.as_str(), is_wide),
+            (native.host.as_str(), native.path.as_str(), wide),
             (
                 "www.example.com:8080",
                 "http://www.example.com:8080/a",
-                false
+                None
             )
         );
     }
@@ -297,28 +292,31 @@ mod tests {
         assert_eq!(read(&["varnish", "-X", "BAN", url]), "host www.example.com");
     }
 
-    /// One slip of the hand may empty a zone by its native format too; a mapping's may be anything.
+    /// One slip of the hand may empty a zone by its native format too.
     #[test]
     fn a_wide_request_is_known_as_such() {
-        let everything = [
-            r#"{"purge_everything":true}"#,
-            r#"{"hosts":["www.example.com"]}"#,
-        ];
-        for body in everything {
-            assert!(
-                typed(&["cloudflare", "/client/v4/zones/z/purge_cache", "-d", body]).1,
-                "{body}"
-            );
+        let zone = "/client/v4/zones/z/purge_cache";
+        let wide = |body| typed(&["cloudflare", zone, "-d", body]).1;
+        for (body, holds) in [
+            (r#"{"purge_everything":true}"#, "everything"),
+            (r#"{"hosts":["www.example.com"]}"#, "host www.example.com"),
+        ] {
+            assert_eq!(wide(body), Some(Wide::Holds(holds.to_owned())), "{body}");
         }
-        assert!(
-            !typed(&[
-                "cloudflare",
-                "/client/v4/zones/z/purge_cache",
-                "-d",
-                r#"{"tags":["a"]}"#
-            ])
-            .1
-        );
-        assert!(typed(&["acme", "/v2/tags/red", "-X", "DELETE"]).1);
+        assert_eq!(wide(r#"{"tags":["a"]}"#), None);
+    }
+
+    /// A mapping's may be anything, and so may what has a mistake in it; a path whose host name the broker knows is just a path.
+    #[test]
+    fn what_is_not_understood_is_not_called_wide() {
+        for words in [
+            ["acme", "/v2/tags/red", "-X", "DELETE"],
+            ["akamai", "/ccu/v3/invalidate/tag", "-d", r#"{"objects":["#],
+        ] {
+            assert_eq!(typed(&words).1, Some(Wide::Unread), "{words:?}");
+        }
+        let paths = "<InvalidationBatch><CallerReference>1</CallerReference><Paths><Quantity>1</Quantity><Items><Path>/a</Path></Items></Paths></InvalidationBatch>";
+        let path = "/2020-05-31/distribution/E1/invalidation";
+        assert_eq!(typed(&["cloudfront", path, "-d", paths]).1, None);
     }
 }

@@ -95,7 +95,12 @@ fn of_fields(request: &BadRequest, selectors: &[SelectorView]) -> Vec<String> {
     let lines = request.field_violations.iter().map(|found| {
         let field = &found.field;
         let named = match (flag_of(field), given(field, selectors)) {
-            (Some(flag), Some(given)) => format!("{flag} {given} ({field})"),
+            (Some(flag), Some(given)) => {
+                // `tag red` is typed `--tag red`.
+                let kind = format!("{} ", flag.trim_start_matches('-'));
+                let given = given.strip_prefix(&kind).unwrap_or(&given);
+                format!("{flag} {given} ({field})")
+            }
             (Some(flag), None) => format!("{flag} ({field})"),
             (None, Some(given)) => format!("{field} ({given})"),
             (None, None) => field.clone(),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{Failure, answer::given, flags::flag_of};
 use crate::{broker::Unreached, exit::Exit, view::SelectorView, words};
@@ -81,6 +81,9 @@ impl Failure {
     }
 
     fn code(&self) -> &'static str {
+        if matches!(self, Self::TimedOut { .. }) {
+            return words::code(Code::DeadlineExceeded);
+        }
         match (self.status().0, self.exit()) {
             (Some(status), _) if Unreached::of(status).is_some() => "UNREACHED",
             (Some(status), _) => words::code(status.code()),

@@ -1,12 +1,13 @@
 //! The flag with which a field of the contract is typed, in one table.
 
 /// The end of a field's name without its indices, and the flag; the longer ends stand first.
-const FLAGS: [(&str, &str); 37] = [
+const FLAGS: [(&str, &str); 39] = [
     ("scope.participants.ids", "--participant"),
     ("scope.servers.ids", "--server"),
     ("scope.places.places", "--place"),
     ("purge.mode", "--mode"),
     ("custom.parameters", "--param"),
+    ("custom.name", "OPERATION"),
     ("regex.host", "--regex"),
     ("regex.pattern", "--regex"),
     ("ceiling.widest", "--widest"),
@@ -14,6 +15,7 @@ const FLAGS: [(&str, &str); 37] = [
     ("native.headers", "--header"),
     ("native.body", "--data"),
     ("native.host", "--host"),
+    ("native.path", "PATH"),
     ("draft.native.dialect", "DIALECT"),
     ("draft.configuration_id", "CONFIGURATION"),
     ("server.dialect", "--dialect"),
@@ -80,6 +82,8 @@ mod tests {
             ("draft.selectors[3].regex.host", Some("--regex")),
             ("draft.scope.participants.ids[0]", Some("--participant")),
             ("draft.configuration_id", Some("CONFIGURATION")),
+            ("draft.operation.custom.name", Some("OPERATION")),
+            ("draft.native.path", Some("PATH")),
             ("deployment.configuration_id", Some("--configuration")),
             ("participant.capabilities[0].selectors[1]", Some("--can")),
             (

@@ -10,8 +10,8 @@ use crate::{
     words,
 };
 
-/// `looked at 2 URLs: verified`; with what was repeated and why it is not verified.
-pub(super) fn proof_words(proof: &ProofView) -> String {
+/// `looked at 2 URLs: verified`; with what was repeated, and `why` it is not verified where nothing else says so.
+pub(super) fn proof_words(proof: &ProofView, why: Option<&str>) -> String {
     let verdict = proof.verdict.replace('_', " ");
     let mut text = match proof.probes.len() {
         0 => verdict,
@@ -22,7 +22,7 @@ pub(super) fn proof_words(proof: &ProofView) -> String {
         // Writing to a String cannot fail.
         let _ = write!(text, ", told again {}", words::count(repeats, "time"));
     }
-    if let Some(why) = &proof.why {
+    if let Some(why) = why {
         let _ = write!(text, " ({why})");
     }
     text
@@ -130,7 +130,7 @@ mod tests {
             probes: vec![probe],
         };
         assert_eq!(
-            proof_words(&proof),
+            proof_words(&proof, proof.why.as_deref()),
             "looked at 1 URL: not verified, told again 2 times (an answer 60 s old was served)"
         );
     }

@@ -166,13 +166,13 @@ impl Row for ConfigurationView {
 }
 
 impl Row for MappingView {
-    const HEADER: &'static [&'static str] = &["MAPPING", "VERSION", "PUT"];
+    const HEADER: &'static [&'static str] = &["MAPPING", "VERSION", "PUT (UTC)"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.name.clone(),
             self.version.to_string(),
-            self.put_time.clone().unwrap_or_default(),
+            words::readable(self.put_time.as_deref().unwrap_or_default()),
         ]
     }
 }

@@ -13,15 +13,16 @@ const NO_REPORT: &str = "-";
 
 /// `removed 2`; with several selectors `3 removed (5 objects), 1 nothing held`; with a fault its words.
 pub(crate) fn server_result(server: &ServerResultView) -> String {
-    let mut words: Vec<String> = findings(&server.findings).into_iter().collect();
-    if let Some(fault) = &server.fault {
-        words.push(fault_words(fault));
-    }
+    let fault = server.fault.as_ref();
+    let is_said = |words: &str| fault.is_some_and(|fault| fault.message.contains(words));
+    let found = findings(&server.findings).filter(|found| !is_said(found));
+    let mut words: Vec<String> = found.into_iter().chain(fault.map(fault_words)).collect();
     if let Some(time) = &server.estimated_time {
         words.push(format!("should be done by {} UTC", words::readable(time)));
     }
     if let Some(proof) = &server.proof {
-        words.push(proof::proof_words(proof));
+        let why = proof.why.as_deref().filter(|why| !is_said(why));
+        words.push(proof::proof_words(proof, why));
     }
     if server.attempts > 1 {
         words.push(format!("{} calls", server.attempts));
@@ -84,9 +85,10 @@ pub(super) fn fidelity_words(fidelity: &FidelityView) -> Option<String> {
     })
 }
 
-/// `widened to host`.
+/// `widened to host`; where the same content is meant and more is done with it, that.
 pub(super) fn fidelity_name(fidelity: &FidelityView) -> String {
-    match &fidelity.widened_to {
+    match fidelity.widened_to.as_deref() {
+        Some("operation") => format!("{} by a stronger operation", fidelity.fidelity),
         Some(breadth) => format!("{} to {breadth}", fidelity.fidelity),
         None => fidelity.fidelity.clone(),
     }
@@ -163,6 +165,7 @@ pub(super) fn fault_words(fault: &FaultView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::view::ProofView;
 
     fn finding(word: &str, count: Option<u64>) -> FindingView {
         FindingView {
@@ -187,6 +190,58 @@ mod tests {
         assert_eq!(
             findings(&many).as_deref(),
             Some("1 nothing held, 2 removed (5 objects)")
+        );
+    }
+
+    /// What the fault says already stands beside it no second time.
+    #[test]
+    fn nothing_is_said_twice_of_a_server() {
+        let fault = |code: &str, side: &str, message: &str| FaultView {
+            code: code.to_owned(),
+            side: side.to_owned(),
+            retryable: false,
+            message: message.to_owned(),
+        };
+        let server = ServerResultView {
+            findings: vec![FindingView {
+                origin_status: Some(404),
+                ..finding("origin_error", None)
+            }],
+            fault: Some(fault("origin_error", "origin", "the origin answered 404")),
+            ..ServerResultView::default()
+        };
+        let said = "origin error (origin's side): the origin answered 404";
+        assert_eq!(server_result(&server), said);
+        let why = "an answer 60 s old was served 3 s after the command";
+        let server = ServerResultView {
+            fault: Some(fault("not_verified", "participant", why)),
+            proof: Some(ProofView {
+                verdict: "not_verified".to_owned(),
+                why: Some(why.to_owned()),
+                repeats: 2,
+                probes: Vec::new(),
+            }),
+            ..ServerResultView::default()
+        };
+        assert_eq!(
+            server_result(&server),
+            format!("not verified (participant's side): {why}; not verified, told again 2 times")
+        );
+    }
+
+    /// A stronger operation means the same content.
+    #[test]
+    fn a_stronger_operation_is_no_breadth() {
+        let fidelity = |to: &str| FidelityView {
+            fidelity: "widened".to_owned(),
+            widened_to: Some(to.to_owned()),
+            why: Some("why".to_owned()),
+        };
+        let said = |to| fidelity_words(&fidelity(to));
+        assert_eq!(said("host").as_deref(), Some("widened to host: why"));
+        assert_eq!(
+            said("operation").as_deref(),
+            Some("widened by a stronger operation: why")
         );
     }
 

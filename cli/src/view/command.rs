@@ -94,7 +94,7 @@ pub(crate) struct StateChangeView {
 }
 
 /// One server's part.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct ServerResultView {
     pub(crate) server_id: String,
     pub(crate) state: String,

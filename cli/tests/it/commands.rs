@@ -306,3 +306,57 @@ async fn a_native_request_is_sent_as_it_is() {
     assert_eq!(wide.code, Some(2), "{}", wide.transcript());
     assert!(wide.stderr.contains("--yes"), "{}", wide.transcript());
 }
+
+/// Only the broker knows mappings, and it finds a slip in a format that it knows: that is told as the slip that it is, and nobody
+/// is advised to force it. What the broker can read is not sent without a word all the same.
+#[tokio::test]
+async fn a_request_that_only_the_broker_reads_is_shown_to_it_first() {
+    let rule = "must be one of akamai, varnish, or the mapping by which the caller is told";
+    let details = ErrorDetails::with_bad_request_violation("draft.native.dialect", rule);
+    let refused = Status::with_error_details(Code::InvalidArgument, "is malformed", details);
+    let planned = SubmitCommandResponse {
+        plan: Some(plan()),
+        command: None,
+    };
+    let peer = Peer::default().submit(Err(refused)).submit(Ok(planned));
+    let (peer, broker) = peer.listen().await;
+    let native = "native nosuch /x --configuration shop";
+    let slip = run(&broker, native).await;
+    assert_eq!(slip.code, Some(2), "{}", slip.transcript());
+    assert!(slip.stderr.contains(rule), "{}", slip.stderr);
+    assert!(!slip.stderr.contains("--yes"), "{}", slip.stderr);
+    let mapped = run(&broker, native).await;
+    assert_eq!(mapped.code, Some(2), "{}", mapped.transcript());
+    assert!(
+        mapped.stderr.contains("--plan shows what"),
+        "{}",
+        mapped.stderr
+    );
+    let submitted = peer.submitted.lock().expect("nobody panicked");
+    assert_eq!(submitted.len(), 2);
+    assert!(submitted.iter().all(|request| request.validate_only));
+}
+
+/// Who may not have the receipts gets no file that looks like the beginning of them.
+#[tokio::test]
+async fn a_refused_export_writes_nothing() {
+    // The peer has no receipts at all.
+    let (_peer, broker) = Peer::default().listen().await;
+    let run = run(&broker, "receipts export shop").await;
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+}
+
+/// A script tells a bundle that somebody cut from one that it could not even open.
+#[tokio::test]
+async fn a_cut_bundle_is_not_a_missing_one() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let file = folder.path().join("shop.jsonl");
+    let opening = r#"{"bundle":"federation.receipts.v1","configuration":"shop"}"#;
+    std::fs::write(&file, format!("{opening}\n{{\"sequ")).expect("there is room");
+    let verify = format!("receipts verify {}", file.display());
+    let cut = run("http://127.0.0.1:9", &verify).await;
+    assert_eq!(cut.code, Some(2), "{}", cut.transcript());
+    assert!(cut.stderr.contains("the end is missing"), "{}", cut.stderr);
+    let missing = run("http://127.0.0.1:9", &format!("{verify}.gone")).await;
+    assert_eq!(missing.code, Some(1), "{}", missing.transcript());
+}

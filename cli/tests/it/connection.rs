@@ -246,3 +246,71 @@ async fn a_certificate_without_its_key_is_refused() {
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("belong together"), "{}", run.stderr);
 }
+
+/// The broker took the connection and says nothing: the time covers the submission too, and nobody claims to know.
+#[tokio::test]
+async fn the_time_counts_from_the_first_call() {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let broker = format!("http://{}", listener.local_addr().expect("is bound"));
+    let purge = run(&broker, "purge https://www.example.com/a --timeout 1s").await;
+    assert_eq!(purge.code, Some(5), "{}", purge.transcript());
+    for said in [
+        "fedctl: no answer in 1 s\n",
+        "it may have been accepted; another try with --request-id ",
+    ] {
+        assert!(purge.stderr.contains(said), "{}", purge.transcript());
+    }
+    for words in ["watch 7 --timeout 1s", "cancel 7 --timeout 1s"] {
+        let run = run(&broker, words).await;
+        assert_eq!(run.code, Some(5), "{}", run.transcript());
+        assert!(
+            run.stderr.contains("fedctl status 7"),
+            "{}",
+            run.transcript()
+        );
+    }
+}
+
+/// Clap counts the environment as typed; the usage below a mistake is what the command takes, and no more.
+#[tokio::test]
+async fn a_mistake_shows_no_option_that_was_not_typed() {
+    let mut command = fedctl("http://127.0.0.1:9");
+    let run = run_with(command.env("FEDCTL_AS", "birch").args(["keys", "generate"])).await;
+    assert_eq!(run.code, Some(2));
+    let usage = "Usage: fedctl keys generate <FILE>\n";
+    assert!(run.stderr.contains(usage), "{}", run.stderr);
+    let mut command = fedctl("broker.example");
+    let run = run_with(command.arg("list")).await;
+    assert!(run.stderr.contains("must be an http"), "{}", run.stderr);
+}
+
+/// Keys, mappings and authorities are of this machine: their help speaks of no broker, and nothing of its is opened.
+#[tokio::test]
+async fn what_needs_no_broker_asks_for_nothing_of_it() {
+    for (words, is_connected) in [
+        ("purge --help", true),
+        ("keys --help", false),
+        ("keys show --help", false),
+        ("dialects check --help", false),
+        ("dialects try acme.yaml purge --help", false),
+        ("pki issue --help", false),
+    ] {
+        let help = run("http://127.0.0.1:9", words).await.stdout;
+        assert_eq!(help.contains("FEDCTL_CA"), is_connected, "{words}: {help}");
+        assert!(help.contains("--json"), "{words}: {help}");
+    }
+    let asked = run("http://127.0.0.1:9", "help purge").await;
+    assert_eq!(asked.code, Some(0));
+    assert_eq!(
+        asked.stdout,
+        run("http://127.0.0.1:9", "purge --help").await.stdout
+    );
+    let folder = tempfile::tempdir().expect("there is room");
+    let key = folder.path().join("key.pem");
+    let mut command = fedctl("http://127.0.0.1:9");
+    command.env("FEDCTL_CA", folder.path().join("not-there"));
+    let made = run_with(command.args(["keys", "generate"]).arg(&key)).await;
+    assert_eq!(made.code, Some(0), "{}", made.transcript());
+}
