@@ -162,8 +162,8 @@ fn providers() -> String {
     text.push_str(
         "\n## Budgets\n\nWhat each provider counts, for one account: a bucket holds so many at once and fills with so many in \
          a time. *Under way* is what may be in progress at the same time. These are the defaults; the adapter's configuration \
-         may say other numbers (`api.budgets`, `api.outstanding`). A plan says what an order takes in the same units, each call counted once, and what may come on top that only the adapter \
-         knows (`may_add`). Of a mapping `items` are counted, the selectors that its calls say.\n\n\
+         may say other numbers (`api.budgets`, `api.outstanding`). A plan says what an order takes in the same units, each \
+         call counted once, and what may come on top that only the adapter knows (`may_add`). Of a mapping `items` are counted, the selectors that its calls say.\n\n\
          | dialect | unit | budget | source |\n| --- | --- | --- | --- |\n",
     );
     for dialect in providers() {

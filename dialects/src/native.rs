@@ -6,8 +6,9 @@
 //! the configuration, and the command names which one. A tag means all of the configuration's host names.
 //! The scheme of a URL never matters ([`Selector`]): where a request names none, either is read.
 //! Where the fidelity is exact, reading what [`crate::Dialect::translate`] says gives the same operation and selectors, but
-//! for the scheme of a URL, and the port where a cache's keys have none; and for a regular expression that is longer than a command takes once it is written out for Varnish: that is refused. What a
-//! mapping says is read by the mapping itself ([`crate::mapped::Mapping::ask`]).
+//! for the scheme of a URL, and the port where a cache's keys have none; and for a regular expression that is longer than a
+//! command takes once it is written out for Varnish: that is refused. What a mapping says is read by the mapping itself
+//! ([`crate::mapped::Mapping::ask`]).
 //! Not here: whose the host names are, and whether the caller may ask for this (`broker`).
 
 pub(crate) mod akamai;

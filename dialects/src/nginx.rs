@@ -17,7 +17,8 @@ pub static NGINX: ByKey = ByKey {
 };
 
 /// `X-Cache` holds nginx' own `$upstream_cache_status`, which does not say whether a fetched answer was stored.
-/// nginx stores only what the origin says stays fresh, and no answer that sets a cookie (`proxy_cache_valid` and `proxy_ignore_headers` in nginx' documentation of the proxy module).
+/// nginx stores only what the origin says stays fresh, and no answer that sets a cookie (`proxy_cache_valid` and
+/// `proxy_ignore_headers` in nginx' documentation of the proxy module).
 fn signal(answer: &Answer) -> LoadSignal {
     let may_be_stored = http::may_be_stored(answer)
         && http::explicit_freshness(answer).is_some()

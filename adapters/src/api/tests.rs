@@ -1,6 +1,7 @@
 //! A provider, played by a small server that answers as a test says and remembers what it was asked.
 
 mod estimates;
+mod comes_to;
 mod jobs;
 mod refusals;
 mod secrets;
