@@ -7,15 +7,15 @@ use std::ops::RangeInclusive;
 
 use domain::Evidence;
 
-/// Seconds after which a mapping may say that something should be done: a week.
-const WITHIN_SECONDS: usize = 7 * 24 * 60 * 60;
-
 use super::{
     ENTRIES,
     answers::{Means, Rule, Source},
     reader::{Field, Members, Reader},
     tree::Tree,
 };
+
+/// Seconds after which a mapping may say that something should be done: a week.
+const WITHIN_SECONDS: usize = 7 * 24 * 60 * 60;
 
 /// Reads the rules; only those of a first answer must name their jobs.
 pub(super) fn rules(reader: &mut Reader, field: &Field<'_>, is_first: bool) -> Vec<Rule> {
