@@ -2,7 +2,7 @@
 //! then ask with `GET` until every server has settled. `docs/invocation-system.openapi.yaml` describes the same.
 //!
 //! Invariant: it says every command exactly, custom operations included, and the id of the execution is the key, so that
-//! a submission that is repeated does nothing new.
+//! a submission that is repeated does nothing new. What a server says of itself is no better than what its proof shows.
 //! Not here: where the invocation system is and who may call it (`adapters::system`).
 
 use std::borrow::Cow;
@@ -12,7 +12,6 @@ use domain::{
     Operation, Outcome, ParticipantId, Probes, Proof, Selector, ServerId, ServerResult, Timestamp,
     fault::{Again, FaultCode, Side},
     fidelity::Ceiling,
-    proof::ProofVerdict,
     result::SelectorFinding,
 };
 use serde::{Deserialize, Serialize};
@@ -264,31 +263,46 @@ impl ServerProgress {
     fn result(&self) -> ServerResult {
         let mut findings = self.findings.clone();
         findings.truncate(domain::limits::FINDINGS_PER_RESULT);
+        let proof = self.proof.clone().map(Proof::as_seen);
         ServerResult {
             server: self.server.clone(),
-            outcome: self.outcome(),
+            outcome: self.outcome(proof.as_ref()),
             findings,
             attempts: self.attempts,
             took_ms: self.took_ms,
             tries: Vec::new(),
             estimated_at: self.estimated_at,
-            proof: self.proof.clone(),
+            proof,
         }
     }
 
-    /// `verified` is said only of what was looked at: with a proof of that. An estimate has its time.
-    fn sureness(&self) -> Evidence {
-        let is_proven = |proof: &Proof| proof.verdict == ProofVerdict::Verified;
+    /// What its word alone is good for: `verified` is said only of what was seen, so by the proof. An estimate has its time.
+    fn word(&self) -> Evidence {
         match self.evidence.unwrap_or(Evidence::Reported) {
-            Evidence::Verified if !self.proof.as_ref().is_some_and(is_proven) => Evidence::Reported,
+            Evidence::Verified => Evidence::Reported,
             Evidence::Estimated if self.estimated_at.is_none() => Evidence::Acknowledged,
             said => said,
         }
     }
 
-    fn outcome(&self) -> Outcome {
+    /// As it says, unless what was seen says otherwise.
+    fn done(&self, proof: Option<&Proof>) -> Outcome {
+        let said = Outcome::Done(self.word());
+        let Some(proof) = proof else {
+            return said;
+        };
+        match proof.outcome(said) {
+            Outcome::Failed(fault) => Outcome::Failed(Fault {
+                again: Again::Never,
+                ..fault
+            }),
+            ended @ (Outcome::Done(_) | Outcome::Unknown) => ended,
+        }
+    }
+
+    fn outcome(&self, proof: Option<&Proof>) -> Outcome {
         match (self.state, &self.fault) {
-            (ServerState::Done, _) => Outcome::Done(self.sureness()),
+            (ServerState::Done, _) => self.done(proof),
             (ServerState::Unknown, _) => Outcome::Unknown,
             (_, Some(fault)) => Outcome::Failed(Fault::new(
                 fault.code,

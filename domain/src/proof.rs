@@ -149,6 +149,25 @@ impl Proof {
         }
     }
 
+    /// A proof that somebody else wrote, as far as what was seen bears it: no better than the worst of its probes, and of a
+    /// probe without an answer after the command nothing is verified.
+    #[must_use]
+    pub fn as_seen(self) -> Self {
+        let worst = self.probes.iter().max_by_key(|probed| probed.as_seen());
+        let seen = worst.map_or(ProofVerdict::Unprobed, Probed::as_seen);
+        if seen <= self.verdict {
+            return self;
+        }
+        let why = worst.and_then(|probed| probed.why.clone());
+        let why =
+            why.unwrap_or_else(|| "no answer that was seen after the command proves it".to_owned());
+        Self {
+            verdict: seen,
+            why: Some(why),
+            ..self
+        }
+    }
+
     /// How a server's part ends with this proof, where it would have ended `as_said` by the native system's answers.
     ///
     /// What was seen not to be done has failed, whatever was said. What was looked at and could not be proven is known no
@@ -172,6 +191,17 @@ impl Proof {
     pub fn forget_sightings(&mut self) {
         for probed in &mut self.probes {
             probed.seen.clear();
+        }
+    }
+}
+
+impl Probed {
+    fn as_seen(&self) -> ProofVerdict {
+        let is_seen = self.seen.iter().any(|sighting| !sighting.before);
+        if is_seen {
+            self.verdict
+        } else {
+            self.verdict.max(ProofVerdict::Unprobed)
         }
     }
 }
@@ -209,6 +239,50 @@ mod tests {
         assert_eq!(partly.verdict, Unprobed);
         assert!(partly.why.unwrap().contains("2 of the selectors"));
         assert_eq!(of(&[], &[0]).verdict, Unprobed);
+    }
+
+    /// Whatever somebody writes above his probes, it is no better than they are, and worse where he says so himself.
+    #[test]
+    fn a_proof_of_somebody_elses_is_what_its_probes_show() {
+        use ProofVerdict::{NotVerified, Unprobed, Unproven, Verified};
+        let sighting = |before| Sighting {
+            at: Timestamp::from_millis(1),
+            before,
+            status: 200,
+            etag: None,
+            last_modified: None,
+            age: None,
+            date: None,
+            hit: None,
+            vary: None,
+            hash: "0123456789abcdef".to_owned(),
+        };
+        let with = |verdict, seen: &[bool]| Probed {
+            seen: seen.iter().copied().map(sighting).collect(),
+            ..probed(verdict)
+        };
+        for (said, probes, is) in [
+            (Verified, vec![], Unprobed),
+            (Verified, vec![with(Verified, &[])], Unprobed),
+            (Verified, vec![with(Verified, &[true])], Unprobed),
+            (Verified, vec![with(Verified, &[true, false])], Verified),
+            (
+                Verified,
+                vec![with(Verified, &[false]), with(NotVerified, &[false])],
+                NotVerified,
+            ),
+            (Unprobed, vec![with(Verified, &[false])], Unprobed),
+            (Unproven, vec![], Unproven),
+            (NotVerified, vec![with(Verified, &[false])], NotVerified),
+        ] {
+            let proof = Proof {
+                verdict: said,
+                ..Proof::of(probes, 0, &[])
+            };
+            let seen = proof.as_seen();
+            assert_eq!(seen.verdict, is, "{said:?} {:?}", seen.probes);
+            assert!(is == said || seen.why.is_some(), "{said:?}");
+        }
     }
 
     /// Only what was seen is verified; what was seen not to be done has failed, and what was not proven is never reported.

@@ -99,7 +99,9 @@ fn running() -> Value {
 fn settled() -> Value {
     json!({ "execution": EXECUTION, "state": "settled", "servers": [
         { "server": "b-1", "state": "done", "evidence": "verified", "attempts": 1, "took_ms": 3,
-          "findings": [{ "selector": 0, "finding": { "removed": 1 } }], "proof": { "verdict": "verified" } },
+          "findings": [{ "selector": 0, "finding": { "removed": 1 } }],
+          "proof": { "verdict": "verified", "probes": [{ "url": "http://www.example.com/", "verdict": "verified",
+            "seen": [{ "at": 2, "before": false, "status": 200, "hash": "0123456789abcdef" }] }] } },
     ]})
 }
 

@@ -1,6 +1,6 @@
 //! What the canonical dialect says, letter by letter, and what it makes of answers.
 
-use domain::{PurgeMode, Server, ServerId, operation::CustomOperation};
+use domain::{PurgeMode, Server, ServerId, operation::CustomOperation, proof::ProofVerdict};
 use serde_json::json;
 
 use super::*;
@@ -138,27 +138,44 @@ fn a_settled_execution_is_as_good_as_its_worst_server() {
     );
 }
 
+/// What a settled execution says of its one server, which is done.
+fn done_with(more: &serde_json::Value) -> ServerResult {
+    let mut server = json!({ "server": "b-1", "state": "done" });
+    let more = more.as_object().unwrap().clone();
+    server.as_object_mut().unwrap().extend(more);
+    let body = json!({ "execution": EXECUTION, "state": "settled", "servers": [server] });
+    let progress = Progress::read(&body.to_string()).unwrap();
+    let asked: ServerId = "b-1".parse().unwrap();
+    progress.results([&asked]).remove(0)
+}
+
+/// A URL as it was seen once, after the command.
+fn seen(verdict: &str) -> serde_json::Value {
+    let sighting = json!({ "at": 1_700_000_000_000_u64, "before": false, "status": 200, "hash": "0123456789abcdef" });
+    json!({ "url": "https://www.example.com/a", "verdict": verdict, "seen": [sighting] })
+}
+
 /// Who says `verified` gives a proof of it, and who estimates gives the time; less is known where they do not.
 #[test]
 fn a_word_without_what_it_stands_for_counts_less() {
-    let of = |more: serde_json::Value| {
-        let mut server = json!({ "server": "b-1", "state": "done" });
-        let more = more.as_object().unwrap().clone();
-        server.as_object_mut().unwrap().extend(more);
-        let body = json!({ "execution": EXECUTION, "state": "settled", "servers": [server] });
-        let progress = Progress::read(&body.to_string()).unwrap();
-        let asked: ServerId = "b-1".parse().unwrap();
-        progress.results([&asked]).remove(0).outcome
-    };
+    let proof = |verdict: &str, probes: &[serde_json::Value]| json!({ "evidence": "verified", "proof": { "verdict": verdict, "probes": probes } });
     for (said, known) in [
         (json!({ "evidence": "verified" }), Evidence::Reported),
+        (proof("unprobed", &[]), Evidence::Reported),
+        (proof("verified", &[]), Evidence::Reported),
         (
-            json!({ "evidence": "verified", "proof": { "verdict": "unproven" } }),
+            proof(
+                "verified",
+                &[json!({ "url": "https://www.example.com/a", "verdict": "verified" })],
+            ),
             Evidence::Reported,
         ),
+        (proof("verified", &[seen("verified")]), Evidence::Verified),
+        (proof("unprobed", &[seen("verified")]), Evidence::Reported),
+        (proof("unproven", &[]), Evidence::Acknowledged),
         (
-            json!({ "evidence": "verified", "proof": { "verdict": "verified" } }),
-            Evidence::Verified,
+            proof("verified", &[seen("verified"), seen("unproven")]),
+            Evidence::Acknowledged,
         ),
         (json!({ "evidence": "estimated" }), Evidence::Acknowledged),
         (
@@ -166,7 +183,33 @@ fn a_word_without_what_it_stands_for_counts_less() {
             Evidence::Estimated,
         ),
     ] {
-        assert_eq!(of(said.clone()), Outcome::Done(known), "{said}");
+        let outcome = done_with(&said).outcome;
+        assert_eq!(outcome, Outcome::Done(known), "{said}");
+    }
+}
+
+/// What was seen not to be done is never done, whatever stands above it; and its proof says the same.
+#[test]
+fn what_was_seen_not_to_be_done_has_failed() {
+    for proof in [
+        json!({ "verdict": "not_verified", "why": "an old answer was served" }),
+        json!({ "verdict": "verified", "probes": [seen("verified"), seen("not_verified")] }),
+    ] {
+        let result = done_with(&json!({ "evidence": "verified", "proof": proof }));
+        let Outcome::Failed(fault) = &result.outcome else {
+            panic!("{result:?}")
+        };
+        assert_eq!(
+            (fault.code, fault.again),
+            (FaultCode::NotVerified, Again::Never)
+        );
+        let told = result.proof.unwrap();
+        assert_eq!(told.verdict, ProofVerdict::NotVerified);
+        let body = json!({ "execution": EXECUTION, "state": "settled", "servers": [
+            { "server": "b-1", "state": "done", "proof": proof },
+        ]});
+        let (code, again, _) = fault_of(&answer(200, &body.to_string()));
+        assert_eq!((code, again), (FaultCode::NotVerified, Again::Never));
     }
 }
 
