@@ -31,9 +31,10 @@ const WHO: &str = "Fastly";
 const KEYS: &str = "keys";
 /// Marks stale what the call finds.
 const SOFT: &str = "fastly-soft-purge";
-/// The paths of a service, and what ends the path of one that purges all of it.
+/// The paths of a service begin so; what follows its id says what is purged.
+const SERVICES: &str = "/service/";
 const SERVICE: &str = "/service/{account:service}/purge";
-const ALL: &str = "_all";
+const ALL: &str = "purge_all";
 /// How long a shield may take to hand out what it was about to drop: single objects, and a whole service.
 const RACE: Duration = Duration::from_secs(2);
 const RACE_OF_ALL: Duration = Duration::from_secs(30);
@@ -82,7 +83,7 @@ impl Dialect for Fastly {
                 .collect();
         }
         if !all.is_empty() {
-            let path = format!("{SERVICE}{ALL}");
+            let path = format!("{SERVICE}_all");
             calls.push(NativeCall::new("POST", None, &path, all));
         }
         Ok(calls)
@@ -109,10 +110,9 @@ impl Dialect for Fastly {
     }
 
     fn second_call(&self, call: &NativeCall) -> Option<Duration> {
-        Some(if call.path.ends_with(ALL) {
-            RACE_OF_ALL
-        } else {
-            RACE
+        Some(match called(call) {
+            Called::All => RACE_OF_ALL,
+            Called::Url | Called::Keys { .. } => RACE,
         })
     }
 
@@ -144,7 +144,7 @@ impl Dialect for Fastly {
     fn draws(&self, call: &NativeCall) -> Vec<Draw> {
         let draw = match called(call) {
             Called::Url => Draw::of("urls", 1),
-            Called::Keys => Draw::of(KEYS, bulk::length(call)),
+            Called::Keys { .. } => Draw::of(KEYS, bulk::length(call)),
             Called::All => Draw::CALL,
         };
         vec![draw]
@@ -152,12 +152,11 @@ impl Dialect for Fastly {
 
     /// Keys of one service, as soft as each other.
     fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
-        let Called::Keys = called(call) else {
+        let Called::Keys { service, key } = called(call) else {
             return None;
         };
-        let (service, key) = call.path.split_once("/purge")?;
         let room = self.limits().room(KEYS, limits);
-        let items = match key.strip_prefix('/') {
+        let items = match key {
             Some(key) => vec![json!(percent_decode_str(key).decode_utf8().ok()?).to_string()],
             None => bulk::of_json(call, room)?.items,
         };
@@ -167,8 +166,11 @@ impl Dialect for Fastly {
     }
 
     fn together(&self, like: &NativeCall, items: &[String]) -> NativeCall {
-        let service = like.path.split_once("/purge").map_or("", |(at, _)| at);
-        let (path, body) = (format!("{service}/purge"), with_keys(&items.join(",")));
+        let Called::Keys { service, .. } = called(like) else {
+            return like.clone();
+        };
+        let path = format!("{SERVICES}{service}/purge");
+        let body = with_keys(&items.join(","));
         let call = write::post_json(&path, like.selectors.clone(), body);
         let soft = like.headers.iter().filter(|(name, _)| name == SOFT);
         soft.fold(call, |call, (name, value)| call.header(name, value))
@@ -180,17 +182,26 @@ fn with_keys(keys: &str) -> String {
 }
 
 /// What a call purges.
-enum Called {
+enum Called<'a> {
     Url,
-    Keys,
+    /// Of a service: the one in the path, or else those in the body.
+    Keys {
+        service: &'a str,
+        key: Option<&'a str>,
+    },
     All,
 }
 
-fn called(call: &NativeCall) -> Called {
-    match call.path.as_str() {
-        path if path.starts_with("/purge/") => Called::Url,
-        path if path.ends_with("/purge_all") => Called::All,
-        _ => Called::Keys,
+/// By what follows the service's id, which has no slash: a key and a URL may end in any way.
+fn called(call: &NativeCall) -> Called<'_> {
+    let of_service = call.path.strip_prefix(SERVICES);
+    match of_service.and_then(|path| path.split_once('/')) {
+        None => Called::Url,
+        Some((_, ALL)) => Called::All,
+        Some((service, purge)) => Called::Keys {
+            service,
+            key: purge.strip_prefix("purge/"),
+        },
     }
 }
 

@@ -152,3 +152,29 @@ fn a_second_purge_waits_for_the_shield() {
     assert_eq!(wait(tag("all")), Some(Duration::from_secs(2)));
     assert_eq!(wait(Selector::Everything), Some(Duration::from_secs(30)));
 }
+
+/// A key or a URL that ends like the path of a whole service is a key or a URL: it waits, counts and is batched as such.
+#[test]
+fn a_key_may_be_called_purge_all() {
+    for name in ["purge_all", "products_all", "_all"] {
+        let key = call(&Fastly, DELETE, tag(name));
+        assert_eq!(Fastly.second_call(&key), Some(Duration::from_secs(2)));
+        assert_eq!(Fastly.draws(&key), [Draw::of("keys", 1)]);
+        let bulk = Fastly.bulk(&key, &NativeLimits::NONE).unwrap();
+        assert_eq!(bulk.items, [format!("\"{name}\"")]);
+        let several = Fastly.together(&key, &[bulk.items[0].clone(), "\"b\"".to_owned()]);
+        assert_eq!(several.path, "/service/{account:service}/purge");
+        let again = Fastly.bulk(&several, &NativeLimits::NONE).unwrap();
+        assert_eq!((again.kind, again.items.len()), (bulk.kind, 2));
+    }
+    let page = call(
+        &Fastly,
+        DELETE,
+        url("https://www.example.com/service/1/purge_all"),
+    );
+    assert_eq!(Fastly.second_call(&page), Some(Duration::from_secs(2)));
+    assert_eq!(Fastly.draws(&page), [Draw::of("urls", 1)]);
+    let whole = call(&Fastly, DELETE, Selector::Everything);
+    assert_eq!(Fastly.draws(&whole), [Draw::CALL]);
+    assert_eq!(Fastly.bulk(&whole, &NativeLimits::NONE), None);
+}

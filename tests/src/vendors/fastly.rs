@@ -61,7 +61,7 @@ impl Vendor for Fastly {
     }
 
     fn takes(&self, request: &Request) -> Vec<(&'static str, usize)> {
-        let is_counted = request.path.ends_with("/purge_all");
+        let is_counted = request.path == format!("/service/{}/purge_all", self.service);
         vec![("calls", usize::from(is_counted))]
     }
 
