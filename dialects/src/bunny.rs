@@ -3,6 +3,8 @@
 //! Invariant: never wider than the configuration. A pull zone is one configuration's. Each call says one thing.
 //! A URL is said with `exactPath`, or a `/` or `*` at its end would mean all that begins so; and without `async`, so the
 //! answer comes when the purge is done.
+//! Whether a `*` in a tag means any characters, the pages do not say. It does to others (drupal.org, `bunny_cdn` #3423820:
+//! `*node:130*` is what works), so none is said.
 //!
 //! Facts: `docs.bunny.net/cdn/purge-cache`, `docs.bunny.net/api-reference/core/purge`.
 
@@ -163,6 +165,9 @@ const BUDGETS: &[Budget] = &[
 fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
     let selector = match selector {
         Selector::Regex(_) => say::unknown(WHO, selector),
+        Selector::Tag(tag) if tag.as_str().contains('*') => {
+            http::impossible(format!("{WHO} takes a `*` in a tag for any characters"))
+        }
         Selector::Prefix(_) | Selector::Wildcard(_) => {
             Beginning::of(selector).map_or(Fidelity::Exact, |beginning| beginning.fidelity(WHO))
         }

@@ -52,6 +52,13 @@ fn it_says_what_it_cannot() {
     exact
     ");
     assert_eq!(Bunny.fidelity(&INVALIDATE, &tag("a")).as_str(), "widened");
+    for pattern in ["*", "product-*"] {
+        let fidelity = Bunny.fidelity(&DELETE, &tag(pattern));
+        assert_eq!(
+            fidelity.why(),
+            Some("bunny.net takes a `*` in a tag for any characters")
+        );
+    }
 }
 
 /// A URL is answered when it is purged; a zone is only taken. Success may have no body, but is never a page.
