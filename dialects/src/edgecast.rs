@@ -4,7 +4,8 @@
 //! that points at the same content, so an account is one configuration's, and whatever is purged may reach all of it. A load
 //! is for one scheme, the one that its URL has.
 //! A refusal as a bad request may be for the moment only: over the limit of what may be under way is one too. Only where its
-//! words name that limit is it asked again.
+//! own words name that limit is it asked again; the paths of a call are not its own. It is a limit of purges, and one of loads:
+//! nothing else has to wait.
 //! Edgecast stopped serving in January 2025; its API is spoken by those who run its software on.
 //!
 //! Facts: `developer.edgecast.com/cdn/api`, "Bulk Purge Content", "Get Bulk Purge Request", "Bulk Load Content".
@@ -13,6 +14,7 @@ use domain::{
     Command, Fault, Fidelity, Finding, HostName, NativeCall, NativeLimits, Operation, PurgeMode,
     Selector, fault::Again,
 };
+use percent_encoding::percent_decode_str;
 
 use crate::{
     AccountField, Answer, Authentication, Bulk, CannotSay, Counterpart, Dialect, Draw, Limits,
@@ -106,8 +108,13 @@ impl Dialect for Edgecast {
                 }
                 Err(fault) => Verdict::failed(fault),
             },
-            _ => Verdict::failed(refusal(answer)),
+            _ => Verdict::failed(refusal(call, answer)),
         }
+    }
+
+    /// Purges and loads have a limit each, and a path each.
+    fn is_full(&self, answer: &Answer) -> bool {
+        says_full(answer, &[])
     }
 
     fn poll(&self, job: &str) -> Option<NativeCall> {
@@ -240,13 +247,48 @@ fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
 }
 
 /// A bad request that names the limit of what may be under way passes; any other stays bad.
-fn refusal(answer: &Answer) -> Fault {
+fn refusal(call: &NativeCall, answer: &Answer) -> Fault {
     let fault = read::refusal(WHO, answer);
-    let words = fault.message.to_ascii_lowercase();
-    if answer.status == 400 && LIMIT_WORDS.iter().any(|word| words.contains(word)) {
+    let items = bulk::of_json(call, Edgecast.limits().room(PATHS, &NativeLimits::NONE));
+    let items = items.map_or_else(Vec::new, |bulk| bulk.items);
+    if says_full(answer, &items) {
         return read::throttled(&fault, Again::AfterSeconds(PAUSE_SECONDS));
     }
     fault
+}
+
+/// Whether a refusal speaks of the limit of what may be under way, in words of its own: no path of the call (`items`, as JSON)
+/// is, nor whatever else has a slash.
+fn says_full(answer: &Answer, items: &[String]) -> bool {
+    if answer.status != 400 {
+        return false;
+    }
+    let mut paths: Vec<String> = items.iter().flat_map(|item| ways_to_write(item)).collect();
+    paths.sort_unstable_by_key(|path| std::cmp::Reverse(path.len()));
+    let body = serde_json::from_str(&answer.body).unwrap_or_default();
+    let said = read::words(&body).unwrap_or_else(|| answer.body.clone());
+    let said = paths
+        .iter()
+        .fold(said, |said, path| said.replace(path.as_str(), " / "));
+    let words = said.split_whitespace().filter(|word| !word.contains('/'));
+    let words = words.map(|word| word.trim_matches(|one: char| !one.is_alphanumeric()));
+    let words = words.collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+    let words = format!(" {words} ");
+    let mut limits = LIMIT_WORDS.iter();
+    limits.any(|limit| words.contains(&format!(" {limit} ")))
+}
+
+/// A path as a call has it, with its octets decoded, and both without scheme and host name.
+fn ways_to_write(item: &str) -> Vec<String> {
+    let path: String = serde_json::from_str(item).unwrap_or_default();
+    let decoded = percent_decode_str(&path).decode_utf8_lossy().into_owned();
+    let below_the_host = |path: &String| {
+        let rest = path.splitn(4, '/').nth(3)?;
+        Some(format!("/{rest}"))
+    };
+    let ways = [&path, &decoded].map(below_the_host).into_iter().flatten();
+    let ways = ways.chain([path.clone(), decoded.clone()]);
+    ways.filter(|path| path.len() > 1).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What Edgecast is told, letter by letter, and what its answers mean. Answers are those of its API reference.
 
 use domain::fault::FaultCode;
+use serde_json::json;
 
 use super::*;
 use crate::{
@@ -105,6 +106,34 @@ fn a_job_runs_until_it_is_done() {
         failed(judged("bulkload/1", "lost")).0,
         FaultCode::UnreadableAnswer
     );
+}
+
+/// A path may be called as the limit is: what is refused for its path is refused, and nobody else waits for it.
+#[test]
+fn a_path_is_no_word_about_the_limit() {
+    let paths = [
+        "http://www.example.com/outstanding",
+        "http://www.example.com/outstanding.html",
+        "http://www.example.com/a%20concurrent%20b",
+        "http://www.example.com/too%20many",
+    ];
+    for path in paths {
+        let one = call(&Edgecast, DELETE, url(path));
+        let decoded = path.replace("%20", " ");
+        let below = |path: &'static str| path.strip_prefix("http://www.example.com");
+        let short = decoded.replace("http://www.example.com", "");
+        for named in [path, &decoded, below(path).unwrap(), &short] {
+            let body =
+                json!({ "Message": format!("Invalid MediaPath {named}, sorry") }).to_string();
+            let (code, again, _) = failed(Edgecast.judge(&one, &answer(400, &[], &body)));
+            assert_eq!((code, again), (FaultCode::Refused, Again::Never), "{body}");
+        }
+        let body = json!({ "Message": format!("{path}: too many purges, concurrent ones.") });
+        let full = answer(400, &[], &body.to_string());
+        assert_eq!(failed(Edgecast.judge(&one, &full)).0, FaultCode::Throttled);
+        assert!(Edgecast.is_full(&full));
+    }
+    assert!(!Edgecast.is_full(&answer(429, &[], r#"{"Message":"Too many requests"}"#)));
 }
 
 /// A 400 that names the limit of what may be under way passes; any other is refused in Edgecast's words, and not asked again.
