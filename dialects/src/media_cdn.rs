@@ -2,9 +2,11 @@
 //!
 //! Invariant: never wider than the configuration, as [`crate::google`]: every call names a host name. The answer is empty, and
 //! nobody can ask what became of it.
+//! Each response has tags that Media CDN makes itself, of its status, origin and type. They are no origin's tags, and nobody
+//! else has them: none goes out, and none is read.
 //!
 //! Facts: `cloud.google.com/media-cdn/docs/reference/rest`, `edgeCacheServices.invalidateCache`: host, path and `cacheTags` as at
-//! Cloud CDN, but no id of the request, and no operation.
+//! Cloud CDN, but no id of the request, and no operation. And `/media-cdn/docs/cache-invalidation`, "Cache tags".
 
 use std::time::Duration;
 
@@ -28,6 +30,9 @@ const INVALIDATE: &str = "/v1/projects/{account:project}/locations/global/edgeCa
 
 /// Where Cloud CDN takes a body like ours.
 const AT_CLOUD_CDN: &str = "/compute/v1/projects/p/global/urlMaps/m/invalidateCache";
+
+/// What the tags begin with that Media CDN makes itself.
+const BUILT_IN: [&str; 3] = ["status=", "origin=", "content-type="];
 
 const BUDGETS: &[Budget] = &[Budget {
     unit: CALLS,
@@ -56,6 +61,9 @@ impl Dialect for MediaCdn {
     }
 
     fn fidelity(&self, operation: &Operation, selector: &Selector) -> Fidelity {
+        if is_built_in(selector) {
+            return http::impossible(format!("{WHO} {MAKES_ITSELF}"));
+        }
         let ours = |why: String| why.replace(google::WHO, WHO);
         match Google.fidelity(operation, selector) {
             Fidelity::Exact => Fidelity::Exact,
@@ -97,7 +105,16 @@ impl Dialect for MediaCdn {
             path: AT_CLOUD_CDN.to_owned(),
             ..request.clone()
         };
-        Google.read(&at_cloud_cdn, hosts)
+        let asked = Google.read(&at_cloud_cdn, hosts)?;
+        match asked.selectors.iter().position(is_built_in) {
+            None => Ok(asked),
+            Some(place) => {
+                let rule = format!(
+                    "cacheTags[{place}]: must be a tag of the origin's; {WHO} {MAKES_ITSELF}"
+                );
+                Err(Mistake::new("body", rule))
+            }
+        }
     }
 
     fn judge(&self, _: &NativeCall, answer: &Answer) -> Verdict {
@@ -157,6 +174,21 @@ const SIZES: &[Size] = &[
     sizes::ANY_BODY,
 ];
 
+/// Why such a tag is not said.
+const MAKES_ITSELF: &str =
+    "makes tags that begin with `status=`, `origin=` or `content-type=` itself";
+
+fn is_built_in(selector: &Selector) -> bool {
+    let Selector::Tag(tag) = selector else {
+        return false;
+    };
+    let begins = |start: &&str| {
+        let beginning = tag.as_str().get(..start.len());
+        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(start))
+    };
+    BUILT_IN.iter().any(begins)
+}
+
 #[cfg(test)]
 mod tests {
     //! What Media CDN is told, letter by letter, and what its answers mean.
@@ -201,6 +233,36 @@ mod tests {
         assert_eq!(MediaCdn.read(&made, &[]).unwrap().selectors, [tag("news")]);
         let elsewhere = call(&Google, DELETE, tag("news"));
         assert_eq!(MediaCdn.read(&elsewhere, &[]).unwrap_err().field, "path");
+    }
+
+    /// Every 404 of a host name is no content that the origin tagged, and no other participant knows it by that name.
+    #[test]
+    fn a_tag_of_its_own_making_is_no_tag() {
+        let why = "Google Media CDN makes tags that begin with `status=`, `origin=` or `content-type=` itself";
+        for text in [
+            "status=404",
+            "origin=staging-origin",
+            "content-type=application/x-mpegurl",
+            "Status=200",
+        ] {
+            let fidelity = MediaCdn.fidelity(&DELETE, &tag(text));
+            assert_eq!(
+                (fidelity.as_str(), fidelity.why()),
+                ("impossible", Some(why))
+            );
+            assert_eq!(Google.fidelity(&DELETE, &tag(text)), Fidelity::Exact);
+            let body = format!(r#"{{"cacheTags":["news","{text}"]}}"#);
+            let request = NativeCall {
+                body: Some(body),
+                ..call(&MediaCdn, DELETE, tag("news"))
+            };
+            let mistake = MediaCdn.read(&request, &[]).unwrap_err();
+            assert_eq!(mistake.field, "body");
+            assert!(mistake.rule.starts_with("cacheTags[1]: "), "{mistake:?}");
+        }
+        for fine in ["status", "my-status=404", "news"] {
+            assert_eq!(MediaCdn.fidelity(&DELETE, &tag(fine)), Fidelity::Exact);
+        }
     }
 
     /// An empty object is all that it answers: taken, and nobody knows more.

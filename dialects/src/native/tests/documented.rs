@@ -291,7 +291,7 @@ fn media_cdn() -> Vec<Quoted> {
         ),
         of(
             r#"{"cacheTags": ["status=404", "origin=staging-origin"]}"#,
-            "Purge(Delete) tag status=404 | tag origin=staging-origin",
+            "body cacheTags[0]: must be a tag of the origin's; Google Media CDN makes tags that begin with `status=`, `origin=` or `content-type=` itself",
         ),
     ]
 }
