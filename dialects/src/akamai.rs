@@ -6,7 +6,7 @@
 //! There is no way to ask what became of a purge: the answer's estimate is all that anybody knows.
 //! Not here: prefixes and patterns, which another system of Akamai's takes (ECCU).
 //!
-//! Facts: `techdocs.akamai.com/purge-cache/reference`, akamai/akamai-apis `apis/ccu/v3/openapi.json`.
+//! Facts: `techdocs.akamai.com/purge-cache/reference` and `/docs/purge-content-cache-tag`, akamai/akamai-apis `apis/ccu/v3/openapi.json`.
 
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ use crate::{
 const WHO: &str = "Akamai";
 /// Characters of a tag in `Edge-Cache-Tag`.
 const TAG_LENGTH: usize = 128;
+/// What a tag may hold besides letters and digits: the column "Allowed" of "Purge content by cache tag", which has `/` since it
+/// is no page of `learn.akamai.com` any more.
+const TAG_MARKS: &str = "&'^-$!`#%.+~_|/";
 /// Seconds after which Akamai asks to come back when it says 429 without a time ("Rate limiting").
 const PAUSE_SECONDS: u32 = 5;
 /// A body around its objects.
@@ -125,7 +128,7 @@ impl Dialect for Akamai {
         call: &NativeCall,
         value: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Vec<NativeCall>, String> {
-        if kind_of(call) == "tag" && value(CLIENT.name).is_none_or(|name| name.is_empty()) {
+        if unit_of(call) == Some(TAGS) && value(CLIENT.name).is_none_or(|name| name.is_empty()) {
             return Err(format!(
                 "{WHO} purges a tag in all that the API client of the credentials has access to; `{}` must name a client \
                  that has access to this configuration's content only",
@@ -182,6 +185,7 @@ impl Dialect for Akamai {
     }
 }
 
+/// How the objects of a call are counted.
 fn unit_of(call: &NativeCall) -> Option<&'static str> {
     let kind = call.path.split('/').nth(4)?;
     let found = KINDS.iter().find(|(name, _)| *name == kind);
@@ -210,13 +214,9 @@ const CLIENT: AccountField = AccountField {
     own_credentials: true,
 };
 
-/// What the objects of a call are.
-fn kind_of(call: &NativeCall) -> &str {
-    call.path.split('/').nth(4).unwrap_or_default()
-}
-
 /// The kinds of objects in a path, and how they are counted.
-const KINDS: [(&str, &str); 3] = [("url", "urls"), ("tag", "tags"), ("cpcode", "codes")];
+const KINDS: [(&str, &str); 3] = [("url", "urls"), ("tag", TAGS), ("cpcode", "codes")];
+const TAGS: &str = "tags";
 
 const SIZES: &[Size] = &[
     Size {
@@ -232,7 +232,7 @@ const SIZES: &[Size] = &[
         source: "techdocs.akamai.com/purge-cache/reference/rate-limiting: 10,000 URLs at once; else what a body holds",
     },
     Size {
-        unit: "tags",
+        unit: TAGS,
         usual: None,
         most: 5_000,
         source: "the same page: 5,000 tags at once; else what a body holds",
@@ -255,7 +255,7 @@ const BUDGETS: &[Budget] = &[
         source: "the same page: 200 URLs a second, 10,000 at once",
     },
     Budget {
-        unit: "tags",
+        unit: TAGS,
         amount: 500,
         per: Duration::from_mins(1),
         burst: 5_000,
@@ -275,6 +275,9 @@ fn fidelity_of(selector: &Selector) -> Fidelity {
         Selector::Tag(tag) if tag.as_str().len() > TAG_LENGTH => http::impossible(format!(
             "{WHO} knows tags of at most {TAG_LENGTH} characters"
         )),
+        Selector::Tag(tag) if !tag.as_str().chars().all(is_of_a_tag) => http::impossible(format!(
+            "{WHO} knows tags of letters, digits and {TAG_MARKS} only"
+        )),
         Selector::Url(_) | Selector::Tag(_) | Selector::Everything => Fidelity::Exact,
         Selector::Host(_) => say::more_of_the_configuration(format!(
             "{WHO} knows no host names, only the CP code of a whole configuration"
@@ -283,6 +286,10 @@ fn fidelity_of(selector: &Selector) -> Fidelity {
             say::unknown(WHO, selector)
         }
     }
+}
+
+fn is_of_a_tag(one: char) -> bool {
+    one.is_ascii_alphanumeric() || TAG_MARKS.contains(one)
 }
 
 fn after_a_pause(answer: &Answer) -> domain::Fault {

@@ -47,7 +47,7 @@ fn a_body_ends_at_its_limit() {
     assert_eq!(full, [11, 11, 11, 7]);
 }
 
-/// Prefixes and patterns are another system's; a tag has 128 characters.
+/// Prefixes and patterns are another system's; a tag has 128 characters, and not every one.
 #[test]
 fn it_says_why_it_cannot() {
     insta::assert_snapshot!(reasons(&Akamai, &DELETE), @r"
@@ -67,6 +67,18 @@ fn it_says_why_it_cannot() {
         Akamai.fidelity(&DELETE, &tag(&"x".repeat(129))).why(),
         Some("Akamai knows tags of at most 128 characters")
     );
+    assert_eq!(
+        Akamai.fidelity(&DELETE, &tag("Az09&'^-$!`#%.+~_|/")),
+        Fidelity::Exact
+    );
+    for disallowed in r":*@=()<>?;[]{}\".chars() {
+        let fidelity = Akamai.fidelity(&INVALIDATE, &tag(&format!("a{disallowed}b")));
+        assert_eq!(
+            fidelity.why(),
+            Some("Akamai knows tags of letters, digits and &'^-$!`#%.+~_|/ only"),
+            "{disallowed}"
+        );
+    }
 }
 
 /// A tag reaches what the credentials reach, so an account names a client that sees one configuration's content only.

@@ -79,9 +79,7 @@ impl Vendor for Akamai {
         let fits = |object: &Value| match kind {
             "cpcode" => object.is_u64(),
             "url" => object.as_str().is_some_and(|url| url.starts_with("http")),
-            "tag" => object
-                .as_str()
-                .is_some_and(|tag| (1..=128).contains(&tag.len())),
+            "tag" => object.as_str().is_some_and(is_tag),
             _ => false,
         };
         if objects.is_empty() || !objects.iter().all(fits) {
@@ -161,6 +159,12 @@ impl Akamai {
         let key = mac(self.client_secret, timestamp);
         unsigned == known && signature == mac(&key, &text)
     }
+}
+
+/// "Purge content by cache tag", its columns "Allowed" and "Disallowed".
+fn is_tag(tag: &str) -> bool {
+    let is_disallowed = |one: char| "<>*@\\{}:,\"=()?; []".contains(one);
+    (1..=128).contains(&tag.len()) && tag.is_ascii() && !tag.contains(is_disallowed)
 }
 
 fn mac(key: &str, text: &str) -> String {
