@@ -2,14 +2,16 @@
 //!
 //! Invariant: never wider than the configuration. A zone may carry other content, so `purge_everything` is never said here
 //! ([`crate::cloudflare_zone`] says it); everything of a configuration is everything of its host names. A tag reaches through
-//! the zone, so a zone whose tags are used is one configuration's.
+//! the zone, in upper and in lower case: so the account says that the zone is the configuration's alone (`alone`), or no tag is
+//! said.
 //! A prefix is said as whole directories. The page shows them so, says of `foo.com/bar` both that it purges a directory and
 //! that it purges whatever starts so, and shows nobody that `/img` reaches `/images`.
 //! A URL is said with both schemes: they are different objects. What a zone's own cache key keeps apart (device, country,
 //! language, `Origin`) is reached by prefix, tag and host name. By URL it takes the headers that tell the variants apart: they
 //! are the zone's own and no part of a command, so the account names them (`variants`).
 //!
-//! Facts: `developers.cloudflare.com/cache/how-to/purge-cache`, and there "Purge by prefix".
+//! Facts: `developers.cloudflare.com/cache/how-to/purge-cache`, and there "Purge by prefix" and "Purge cache by
+//! cache-tags".
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -90,22 +92,31 @@ impl Dialect for Cloudflare {
     fn account(&self) -> &'static [AccountField] {
         &[
             AccountField {
-                name: "zone",
+                name: ZONE,
                 about: "the id of the zone that holds the configuration's host names",
                 presence: Presence::Required,
                 exclusive: true,
                 own_credentials: false,
             },
+            ALONE,
             VARIANTS,
         ]
     }
 
-    /// Files, plain and once with the headers of each variant.
+    /// Tags, where the zone is the configuration's; files, plain and once with the headers of each variant.
     fn at_account(
         &self,
         call: &NativeCall,
         value: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Vec<NativeCall>, String> {
+        let is_alone = || value(ALONE.name).is_some_and(|zone| value(ZONE) == Some(zone));
+        if unit_of(call) == Some(TAGS) && !is_alone() {
+            return Err(format!(
+                "{WHO} purges a tag in all of the zone; `{}` must be the zone's id once more, which says that the zone carries \
+                 this configuration's content only",
+                ALONE.name
+            ));
+        }
         let Some(variants) = value(VARIANTS.name).filter(|_| is_files(call)) else {
             return Ok(vec![call.clone()]);
         };
@@ -190,12 +201,13 @@ impl Dialect for Cloudflare {
     }
 }
 
-/// How files are counted.
+/// How files are counted, and tags.
 const URLS: &str = "urls";
+const TAGS: &str = "tags";
 /// The lists that there are, and how each is counted.
 const LISTS: [(&str, &str); 4] = [
     ("files", URLS),
-    ("tags", "tags"),
+    ("tags", TAGS),
     ("hosts", "hosts"),
     ("prefixes", "prefixes"),
 ];
@@ -208,7 +220,7 @@ const SIZES: &[Size] = &[
         source: "developers.cloudflare.com/cache/how-to/purge-cache, Availability and limits: 100 URLs a request, Enterprise 500 (older pages: 30); \
                  each scheme and each variant is one",
     },
-    sizes::exactly("tags", 100, OPERATIONS),
+    sizes::exactly(TAGS, 100, OPERATIONS),
     sizes::exactly("hosts", 100, OPERATIONS),
     sizes::exactly("prefixes", 100, OPERATIONS),
     sizes::ANY_BODY,
@@ -233,6 +245,19 @@ const BUDGETS: &[Budget] = &[
         source: "the same page, Pro: 1,500 URLs a second (Free 800, Enterprise 3,000)",
     },
 ];
+
+/// The zone, by its name among the account's values.
+pub(crate) const ZONE: &str = "zone";
+
+/// Names the zone, so that it is true of no other one when the account moves to another.
+pub(crate) const ALONE: AccountField = AccountField {
+    name: "alone",
+    about: "the zone's id once more, where the zone carries this configuration's content and no other; for a purge by tag, which \
+            reaches all of the zone",
+    presence: Presence::Optional,
+    exclusive: true,
+    own_credentials: false,
+};
 
 /// The headers by which the zone's own cache key keeps variants of a URL apart.
 pub(crate) const VARIANTS: AccountField = AccountField {
@@ -318,7 +343,8 @@ fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
                 as_directories(beginning).fidelity(WHO)
             })
             .and(mode),
-        Selector::Url(_) | Selector::Tag(_) | Selector::Host(_) | Selector::Everything => mode,
+        Selector::Tag(tag) => say::tag_in_any_case(WHO, tag).and(mode),
+        Selector::Url(_) | Selector::Host(_) | Selector::Everything => mode,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: as [`crate::cloudflare`], but that the operators of the participant and of its adapter both say that each zone is one
 //! configuration's alone: in the registry by this dialect's name, in the adapter's configuration by the zone's id. So
-//! `purge_everything` reaches no further than the configuration.
+//! `purge_everything` reaches no further than the configuration, and no tag does.
 //! Also for plans of Cloudflare's that know URLs and whole zones only.
 //!
 //! Facts: `developers.cloudflare.com/cache/how-to/purge-cache/purge-everything`.
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     AccountField, Answer, Authentication, Bulk, CannotSay, Counterpart, Dialect, Draw, Length,
     Limits, Presence, Site, Verdict,
-    cloudflare::{self, Cloudflare, PATH, VARIANTS},
+    cloudflare::{self, ALONE, Cloudflare, PATH, VARIANTS, ZONE},
     http,
     native::{Asked, Mistake},
     vendor::write,
@@ -60,7 +60,7 @@ impl Dialect for CloudflareZone {
     fn account(&self) -> &'static [AccountField] {
         &[
             AccountField {
-                name: "zone",
+                name: ZONE,
                 about: "the id of the zone that carries the configuration and no other",
                 presence: Presence::Required,
                 exclusive: true,
@@ -75,7 +75,9 @@ impl Dialect for CloudflareZone {
         call: &NativeCall,
         value: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Vec<NativeCall>, String> {
-        Cloudflare.at_account(call, value)
+        // That the zone is alone is said already: it stands there by this dialect's name.
+        let known = |name: &str| value(if name == ALONE.name { ZONE } else { name });
+        Cloudflare.at_account(call, &known)
     }
 
     fn authentication(&self) -> Authentication {
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
     use crate::{
         fixture::url,
-        vendor::fixture::{DELETE, spoken, tag},
+        vendor::fixture::{DELETE, call, spoken, tag},
     };
 
     /// Everything is the zone, once; all else is said as it is everywhere at Cloudflare.
@@ -128,5 +130,16 @@ mod tests {
         POST /client/v4/zones/{account:zone}/purge_cache [0, 3] content-type: application/json
         {"purge_everything":true}
         "#);
+    }
+
+    /// Who says that a zone is one configuration's has nothing more to say for its tags.
+    #[test]
+    fn a_tag_needs_no_more_than_the_zone() {
+        let by_tag = call(&CloudflareZone, DELETE, tag("news"));
+        let zone = |name: &str| (name == ZONE).then(|| "z1".to_owned());
+        let calls = CloudflareZone.at_account(&by_tag, &zone);
+        assert_eq!(calls, Ok(vec![by_tag.clone()]));
+        assert!(Cloudflare.at_account(&by_tag, &zone).is_err());
+        assert!(CloudflareZone.account().iter().all(|field| *field != ALONE));
     }
 }

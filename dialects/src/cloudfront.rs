@@ -252,19 +252,11 @@ fn fidelity_of_purge(mode: PurgeMode, selector: &Selector) -> Fidelity {
         Selector::Tag(tag) if tag.as_str().contains('*') => {
             http::impossible(format!("{WHO} takes no `*` in a tag"))
         }
-        Selector::Tag(tag)
-            if tag
-                .as_str()
-                .contains(|letter: char| letter.is_ascii_alphabetic()) =>
-        {
-            say::more_of_the_configuration(format!(
-                "{WHO} takes no account of upper and lower case in a tag"
-            ))
-        }
+        Selector::Tag(tag) => say::tag_in_any_case(WHO, tag),
         Selector::Url(_) | Selector::Prefix(_) | Selector::Wildcard(_) | Selector::Host(_) => {
             for_all_hosts()
         }
-        Selector::Tag(_) | Selector::Everything => Fidelity::Exact,
+        Selector::Everything => Fidelity::Exact,
     };
     selector.and(say::mode(WHO, mode, false))
 }

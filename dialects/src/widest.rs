@@ -9,7 +9,7 @@ use domain::{
 use proptest::prelude::*;
 
 use crate::{
-    AccountField, Counterpart, Dialect, all, fidelity_of,
+    AccountField, Counterpart, Dialect, Presence, all, fidelity_of,
     fixture::{HOST, command, translate},
 };
 
@@ -61,6 +61,24 @@ fn ceiling() -> impl Strategy<Value = Ceiling> {
     (widest, any::<bool>()).prop_map(|(widest, narrowed)| Ceiling { widest, narrowed })
 }
 
+/// What an account says whose values are all there; without those that make a call its own where they are `Optional`.
+fn said(dialect: &dyn Dialect, own: bool) -> impl Fn(&str) -> Option<String> {
+    move |name| {
+        let field = dialect.account().iter().find(|field| field.name == name)?;
+        match (field.exclusive, field.presence) {
+            (true, presence) => (own || presence == Presence::Required).then(|| "1".to_owned()),
+            (false, Presence::Default(value)) => Some(value.to_owned()),
+            (false, Presence::Required | Presence::Optional) => None,
+        }
+    }
+}
+
+/// Whether all that has the value is one configuration's. A zone of Cloudflare's is no other configuration's, and may hold what
+/// is nobody's here.
+fn is_the_configurations(dialect: &dyn Dialect, field: &AccountField) -> bool {
+    field.exclusive && (dialect.name(), field.name) != ("cloudflare", "zone")
+}
+
 /// What holds a call inside of the configuration.
 fn is_bound(dialect: &dyn Dialect, call: &NativeCall) -> bool {
     if let Some(host) = call.host.as_deref() {
@@ -69,23 +87,57 @@ fn is_bound(dialect: &dyn Dialect, call: &NativeCall) -> bool {
     let body = call.body.as_deref().unwrap_or_default();
     let text = [call.path.as_str(), body].concat();
     let names_a_host = HOSTS.iter().any(|host| text.contains(host));
-    let exclusive = dialect.account().iter().filter(|field| field.exclusive);
+    let exclusive = dialect.account().iter();
+    let exclusive = exclusive.filter(|field| is_the_configurations(dialect, field));
     let mut exclusive = exclusive.map(|field| format!("{{account:{}}}", field.name));
     // The configuration's own place at the provider, which the adapter lets no two configurations share.
     let is_its_own = exclusive.any(|name| text.contains(&name));
-    // What the credentials reach stands in no call: it is not made where the account says of no client that it is its own.
-    let is_made_for_its_own = || {
-        let other = |name: &str| {
-            let is_exclusive = |field: &AccountField| field.exclusive && field.name == name;
-            (!dialect.account().iter().any(is_exclusive)).then(|| "1".to_owned())
-        };
-        dialect.at_account(call, &other).is_err()
-    };
+    // How far it reaches stands in no call: then it is made only where the account says that this is the configuration's.
+    let is_made = |own| dialect.at_account(call, &said(dialect, own)).is_ok();
     match dialect.counterpart() {
         // In the federation's own formats the configuration stands in the body.
         Counterpart::InvocationSystem => names_a_host,
         Counterpart::Server => dialect.name() == "agent" && names_a_host,
-        Counterpart::Api => names_a_host || is_its_own || is_made_for_its_own(),
+        Counterpart::Api => names_a_host || is_its_own || (is_made(true) && !is_made(false)),
+    }
+}
+
+/// The test of bounds finds what reaches through a zone, through other host names, or through all that credentials reach.
+#[test]
+fn what_reaches_further_is_found() {
+    let zone = crate::cloudflare::PATH;
+    let post = |path: &str, body: &str| NativeCall {
+        body: Some(body.to_owned()),
+        ..NativeCall::new("POST", None, path, vec![0])
+    };
+    let everything = post(zone, r#"{"purge_everything":true}"#);
+    let elsewhere = post(zone, r#"{"files":["https://www.other.com/"]}"#);
+    let ours = post(zone, r#"{"hosts":["img.example.com"]}"#);
+    let by_tag = post(zone, r#"{"tags":["a"]}"#);
+    for (dialect, call, is_within) in [
+        ("cloudflare", &everything, false),
+        ("cloudflare-zone", &everything, true),
+        ("cloudflare", &elsewhere, false),
+        ("cloudflare", &ours, true),
+        ("cloudflare", &by_tag, true),
+        (
+            "akamai",
+            &post("/ccu/v3/delete/tag/production", r#"{"objects":["a"]}"#),
+            true,
+        ),
+        (
+            "akamai",
+            &post("/ccu/v3/delete/cpcode/production", r#"{"objects":[7]}"#),
+            false,
+        ),
+    ] {
+        let dialect = crate::by_name(&dialect.parse().unwrap()).unwrap();
+        assert_eq!(
+            is_bound(dialect, call),
+            is_within,
+            "{} {call:?}",
+            dialect.name()
+        );
     }
 }
 

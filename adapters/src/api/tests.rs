@@ -1,7 +1,7 @@
 //! A provider, played by a small server that answers as a test says and remembers what it was asked.
 
-mod estimates;
 mod comes_to;
+mod estimates;
 mod jobs;
 mod refusals;
 mod secrets;
@@ -183,7 +183,7 @@ fn configuration(folder: &TempDir, url: &str, more: &str) -> Configuration {
          [calls]\npause = {{ first = \"1ms\", max = \"5ms\", factor = 2.0 }}\n\
          [api]\nbase_url = \"{url}\"\ncredentials = \"{token}\"\npoll_every = \"5ms\"\n{more}\n\
          [api.accounts.shop]\n\
-         values = {{ service = \"S1\", zone = \"Z1\", distribution = \"D1\", customer = \"1\", site = \"s/1\" }}\n"
+         values = {{ service = \"S1\", zone = \"Z1\", alone = \"Z1\", distribution = \"D1\", customer = \"1\", site = \"s/1\" }}\n"
     );
     std::fs::write(&file, text).unwrap();
     load_with(

@@ -74,14 +74,51 @@ fn a_file_is_said_with_the_headers_of_its_variants() {
     assert_eq!(lengths, [300]);
     let most = |own| Cloudflare.bulk(&calls[0], &limits(own)).unwrap().most;
     assert_eq!([most(&[]), most(&[("urls", 500)])], [100, 500]);
-    let by_tag = call(&Cloudflare, DELETE, tag("a"));
-    assert_eq!(Cloudflare.at_account(&by_tag, &variants), Ok(vec![by_tag]));
+    let by_prefix = call(&Cloudflare, DELETE, prefix("www.example.com/a/"));
+    assert_eq!(
+        Cloudflare.at_account(&by_prefix, &variants),
+        Ok(vec![by_prefix])
+    );
     assert_eq!(
         Cloudflare.at_account(&page, &|_| None),
         Ok(vec![page.clone()])
     );
     let wrong = Cloudflare.at_account(&page, &|_| Some("mobile".to_owned()));
     assert!(wrong.is_err_and(|why| why.contains("must be a JSON list")));
+}
+
+/// A tag reaches through the zone, so it is said only where the account names the zone as the configuration's alone; the zone of
+/// another time, or one that is only used, is not.
+#[test]
+fn a_tag_needs_a_zone_of_its_own() {
+    let by_tag = call(&Cloudflare, DELETE, tag("a"));
+    let at = |alone: Option<&'static str>| {
+        let value = move |name: &str| match name {
+            ZONE => Some("z1".to_owned()),
+            "alone" => alone.map(str::to_owned),
+            _ => None,
+        };
+        Cloudflare.at_account(&by_tag, &value)
+    };
+    assert_eq!(at(Some("z1")), Ok(vec![by_tag.clone()]));
+    for other in [None, Some(""), Some("true"), Some("z2")] {
+        assert!(
+            at(other).is_err_and(|why| why.contains("`alone`")),
+            "{other:?}"
+        );
+    }
+    let unknown = Cloudflare.at_account(&by_tag, &|_| None);
+    assert!(unknown.is_err());
+    for one in [
+        url("https://www.example.com/a"),
+        prefix("www.example.com/tags/"),
+        Selector::Everything,
+    ] {
+        let one = call(&Cloudflare, DELETE, one);
+        assert_eq!(Cloudflare.at_account(&one, &|_| None), Ok(vec![one]));
+    }
+    let alone = Cloudflare.account().iter().find(|field| **field == ALONE);
+    assert!(alone.is_some_and(|field| field.exclusive));
 }
 
 /// 100 items are one call; a URL is two of them.
@@ -102,10 +139,14 @@ fn it_says_why_it_does_more() {
     exact
     widened: Cloudflare cannot say it more narrowly than by all paths that begin with /img/
     impossible: Cloudflare knows no regular expressions
-    exact
+    widened: Cloudflare takes no account of upper and lower case in a tag
     exact
     exact
     ");
+    assert_eq!(
+        Cloudflare.fidelity(&DELETE, &tag("2026-01")),
+        Fidelity::Exact
+    );
     let all_below = wildcard("www.example.com/img/*");
     assert_eq!(Cloudflare.fidelity(&DELETE, &all_below), Fidelity::Exact);
     assert_eq!(

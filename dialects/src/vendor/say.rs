@@ -2,7 +2,7 @@
 //!
 //! Invariant: where an API knows less than a selector says, it is told to do more and never less, within the host name.
 
-use domain::{Fidelity, Operation, PurgeMode, Selector, fidelity::Breadth};
+use domain::{Fidelity, Operation, PurgeMode, Selector, fidelity::Breadth, selector::Tag};
 
 use crate::{by_key::plural, http::impossible};
 
@@ -77,6 +77,19 @@ pub(crate) fn more_of_the_configuration(why: String) -> Fidelity {
         to: Breadth::Configuration,
         why,
     }
+}
+
+/// A tag of an API that takes no account of upper and lower case: every other way to write it is meant too.
+pub(crate) fn tag_in_any_case(who: &str, tag: &Tag) -> Fidelity {
+    let has_case = tag
+        .as_str()
+        .contains(|letter: char| letter.is_ascii_alphabetic());
+    if !has_case {
+        return Fidelity::Exact;
+    }
+    more_of_the_configuration(format!(
+        "{who} takes no account of upper and lower case in a tag"
+    ))
 }
 
 /// How much of a host name is meant, for an API that knows no more than the beginning of a path.

@@ -89,7 +89,7 @@ impl Vendor for Cloudflare {
     }
 }
 
-/// A file has a scheme, a prefix has none and no wildcard.
+/// A file has a scheme, a prefix has none and no wildcard; a tag has at most 1,024 visible characters ("Purge cache by cache-tags").
 fn is_item(kind: &str, item: &Value) -> bool {
     let text = item
         .as_str()
@@ -98,6 +98,9 @@ fn is_item(kind: &str, item: &Value) -> bool {
     match kind {
         "files" => text.starts_with("http://") || text.starts_with("https://"),
         "prefixes" => !text.contains("://") && !text.ends_with('*') && text.contains('.'),
+        "tags" => {
+            (1..=1_024).contains(&text.len()) && text.bytes().all(|one| one.is_ascii_graphic())
+        }
         _ => !text.is_empty(),
     }
 }

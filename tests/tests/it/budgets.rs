@@ -53,7 +53,7 @@ async fn stage() -> Result<Stage> {
     let settings = format!(
         "kind = \"api\"\n[api]\nbase_url = \"{}\"\ncredentials = \"{}\"\n\
          budgets = {{ calls = {{ amount = 1, per = \"1s\", burst = 1 }} }}\n\
-         [api.accounts.shop]\nvalues = {{ zone = \"Z1\" }}\n",
+         [api.accounts.shop]\nvalues = {{ zone = \"Z1\", alone = \"Z1\" }}\n",
         peer.url(),
         secrets.display()
     );

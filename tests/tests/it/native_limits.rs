@@ -125,7 +125,7 @@ async fn a_lowered_limit_shows_in_the_plan_and_on_the_wire() -> Result<()> {
         "cloudflare",
         &peer,
         "cloudflare-token",
-        "zone = \"Z1\"",
+        "zone = \"Z1\", alone = \"Z1\"",
     );
     stage.add(provider).await?;
     for (limits, calls) in [

@@ -228,7 +228,7 @@ impl Making<'_> {
             std::fs::write(&file, secret)?;
             let settings = format!(
                 "kind = \"api\"\n[api]\nbase_url = \"{}\"\ncredentials = \"{}\"\npoll_every = \"50ms\"\n\
-                 [api.accounts.shop]\nvalues = {{ zone = \"Z1\", distribution = \"D1\", tagheader = \"Cache-Tag\" }}\n",
+                 [api.accounts.shop]\nvalues = {{ zone = \"Z1\", alone = \"Z1\", distribution = \"D1\", tagheader = \"Cache-Tag\" }}\n",
                 peer.url(),
                 file.display()
             );
@@ -323,7 +323,7 @@ async fn one_command_is_told_in_every_language() -> Result<()> {
         ("acme", wide(Breadth::Host)),
         ("agent", exact),
         ("akamai", never),
-        ("cloudflare", exact),
+        ("cloudflare", wide(Breadth::Configuration)),
         ("cloudfront", wide(Breadth::Configuration)),
         ("nginx", never),
         ("system", exact),

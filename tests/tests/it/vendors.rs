@@ -75,7 +75,7 @@ async fn stage() -> Result<(Stage, Vec<Peer>)> {
             "cloudflare",
             &peers[1],
             "cloudflare-token",
-            "zone = \"Z1\"",
+            "zone = \"Z1\", alone = \"Z1\"",
         ),
         Provider::new(
             "cloudfront",
