@@ -168,8 +168,20 @@ impl Stage {
         Ok(reports)
     }
 
-    /// The next message with reports.
+    /// The next message with reports. How far the adapter has come, which it also says alone from time to time, is all in it.
     async fn report_message(&mut self) -> Result<Report> {
+        let mut progress = Vec::new();
+        loop {
+            let mut report = self.message().await?;
+            progress.append(&mut report.progress);
+            if !report.executions.is_empty() {
+                return Ok(Report { progress, ..report });
+            }
+        }
+    }
+
+    /// The next message.
+    async fn message(&mut self) -> Result<Report> {
         let waiting = timeout(LIMIT, self.replies.next()).await;
         let delivery = waiting
             .context("no message came")?

