@@ -219,7 +219,7 @@ async fn an_execution_keeps_the_version_that_it_was_planned_with() -> Result<()>
 
     let later = owner
         .submit(v1::CommandDraft {
-            not_before: Some((SystemTime::now() + Duration::from_secs(3)).into()),
+            not_before: Some((SystemTime::now() + Duration::from_secs(10)).into()),
             ..by_tag()
         })
         .await?;

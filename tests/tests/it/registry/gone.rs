@@ -14,7 +14,7 @@ use tonic::Code;
 
 const SOON: Duration = Duration::from_secs(20);
 /// Long enough for everything that comes before it.
-const LATER: Duration = Duration::from_secs(4);
+const LATER: Duration = Duration::from_secs(10);
 /// How often one replica creates what another deletes.
 const ROUNDS: usize = 12;
 
@@ -86,7 +86,7 @@ async fn a_participant_stays_while_something_waits_for_it() -> Result<()> {
         refused.context("it may be created")
     })
     .await?;
-    let ended = owner.settled(&command.id, SOON).await?;
+    let ended = owner.settled(&command.id, LATER + SOON).await?;
     let execution = ended.executions.first().context("an execution")?;
     assert_eq!(execution.state(), v1::ExecutionState::Failed);
     let fault = execution.fault.as_ref().context("a fault")?;
