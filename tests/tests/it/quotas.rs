@@ -1,6 +1,6 @@
 //! What one caller may ask: past it comes an answer with a time, and the others do not notice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use proto::v1;
@@ -12,9 +12,10 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 const SOON: Duration = Duration::from_secs(20);
-/// Nobody reads the queues here, so what is accepted stays open. `a` may do little; the others what the defaults say.
-const SETTINGS: &str = "[quotas]\nburst = \"1s\"\n[quotas.participants.a]\ncalls = 1000\nselectors = 20\nopen_commands = 30\n\
-                        [quotas.participants.a.operations]\nload = 5\n";
+/// Nobody reads the queues here, so what is accepted stays open. `a` may purge so little that no machine is too slow to ask for too
+/// much; the others may do what the defaults say.
+const SETTINGS: &str = "[quotas]\nburst = \"1s\"\n[quotas.participants.a]\ncalls = 1000\nselectors = 1\nopen_commands = 30\n\
+                        [quotas.participants.a.operations]\nload = 20\n";
 
 async fn owner(operator: &mut Client, id: &str) -> Result<()> {
     operator.create_participant(id).await?;
@@ -37,7 +38,7 @@ fn retry(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay
 }
 
-/// `a` asks for ten times what it may: what is too much is refused with the quota and the time of the next try, what it may is
+/// `a` asks for two hundred times what it may: what is too much is refused with the quota and the time of the next try, what it may is
 /// accepted, and all that `b` asks for meanwhile is.
 #[tokio::test]
 async fn a_storm_is_refused_and_leaves_the_others_alone() -> Result<()> {
@@ -59,10 +60,12 @@ async fn a_storm_is_refused_and_leaves_the_others_alone() -> Result<()> {
         let mut b = b.clone();
         async move { b.submit(of("b")).await }
     });
+    let began = Instant::now();
     let (stormed, calm) = tokio::join!(
         futures::future::join_all(storm),
         futures::future::join_all(calm)
     );
+    let took = began.elapsed();
     for answer in calm {
         answer?;
     }
@@ -72,6 +75,12 @@ async fn a_storm_is_refused_and_leaves_the_others_alone() -> Result<()> {
         .collect();
     assert!(refused.len() >= 100, "only {} were refused", refused.len());
     assert!(refused.len() < 200, "its share was not accepted");
+    // One at once, and one more in every second.
+    let accepted = u32::try_from(200 - refused.len())?;
+    assert!(
+        f64::from(accepted) <= 1.0 + took.as_secs_f64(),
+        "{accepted} in {took:?}"
+    );
     for status in &refused {
         let after = retry(status).context("the answer says when to try again")?;
         assert!(after <= Duration::from_secs(5), "{after:?}");
@@ -99,20 +108,20 @@ async fn breadth_costs_and_what_is_open_counts() -> Result<()> {
         selectors: vec![selector(v1::selector::Kind::Everything(v1::Everything {}))],
         ..purge(&[])
     };
-    // It costs 100, five times what the bucket holds: let through once, and paid back in five seconds.
+    // It costs 100, a hundred times what the bucket holds: let through once, and paid back in a hundred seconds.
     a.submit(everything.clone()).await?;
     let again = a
         .submit(everything)
         .await
         .expect_err("it was just paid for");
     let after = retry(&again).context("says when")?;
-    assert!(after > Duration::from_secs(2), "{after:?}");
+    assert!(after > Duration::from_mins(1), "{after:?}");
     // Loads have their own bucket.
-    let load = tests::federation::load(&["http://www.a.example/x"]);
-    a.submit(load).await?;
+    let load = || tests::federation::load(&["http://www.a.example/x"]);
+    a.submit(load()).await?;
 
     let open = wait::until(4 * SOON, "too many are open", async || {
-        match a.clone().submit(of("a")).await {
+        match a.clone().submit(load()).await {
             Err(status) if status.message().contains("open") => Some(status),
             _ => None,
         }
@@ -123,7 +132,7 @@ async fn breadth_costs_and_what_is_open_counts() -> Result<()> {
     let mut adapter = federation.scripted("a")?;
     adapter.carry_out().await?;
     wait::until(4 * SOON, "there is room again", async || {
-        a.clone().submit(of("a")).await.ok()
+        a.clone().submit(load()).await.ok()
     })
     .await?;
     Ok(())
