@@ -49,6 +49,11 @@ impl Stage {
 
     /// A participant with one cache and its own adapter.
     async fn join(&mut self, id: &str, cache: Cache) -> Result<()> {
+        self.join_with(id, cache, "").await
+    }
+
+    /// The same, with more lines for the adapter's configuration.
+    async fn join_with(&mut self, id: &str, cache: Cache, settings: &str) -> Result<()> {
         let operator = &mut self.operator;
         operator.create_participant(id).await?;
         let server = format!("{id}-1");
@@ -59,7 +64,7 @@ impl Stage {
         operator.deploy("shop", id).await?;
         let adapter = self
             .federation
-            .adapter(&format!("adapter-{id}"), id, "")
+            .adapter(&format!("adapter-{id}"), id, settings)
             .await?;
         self.programs.push(adapter);
         self.caches.insert(server, cache);
@@ -77,8 +82,13 @@ impl Stage {
 
     /// A Varnish that says that it purged, and did not.
     async fn join_deaf(&mut self) -> Result<()> {
+        self.join_deaf_with("").await
+    }
+
+    /// The same, with more lines for its adapter's configuration.
+    async fn join_deaf_with(&mut self, settings: &str) -> Result<()> {
         let cache = Cache::start_deaf(self.origin.address()).await?;
-        self.join("deaf", cache).await
+        self.join_with("deaf", cache, settings).await
     }
 
     /// Every cache holds it as it is now.

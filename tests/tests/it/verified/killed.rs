@@ -9,7 +9,8 @@ use super::*;
 #[tokio::test]
 async fn a_proof_that_was_interrupted_is_made_anew() -> Result<()> {
     let mut stage = Stage::new().await?;
-    stage.join_deaf().await?;
+    // Once it has told the cache again it waits for as long as this test takes.
+    stage.join_deaf_with("[probes]\nsettle = \"90s\"").await?;
     let honest = Cache::start(Kind::Nginx, stage.origin.address()).await?;
     stage.join("nginx", honest).await?;
     stage.warm("/a", Object::new("old")).await?;
