@@ -17,26 +17,33 @@ end
 
 /// KEYS: sequences, progress, outbox, unreported. ARGV: participant.
 /// Answers the last sequence given, the highest read, the moment last heard, how many wait, how many are out, and the
-/// oldest command of these. What was marked and is not confirmed stands in both, and waits: it is near the head of the outbox,
-/// which is looked through as far as a page of it holds any.
+/// oldest command of these. What was marked and is not confirmed stands in both, and waits. The outbox is looked through for it until
+/// all of it is found, or the outbox ends, or a page of it holds nothing that is as old as the youngest that is out; but no further
+/// than 50 pages of 100. What other replicas accept, and so do not mark, may stand before what its owner marks.
 pub(super) const SHOW: &str = r"
 local given = redis.call('HGET', KEYS[1], ARGV[1]) or '0'
 local read = redis.call('HGET', KEYS[2], 'r:' .. ARGV[1]) or '0'
 local heard = redis.call('HGET', KEYS[2], 'h:' .. ARGV[1]) or '0'
-local both, from, oldest = 0, '-', ''
-repeat
-  local page, marked = redis.call('XRANGE', KEYS[3], from, '+', 'COUNT', 100), 0
-  for _, entry in ipairs(page) do
-    if oldest == '' then oldest = entry[2][2] end
-    if redis.call('ZSCORE', KEYS[4], entry[2][2]) then marked = marked + 1 end
-    from = '(' .. entry[1]
-  end
-  both = both + marked
-until marked == 0
-local out = redis.call('ZRANGE', KEYS[4], 0, -1)
+local out, oldest, youngest = redis.call('ZRANGE', KEYS[4], 0, -1), '', ''
 for _, id in ipairs(out) do
   if oldest == '' or id < oldest then oldest = id end
+  if id > youngest then youngest = id end
 end
+local both, from, pages, first = 0, '-', 0, true
+repeat
+  local page, is_old = redis.call('XRANGE', KEYS[3], from, '+', 'COUNT', 100), false
+  for _, entry in ipairs(page) do
+    local id = entry[2][2]
+    if first and (oldest == '' or id < oldest) then oldest = id end
+    first = false
+    if id <= youngest then
+      is_old = true
+      if redis.call('ZSCORE', KEYS[4], id) then both = both + 1 end
+    end
+    from = '(' .. entry[1]
+  end
+  pages = pages + 1
+until #page < 100 or both == #out or not is_old or pages == 50
 return {given, read, heard, tostring(redis.call('XLEN', KEYS[3])), tostring(#out - both), oldest}
 ";
 

@@ -6,7 +6,7 @@ use amqp::envelope::{NativeOrder, OrderedServer};
 use anyhow::{Context, Result, bail};
 use broker::{
     dispatch::tenure::Tenure,
-    store::{Accepted, BatchLimits, Bounds, Keys, Lane, Placed, Store, StoredCommand},
+    store::{Accepted, BatchLimits, Bounds, Gone, Keys, Lane, Placed, Store, StoredCommand},
     translate::{Planned, PlannedExecution},
 };
 use domain::{
@@ -229,6 +229,45 @@ async fn what_is_not_marked_finds_room_in_front() -> Result<()> {
     let reading = stage.store.next_entries(&stage.lane, &owner.gone, half);
     let batch = reading.await?;
     assert_eq!(batch.entries.first().map(|entry| entry.sequence), Some(1));
+    Ok(())
+}
+
+/// Another replica, whose acceptances nobody marks, fills pages of the outbox in front of what the owner marks: each
+/// execution is counted once all the same.
+#[tokio::test]
+async fn what_stands_far_behind_and_is_marked_waits_and_is_not_out() -> Result<()> {
+    let stage = stage().await?;
+    let owner = stage.owner("one").await?;
+    let url = SecretUrl::parse(&shared()?.redis)?;
+    let other = Store::connect(&url, stage.store.keys().clone()).await?;
+    let roomy = Bounds {
+        outbox: 1_000,
+        window: 1_000,
+        ..BOUNDS
+    };
+    assert_eq!(
+        stage.accept_within(&stage.purge()?, roomy).await?,
+        [place(1, true)]
+    );
+    for _ in 0..250 {
+        let accepted = other.accept(&stage.purge()?, roomy).await?;
+        assert!(matches!(&accepted, Accepted::New(places) if !places[0].is_dispatched));
+    }
+    assert_eq!(
+        stage.accept_within(&stage.purge()?, roomy).await?,
+        [place(252, true)]
+    );
+    let progress = stage.store.progress(&stage.lane.participant).await?;
+    assert_eq!((progress.waiting, progress.unreported), (252, 0));
+    // What has left the outbox is out, however much waits behind it.
+    let gone = Gone {
+        sequences: vec![1],
+        ..Gone::default()
+    };
+    stage.store.forget_entries(&stage.lane, &gone).await?;
+    let progress = stage.store.progress(&stage.lane.participant).await?;
+    assert_eq!((progress.waiting, progress.unreported), (251, 1));
+    drop(owner);
     Ok(())
 }
 
