@@ -45,28 +45,29 @@ impl Ahead {
         }
     }
 
-    /// Whether more will be looked at than a batch: where the lane is behind.
-    pub fn looks(batch: &Batch, lookahead: usize) -> bool {
-        lookahead > 0 && is_behind(batch)
+    /// How many entries are looked at instead of a batch, at most `most`, where the lane is behind. Asked once for each batch, for
+    /// the answer changes with time: who has more looked at must know it, or what is taken from behind the batch is sent twice.
+    pub fn looks(batch: &Batch, most: usize) -> Option<usize> {
+        (most > 0 && is_behind(batch)).then_some(most)
     }
 
-    /// Makes of a batch one that covers more of the outbox, where the lane is behind: its entries are those that are sent,
-    /// and the answer holds those whose work they do too.
+    /// Makes of a batch one that covers more of the outbox, where it is to be looked at so far (`looks`): its entries are those that
+    /// are sent, and the answer holds those whose work they do too.
     pub async fn compact(
         &mut self,
         store: &Store,
         lane: &Lane,
         batch: &mut Batch,
         limits: BatchLimits,
-        lookahead: usize,
+        lookahead: Option<usize>,
     ) -> Result<Vec<AbsorbedEntry>, StoreError> {
         if batch.entries.is_empty() {
             return Ok(Vec::new());
         }
-        if !Self::looks(batch, lookahead) {
+        let Some(lookahead) = lookahead else {
             *self = Self::default();
             return Ok(Vec::new());
-        }
+        };
         self.match_up(batch);
         self.look(store, lane, lookahead).await?;
         let room = Room {

@@ -132,8 +132,8 @@ impl Worker {
         }
         self.reach(&tenure.lease).await?;
         let permit = its_turn(&shared.turns).await;
-        let lookahead = shared.outbox.lookahead;
-        if Ahead::looks(&batch, lookahead) {
+        let lookahead = Ahead::looks(&batch, shared.outbox.lookahead);
+        if lookahead.is_some() {
             // It chooses among more than was read, and may leave some of it.
             tenure.fell_behind();
             batch.reach.is_all = false;

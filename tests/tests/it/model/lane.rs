@@ -238,13 +238,14 @@ impl LaneWorker {
     }
 
     async fn choose(&mut self, world: &mut World, store: &Store, mut batch: Batch) -> Result<()> {
-        if Ahead::looks(&batch, LOOKAHEAD) {
+        let lookahead = Ahead::looks(&batch, LOOKAHEAD);
+        if lookahead.is_some() {
             self.tenure().fell_behind();
             batch.reach.is_all = false;
         }
         let compacting = self
             .ahead
-            .compact(store, &self.lane, &mut batch, self.limits, LOOKAHEAD);
+            .compact(store, &self.lane, &mut batch, self.limits, lookahead);
         match call(world, compacting).await? {
             Some(absorbed) => self.stage = Stage::Chosen { batch, absorbed },
             None => self.tenure().fell_behind(),
