@@ -15,7 +15,7 @@ pub const SETTLE_SECONDS: &str = "broker_execution_settle_seconds";
 pub const OUTBOX_EXECUTIONS: &str = "broker_outbox_executions";
 /// Age of the oldest entry.
 pub const OUTBOX_AGE_SECONDS: &str = "broker_outbox_age_seconds";
-/// Executions that are out and not reported.
+/// Executions that are marked as dispatched and not reported.
 pub const UNREPORTED_EXECUTIONS: &str = "broker_unreported_executions";
 /// Dispatches by what became of them.
 pub const DISPATCHES_TOTAL: &str = "broker_dispatches_total";
@@ -100,7 +100,7 @@ pub const TABLE: &[Description] = &[
         Kind::Gauge,
         Unit::Count,
         &["participant", "shard"],
-        "Executions that were sent and have not been reported.",
+        "Executions that are marked as dispatched and have not been reported; what RabbitMQ has not confirmed is in the outbox, too.",
     ),
     row(
         DISPATCHES_TOTAL,
