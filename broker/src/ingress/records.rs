@@ -199,11 +199,10 @@ fn native_limits(
     system: Option<&DialectName>,
     messages: &[v1::NativeLimit],
 ) -> NativeLimits {
-    if messages.len() > limits::NATIVE_LIMITS_PER_PARTICIPANT {
-        fields.broken(
-            "native_limits",
-            "must be at most 20 (NATIVE_LIMITS_PER_PARTICIPANT)",
-        );
+    const MOST: usize = limits::NATIVE_LIMITS_PER_PARTICIPANT;
+    if messages.len() > MOST {
+        let rule = format!("must be at most {MOST} (NATIVE_LIMITS_PER_PARTICIPANT)");
+        fields.broken("native_limits", &rule);
         return NativeLimits::NONE;
     }
     for (index, message) in messages.iter().enumerate() {
