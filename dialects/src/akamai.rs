@@ -235,7 +235,7 @@ const SIZES: &[Size] = &[
         unit: TAGS,
         usual: None,
         most: 5_000,
-        source: "the same page: 5,000 tags at once; else what a body holds",
+        source: "techdocs.akamai.com/purge-cache/reference/rate-limiting: 5,000 tags at once; else what a body holds",
     },
 ];
 

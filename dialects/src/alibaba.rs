@@ -235,7 +235,11 @@ const SIZES: &[Size] = &[
         1_000,
         "alibabacloud.com, RefreshObjectCaches: 1,000 URLs a call",
     ),
-    sizes::exactly("directories", 100, "the same page: 100 directories a call"),
+    sizes::exactly(
+        "directories",
+        100,
+        "alibabacloud.com, RefreshObjectCaches: 100 directories a call",
+    ),
     sizes::exactly(
         "preloads",
         100,

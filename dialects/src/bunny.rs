@@ -141,7 +141,10 @@ const SIZES: &[Size] = &[
         "urls",
         "docs.bunny.net/api-reference/core/purge: one URL a call",
     ),
-    sizes::alone("prefixes", "the same page"),
+    sizes::alone(
+        "prefixes",
+        "docs.bunny.net/api-reference/core/purge: one URL a call",
+    ),
     sizes::alone("tags", "docs.bunny.net/cdn/purge-cache: one tag a call"),
 ];
 

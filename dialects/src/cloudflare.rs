@@ -225,7 +225,7 @@ const SIZES: &[Size] = &[
     sizes::exactly("prefixes", 100, OPERATIONS),
     sizes::ANY_BODY,
 ];
-const OPERATIONS: &str = "the same page: 100 operations a request (older pages: 30)";
+const OPERATIONS: &str = "developers.cloudflare.com/cache/how-to/purge-cache, Availability and limits: 100 operations a request (older pages: 30)";
 
 /// "Availability and limits", by plan. The smallest that is paid for.
 const BUDGETS: &[Budget] = &[

@@ -211,7 +211,7 @@ pub(crate) const LIMITS: Limits = Limits {
         sizes::exactly(
             PATTERNS,
             15,
-            "the same page: as many paths with `*` as may be in progress",
+            "docs.aws.amazon.com, InvalidationLimits: as many paths with `*` as may be in progress",
         ),
         sizes::ANY_BODY,
     ],

@@ -211,7 +211,10 @@ const SIZES: &[Size] = &[
         256,
         "fastly.com/documentation/reference/api/purging, Purge multiple surrogate key tags: 256 keys",
     ),
-    sizes::alone("urls", "the same page, Purge a URL: one a call"),
+    sizes::alone(
+        "urls",
+        "fastly.com/documentation/reference/api/purging, Purge a URL: one a call",
+    ),
     sizes::ANY_BODY,
 ];
 

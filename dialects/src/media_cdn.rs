@@ -170,7 +170,10 @@ const SIZES: &[Size] = &[
         10,
         "cloud.google.com/media-cdn/docs/reference/rest, edgeCacheServices.invalidateCache: 10 tags",
     ),
-    sizes::alone(PATHS, "the same page: one path a call"),
+    sizes::alone(
+        PATHS,
+        "cloud.google.com/media-cdn/docs/reference/rest, edgeCacheServices.invalidateCache: one path a call",
+    ),
     sizes::ANY_BODY,
 ];
 

@@ -149,7 +149,9 @@ mod tests {
             let sizes = dialect.limits().sizes;
             for (index, size) in sizes.iter().enumerate() {
                 let unit = size.unit;
-                assert!(!size.source.is_empty(), "{} {unit}", dialect.name());
+                // Who breaks a limit reads its source alone.
+                let is_whole = !size.source.is_empty() && !size.source.contains("the same page");
+                assert!(is_whole, "{} {unit}: {}", dialect.name(), size.source);
                 assert!(sizes[..index].iter().all(|other| other.unit != unit));
                 let usual = size.usual.unwrap_or(size.most);
                 assert_eq!(dialect.limits().check(unit, usual), Ok(()), "{unit}");
