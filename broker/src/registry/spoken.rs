@@ -30,7 +30,7 @@ pub fn broken_by_limit(
     let dialect = system.and_then(dialects::by_name);
     let limits = dialect.map(|dialect| (dialect.name(), dialect.limits()));
     let Some((name, limits)) = limits.filter(|(_, limits)| !limits.sizes.is_empty()) else {
-        let rule = "must not be there: one call's limits are known of a dialect of a provider's API alone, and a mapping says its own";
+        let rule = "must not be given for this invocation system: only a provider's API has such numbers, and a mapping has its own `items` and `bytes`";
         return Some(("unit", rule.to_owned()));
     };
     match limits.check(unit, amount) {
