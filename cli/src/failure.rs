@@ -330,6 +330,23 @@ mod tests {
         assert_eq!(failure.exit(), Exit::Usage);
     }
 
+    /// A tag is typed without the word that stands before it in a table.
+    #[test]
+    fn the_text_of_a_tag_is_what_was_typed() {
+        let rule = "must have no spaces";
+        let details = ErrorDetails::with_bad_request_violation("draft.selectors[0].tag", rule);
+        let status = Status::with_error_details(Code::InvalidArgument, "is malformed", details);
+        let failure = Failure::Submit {
+            status: Box::new(status),
+            selectors: vec![SelectorView::Tag {
+                tag: "a b".to_owned(),
+            }],
+            retry: None,
+        };
+        let line = "--tag a b (draft.selectors[0].tag): must have no spaces";
+        assert_eq!(failure.details(), [line]);
+    }
+
     /// Everything else that the broker says is shown too: the resource, when to retry, the reason.
     #[test]
     fn resource_retry_delay_and_reason_have_a_line_each() {
