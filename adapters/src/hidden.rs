@@ -1,8 +1,8 @@
 //! Secrets that a native system repeats, taken out of its answer before anybody reads that.
 //!
 //! Invariant: of whatever an answer says in its body or its headers, no fault, no finding and no job's name holds a secret that went
-//! out with the call: not as it is in the file nor as base64, and neither of these with any of its characters percent-encoded,
-//! escaped for JSON or written as an entity of HTML. Where a text breaks off within a secret, its beginning is taken out too.
+//! out with the call: not as it is in the file nor as base64, and neither of these with any of its characters percent-encoded (once,
+//! or twice as in a text that was signed), escaped for JSON or written as an entity of HTML. Where a text breaks off within a secret, its beginning is taken out too.
 //! What is shorter than a secret can sensibly be stays: taking it out would tear answers apart.
 
 use std::fmt;
@@ -118,12 +118,14 @@ impl Letter {
         let mut bytes = [0; 4];
         let bytes = plain.encode_utf8(&mut bytes).bytes();
         let percent: Vec<_> = bytes.map(|byte| format!("%{byte:02x}")).collect();
+        let percent = percent.concat();
         let mut units = [0; 2];
         let units = plain.encode_utf16(&mut units).iter();
         let json: Vec<_> = units.map(|unit| format!("\\u{unit:04x}")).collect();
         let number = u32::from(plain);
         let mut escaped = vec![
-            percent.concat(),
+            percent.replace('%', "%25"),
+            percent,
             json.concat(),
             format!("&#{number};"),
             format!("&#x{number:x};"),
@@ -197,6 +199,7 @@ mod tests {
             "s3cr3t%2B%2F%3D%22value%22".to_owned(),
             "s3cr3t%2b%2f%3d%22value%22".to_owned(),
             "s3cr3t%2B/%3D%22v%61lue%22".to_owned(),
+            "s3cr3t%252B%252F%253D%2522value%2522".to_owned(),
             r#"s3cr3t\u002B\/\u003d\"value\""#.to_owned(),
             "s3cr3t&#43;&#x2F;=&quot;value&quot;".to_owned(),
             r#"s3cr3t+\/=\"value\""#.to_owned(),

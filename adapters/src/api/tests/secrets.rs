@@ -7,8 +7,84 @@ use tracing::{Level, subscriber::with_default};
 use super::*;
 
 const SECRET: &str = "planted-s3cr3t+v";
-/// What no form of it is without.
+/// What no form of any secret here is without.
 const MARK: &str = "planted-s3";
+/// As often as a test needs, and at once.
+const PLENTY: &str = "duplicate_window = \"0s\"\nbudgets = { calls = { amount = 1000, per = \"1s\", burst = 1000 }, \
+    urls = { amount = 1000, per = \"1s\", burst = 1000 } }";
+
+/// A way to prove who calls, by a file of planted secrets.
+struct Scheme {
+    dialect: &'static str,
+    /// The names of the values in the file; without any it is one token.
+    names: &'static [&'static str],
+    call: NativeCall,
+}
+
+impl Scheme {
+    /// The secrets of the file, by the providers' names.
+    fn secrets(&self) -> Vec<String> {
+        match self.names {
+            [] => vec![SECRET.to_owned()],
+            names => (0..names.len())
+                .map(|number| format!("{SECRET}/{number}="))
+                .collect(),
+        }
+    }
+
+    fn file(&self) -> String {
+        if self.names.is_empty() {
+            return SECRET.to_owned();
+        }
+        let lines = self.names.iter().zip(self.secrets());
+        let lines: Vec<_> = lines
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect();
+        lines.join("\n")
+    }
+}
+
+/// A token, and each scheme that signs.
+fn schemes() -> [Scheme; 4] {
+    let json = |path: &str, body: &str| NativeCall {
+        body: Some(body.to_owned()),
+        ..NativeCall::new("POST", None, path, vec![0]).header("content-type", "application/json")
+    };
+    [
+        Scheme {
+            dialect: "fastly",
+            names: &[],
+            call: url_purge(0),
+        },
+        Scheme {
+            dialect: "akamai",
+            names: &["client_token", "client_secret", "access_token"],
+            call: json(
+                "/ccu/v3/delete/url/production",
+                r#"{"objects":["https://a.example/1"]}"#,
+            ),
+        },
+        Scheme {
+            dialect: "cloudfront",
+            names: &[
+                "aws_access_key_id",
+                "aws_secret_access_key",
+                "aws_session_token",
+            ],
+            call: NativeCall::new(
+                "POST",
+                None,
+                "/2020-05-31/distribution/D1/invalidation",
+                vec![0],
+            ),
+        },
+        Scheme {
+            dialect: "alibaba-cloud-cdn",
+            names: &["access_key_id", "access_key_secret", "security_token"],
+            call: NativeCall::new("POST", None, "/?Action=RefreshObjectCaches", vec![0]),
+        },
+    ]
+}
 
 /// All that is logged, at every level.
 #[derive(Clone, Default)]
@@ -25,12 +101,19 @@ impl std::io::Write for Log {
     }
 }
 
-/// Whatever a provider answers, even where it repeats the token, and whatever is logged on the way: the planted secret is in the
-/// request and nowhere else. No report holds it, nor the journal, nor what is left of budgets.
+/// Whatever a provider answers, even where it repeats the token or what it was signed with, and whatever is logged on the way: a
+/// planted secret is in the request, where its scheme puts it there, and nowhere else. No report holds it, nor the journal, nor what is
+/// left of budgets.
 #[test]
 fn a_planted_secret_is_found_nowhere_but_in_the_request() {
+    for scheme in schemes() {
+        check(&scheme);
+    }
+}
+
+fn check(scheme: &Scheme) {
     let folder = TempDir::new().unwrap();
-    std::fs::write(folder.path().join("token"), SECRET).unwrap();
+    std::fs::write(folder.path().join("token"), scheme.file()).unwrap();
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -41,12 +124,16 @@ fn a_planted_secret_is_found_nowhere_but_in_the_request() {
         .enable_all()
         .build()
         .unwrap();
-    let (asked, reports) = with_default(subscriber, || runtime.block_on(carried_out(&folder)));
-    assert!(
-        asked
-            .iter()
-            .all(|asked| asked.headers["fastly-key"] == SECRET)
-    );
+    let carrying_out = carried_out(&folder, scheme);
+    let (asked, reports) = with_default(subscriber, || runtime.block_on(carrying_out));
+    let shown = |asked: &Asked| {
+        let mut headers = asked
+            .headers
+            .values()
+            .filter_map(|value| value.to_str().ok());
+        asked.line.contains(MARK) || headers.any(|value| value.contains(MARK))
+    };
+    assert!(asked.iter().all(shown), "{}", scheme.dialect);
     let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     assert!(log.contains("carried out"), "the log was listened to");
     assert!(!log.contains(MARK), "{log}");
@@ -60,15 +147,17 @@ fn a_planted_secret_is_found_nowhere_but_in_the_request() {
     }
 }
 
-async fn carried_out(folder: &TempDir) -> (Vec<Asked>, String) {
+async fn carried_out(folder: &TempDir, scheme: &Scheme) -> (Vec<Asked>, String) {
     let (provider, url) = Provider::start().await;
-    let mut stage = Stage::start(folder, &url, "").await;
+    let mut stage = Stage::start(folder, &url, PLENTY).await;
+    let order = || order(scheme.dialect, vec![scheme.call.clone()]);
     let mut reports = String::new();
-    for (status, headers, body) in repeating() {
+    let secrets = scheme.secrets();
+    for (status, headers, body) in secrets.iter().flat_map(|secret| repeating(secret)) {
         for _ in 0..5 {
             provider.answers(status, headers, &body);
         }
-        let report = stage.carry_out(&order("fastly", vec![url_purge(0)])).await;
+        let report = stage.carry_out(&order()).await;
         assert!(
             matches!(report.outcome, ReportedOutcome::Failed(_)),
             "{report:?}"
@@ -76,11 +165,10 @@ async fn carried_out(folder: &TempDir) -> (Vec<Asked>, String) {
         reports.push_str(&serde_json::to_string(&report).unwrap());
         provider.answers.lock().unwrap().clear();
     }
-    provider.answers(200, &[], "{}");
-    let report = stage.carry_out(&order("fastly", vec![url_purge(0)])).await;
+    let report = stage.carry_out(&order()).await;
     reports.push_str(&serde_json::to_string(&report).unwrap());
     assert!(
-        reports.matches("***").count() >= 6,
+        reports.matches("***").count() >= 6 * secrets.len(),
         "it was repeated: {reports}"
     );
     let asked = provider.asked();
@@ -90,35 +178,50 @@ async fn carried_out(folder: &TempDir) -> (Vec<Asked>, String) {
 
 type Repeating = (u16, &'static [(&'static str, &'static str)], String);
 
-/// Answers that repeat the token: in words, in a page, in half a success, in a header, in where they send us, and percent-encoded.
-fn repeating() -> Vec<Repeating> {
-    const THERE: &str = "https://login.example/?token=planted-s3cr3t%2Bv&from=api";
-    let location: &[_] = &[("location", THERE)];
-    let as_header: &[_] = &[("fastly-key", SECRET), ("location", SECRET)];
+/// Answers that repeat a secret: in words, in a page, in half a success, in a header, in where they send us, percent-encoded, and
+/// percent-encoded twice as in the text that is signed.
+fn repeating(secret: &str) -> Vec<Repeating> {
+    let encoded = secret
+        .replace('+', "%2B")
+        .replace('/', "%2F")
+        .replace('=', "%3D");
+    let signed = encoded.replace('%', "%25");
+    let there: &str = format!("https://login.example/?token={encoded}&from=api").leak();
+    let repeated: &str = secret.to_owned().leak();
+    let location: &[_] = vec![("location", there)].leak();
+    let as_header: &[_] = vec![("fastly-key", repeated), ("location", repeated)].leak();
     vec![
-        (401, &[], format!(r#"{{"msg":"no such token: {SECRET}"}}"#)),
+        (401, &[], in_words(&format!("no such token: {secret}"))),
         (
             403,
             &[],
-            format!(
-                r#"{{"msg":"{} is not allowed","detail":"Fastly-Key: {SECRET}"}}"#,
-                encoded()
-            ),
+            in_words(&format!(
+                "{encoded} is not allowed, signed was GET&%2F&Id%3D{signed}"
+            )),
         ),
+        (400, &[], in_xml(&format!("{secret} signed {signed}"))),
         (
             500,
             &[],
-            format!("<html><title>{SECRET}: internal error</title>"),
+            format!("<html><title>{secret}: internal error</title>"),
         ),
-        (200, &[], format!("token {SECRET} was seen")),
-        (200, &[], format!("cut off {}", &SECRET[..SECRET.len() - 2])),
+        (200, &[], format!("token {secret} was seen")),
+        (200, &[], format!("cut off {}", &secret[..secret.len() - 2])),
         (302, location, String::new()),
-        (302, as_header, SECRET.to_owned()),
+        (302, as_header, secret.to_owned()),
     ]
 }
 
-fn encoded() -> String {
-    SECRET.replace('+', "%2B")
+/// A refusal, wherever a provider has its words.
+fn in_words(text: &str) -> String {
+    let names = ["msg", "detail", "title", "Message"].map(|name| (name.to_owned(), text.into()));
+    serde_json::Value::Object(names.into_iter().collect()).to_string()
+}
+
+fn in_xml(text: &str) -> String {
+    format!(
+        "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>{text}</Message></Error></ErrorResponse>"
+    )
 }
 
 fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
