@@ -13,16 +13,17 @@
 
 mod edge;
 mod look;
+mod watched;
 
 use std::{
     future::Future,
     time::{Duration, Instant},
 };
 
-use dialects::probe::{self, Judgement, Told};
+use dialects::probe::{Judgement, Told};
 use domain::{
     Fault, ServerId,
-    proof::{Probed, Proof, ProofVerdict, Sighting},
+    proof::{Proof, ProofVerdict, Sighting},
     selector::ContentUrl,
     verification::{Expect, Probe, Probes},
 };
@@ -32,6 +33,7 @@ use service::backoff::Backoff;
 use tokio::time::sleep;
 use tracing::warn;
 
+use self::watched::Watched;
 pub(crate) use self::{
     edge::Edge,
     look::{Way, look_at},
@@ -40,8 +42,6 @@ use crate::{config, journal::now, metrics, tally::Tally};
 
 /// How often somebody who waits looks whether to go on waiting.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Between two looks where the first one makes the cache ask its origin: time for that, and for an age to tell.
-const REFRESH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where one looks and tells.
 pub(crate) trait Ground: Sync {
@@ -113,15 +113,6 @@ pub(crate) struct Case<'a> {
 pub(crate) struct SoFar {
     rounds: u32,
     repeats: u32,
-}
-
-/// A spot and what is known of it.
-#[derive(Debug)]
-struct Watched {
-    spot: Spot,
-    /// In the order in which it was seen; the last two after the command are at the end.
-    seen: Vec<Sighting>,
-    judgement: Judgement,
 }
 
 impl<'a> Case<'a> {
@@ -341,58 +332,6 @@ impl<'a> Case<'a> {
             );
         }
         proof
-    }
-}
-
-impl Watched {
-    async fn look_twice(
-        &self,
-        ground: &impl Ground,
-        expect: Expect,
-        told: Told,
-    ) -> (Judgement, Vec<Sighting>) {
-        let first = match ground.look(&self.spot).await {
-            Ok(first) => first,
-            Err(fault) => return (Judgement::Unseen(fault.message), Vec::new()),
-        };
-        if expect == Expect::Refreshed {
-            sleep(REFRESH_PAUSE).await;
-        }
-        let second = match ground.look(&self.spot).await {
-            Ok(second) => second,
-            Err(fault) => return (Judgement::Unseen(fault.message), vec![first]),
-        };
-        let judgement = probe::judge(expect, told, &self.seen, [&first, &second]);
-        (judgement, vec![first, second])
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(
-            self.judgement,
-            Judgement::Refuted(_) | Judgement::Undecided(_)
-        )
-    }
-
-    /// What is kept of it: the look before, and the last ones after.
-    fn probed(self) -> Probed {
-        let (verdict, why) = match self.judgement {
-            Judgement::Proven => (ProofVerdict::Verified, None),
-            Judgement::Refuted(why) => (ProofVerdict::NotVerified, Some(why)),
-            Judgement::Undecided(why) => (ProofVerdict::Unproven, Some(why)),
-            Judgement::Unseen(why) => (ProofVerdict::Unprobed, Some(why)),
-        };
-        let (before, after): (Vec<_>, Vec<_>) = self.seen.into_iter().partition(|seen| seen.before);
-        let last = after.len().saturating_sub(2);
-        Probed {
-            url: self.spot.url,
-            at: self.spot.at.map(|edge| edge.address),
-            verdict,
-            why,
-            seen: before
-                .into_iter()
-                .chain(after.into_iter().skip(last))
-                .collect(),
-        }
     }
 }
 
