@@ -76,7 +76,7 @@ impl Dialect for CloudFront {
         }
         let empty = invalidation(Batch::default())
             .body
-            .map_or(0, |body| body.len());
+            .map_or(0, |body| sizes::filled(&body));
         // Tags by themselves: where they cannot be said, paths can.
         let batches = [(PATHS, paths), (PATHS, tags), (PATTERNS, patterns)].map(|(unit, items)| {
             let room = LIMITS.room(unit, site.limits);

@@ -27,7 +27,7 @@ use self::{
     answers::Rule,
     template::{Templates, Values},
 };
-use crate::{Answer, Draw, Site, Verdict, fidelity_of_each, http};
+use crate::{Answer, Draw, Site, Verdict, fidelity_of_each, http, vendor::sizes};
 
 /// Bytes of a document.
 pub const DOCUMENT_BYTES: usize = 64 * 1024;
@@ -198,7 +198,7 @@ impl Mapped {
         }
         let numbers = selectors.iter().map(|(number, _)| *number).collect();
         let call = self.request.render(&values, numbers)?;
-        let length = call.body.as_ref().map_or(0, String::len);
+        let length = call.body.as_deref().map_or(0, sizes::filled);
         if length <= self.bytes {
             calls.push(call);
             return Ok(());

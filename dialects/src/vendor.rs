@@ -9,6 +9,8 @@
 //! | `{execution}` | the execution's id, `-`, and the call's number in its order from 0: the same at every try |
 //! | `{execution:uuid}` | the UUID version 5 of that text |
 //!
+//! Where a body has a limit it counts as it is with the longest id in it (`sizes::filled`).
+//!
 //! A value is percent-encoded in a path and escaped in a body as its `content-type` wants it: JSON, XML or a form.
 //! Not here: putting it in, signing, waiting for budgets (`adapters`).
 

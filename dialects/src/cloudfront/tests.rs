@@ -4,7 +4,7 @@ use domain::Finding;
 
 use super::*;
 use crate::{
-    fixture::{command, reasons, regex, translate, url},
+    fixture::{command, limits, reasons, regex, translate, translate_within, url},
     vendor::fixture::{DELETE, answer, call, failed, host, prefix, running, spoken, tag, wildcard},
 };
 
@@ -211,4 +211,28 @@ fn too_much_in_progress_is_a_limit_of_the_distribution() {
     };
     assert!(refused("TooManyInvalidationsInProgress"));
     assert!(!refused("Throttling"));
+}
+
+/// What is put into a body counts before it is there, as long as it may be: however tight the limit, no body is longer when it goes out.
+#[test]
+fn a_body_with_the_longest_id_keeps_to_its_limit() {
+    let participant = "b".repeat(63);
+    let longest = format!(
+        "01890a5d-ac96-774b-bcce-b302099a8057_{participant}-{}",
+        u32::MAX
+    );
+    let long = "x".repeat(500);
+    let paths = (0..40).map(|number| url(&format!("https://www.example.com/{number:02}{long}")));
+    let command = command(DELETE, paths.collect());
+    let closest = (8_192_u32..8_192 + 600).map(|bytes| {
+        let own = limits(&[("bytes", bytes)]);
+        let calls = translate_within(&CloudFront, &command, &own).unwrap();
+        let bodies = calls.iter().filter_map(|call| call.body.as_ref());
+        let sent = bodies.map(|body| body.replace("{execution}", &longest).len());
+        let (sent, most) = (sent.max().unwrap(), usize::try_from(bytes).unwrap());
+        assert!(sent <= most, "{sent} of {most}");
+        most - sent
+    });
+    // Somewhere in between one path more would just fit.
+    assert!(closest.min().unwrap() < 40);
 }

@@ -20,6 +20,24 @@ const FEWEST_BYTES: u32 = 8_192;
 )]
 const MOST_BYTES: u32 = limits::ORDER_BYTES as u32;
 
+/// The longest that stands for `{execution}`: a UUID, `_`, a participant, `-` and a number of a call.
+const EXECUTION_BYTES: usize = 36 + 1 + limits::ID_LENGTH + 1 + 10;
+/// What stands for `{execution:uuid}`.
+const UUID_BYTES: usize = 36;
+
+/// Bytes of a body when the adapter has filled it in, at most: but for the values of the account, which only the adapter knows.
+pub(crate) fn filled(body: &str) -> usize {
+    let places = [
+        ("{execution}", EXECUTION_BYTES),
+        ("{execution:uuid}", UUID_BYTES),
+    ];
+    let more = places.map(|(place, bytes)| {
+        let count = body.matches(place).count();
+        count * bytes.saturating_sub(place.len())
+    });
+    body.len() + more.iter().sum::<usize>()
+}
+
 /// How much of one unit a call holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
@@ -201,6 +219,29 @@ mod tests {
         }
         for (unit, amount) in [("urls", 0), ("bytes", 8_191), ("bytes", u32::MAX)] {
             assert!(LIMITS.check(unit, amount).is_err(), "{unit} {amount}");
+        }
+    }
+
+    /// Whatever is put in counts as long as it may be, as often as it is put in; any other brace is only a brace.
+    #[test]
+    fn a_place_counts_as_what_will_stand_there() {
+        let longest = format!(
+            "01890a5d-ac96-774b-bcce-b302099a8057_{}-4294967295",
+            "b".repeat(63)
+        );
+        let uuid = "d720e32d-4765-5177-b65b-42dd7f6e6445";
+        for (body, sent) in [
+            (
+                "<a>{execution}</a>{execution}",
+                format!("<a>{longest}</a>{longest}"),
+            ),
+            (
+                r#"{"id":"{execution:uuid}"}"#,
+                format!(r#"{{"id":"{uuid}"}}"#),
+            ),
+            ("{a} {execution", "{a} {execution".to_owned()),
+        ] {
+            assert_eq!(filled(body), sent.len(), "{body}");
         }
     }
 }

@@ -100,7 +100,7 @@ fn a_participants_own_limits_count_in_the_calls() {
     cloudflare urls: 2 calls, and 12
     akamai urls: 2 calls, and 12
     akamai tags: 2 calls, and 8
-    cloudfront paths: 1 calls, and 11
+    cloudfront paths: 1 calls, and 12
     edgecast paths: 4 calls, and 12
     alibaba-cloud-cdn urls: 1 calls, and 12
     ");
