@@ -2,6 +2,7 @@
 //!
 //! Invariant: what a call takes is known from the call alone, so that a plan counts by the rule by which the adapter keeps. A plan
 //! counts each call once, as it is planned; what only the adapter knows may come on top, and then the plan says so ([`Cost::more`]).
+//! That a call may be tried again after an answer that asks for it holds of all, and no plan says it.
 //! Not here: waiting for it (`adapters::api`), and other numbers than the defaults (the adapter's configuration).
 
 use std::{collections::BTreeMap, time::Duration};
@@ -60,6 +61,9 @@ pub struct Cost {
 }
 
 const SECOND_CALLS: &str = "each call once more where the adapter has `api.second_calls`";
+/// Said of a command that is looked at afterwards.
+pub const LOOKED_AT: &str = "the calls for what is looked at afterwards and is not proven, up to `probes.repeats` of the adapter more \
+     times";
 const QUESTIONS: &str = "a call for each question after a job";
 const QUESTIONS_OF_MAPPING: &str =
     "a call for each question after a job, where the mapping has jobs";

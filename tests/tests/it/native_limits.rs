@@ -170,10 +170,22 @@ async fn a_lowered_limit_shows_in_the_plan_and_on_the_wire() -> Result<()> {
     }
     // Variants of a URL are the account's, which the broker does not know; so the plan says that there may be more.
     let url = Kind::Url("https://www.shop.example/a".to_owned());
-    let cost = cost(&mut stage, draft([url])).await?;
+    let cost = cost(&mut stage, draft([url.clone()])).await?;
     assert!(
         cost.may_add.iter().any(|more| more.contains("`variants`")),
         "{cost:?}"
     );
+    // Who looks afterwards may tell it again, and only then.
+    let looks_again = |cost: &v1::NativeCost| {
+        let mut more = cost.may_add.iter();
+        more.any(|more| more.contains("`probes.repeats`"))
+    };
+    assert!(!looks_again(&cost), "{cost:?}");
+    let verified = v1::CommandDraft {
+        verify: true,
+        ..draft([url])
+    };
+    let cost = self::cost(&mut stage, verified).await?;
+    assert!(looks_again(&cost), "{cost:?}");
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! What would be done: per participant the fidelity, the servers, the native calls and what they cost.
 
 use amqp::envelope::NativeOrder;
-use dialects::{Cost, Counterpart, cost_of, cost_of_mapped};
-use domain::NativeCall;
+use dialects::{Cost, Counterpart, cost_of, cost_of_mapped, vendor::budget::LOOKED_AT};
+use domain::{NativeCall, Probes, verification::Expect};
 use proto::v1;
 
 use super::{fidelity, proof};
@@ -10,15 +10,21 @@ use crate::translate::{Planned, PlannedExecution};
 
 /// A plan.
 pub(in crate::ingress) fn plan(planned: &Planned) -> v1::Plan {
+    let probes = Probes::of(&planned.command);
+    let told_again =
+        probes.is_some_and(|probes| probes.expect != Expect::Held && !probes.probes.is_empty());
+    let executions = planned.executions.iter();
     v1::Plan {
         configuration_id: planned.command.configuration.to_string(),
-        executions: planned.executions.iter().map(planned_execution).collect(),
+        executions: executions
+            .map(|execution| planned_execution(execution, told_again))
+            .collect(),
         needs_approval: planned.approve_until.is_some(),
         ..proof::looked_at(&planned.command)
     }
 }
 
-fn planned_execution(execution: &PlannedExecution) -> v1::PlannedExecution {
+fn planned_execution(execution: &PlannedExecution, told_again: bool) -> v1::PlannedExecution {
     let native = execution.native.iter().map(|order| v1::NativeOrder {
         dialect: order.dialect.to_string(),
         server_ids: order
@@ -28,7 +34,7 @@ fn planned_execution(execution: &PlannedExecution) -> v1::PlannedExecution {
             .collect(),
         calls: order.calls.iter().map(native_call).collect(),
         mapping_version: order.mapping.unwrap_or_default(),
-        cost: Some(cost(order)),
+        cost: Some(cost(order, told_again)),
     });
     v1::PlannedExecution {
         participant_id: execution.participant.to_string(),
@@ -42,8 +48,8 @@ fn planned_execution(execution: &PlannedExecution) -> v1::PlannedExecution {
     }
 }
 
-/// A cache is called by itself, everybody else once for all servers.
-fn cost(order: &NativeOrder) -> v1::NativeCost {
+/// A cache is called by itself, everybody else once for all servers. What is looked at may be told again.
+fn cost(order: &NativeOrder, told_again: bool) -> v1::NativeCost {
     let dialect = dialects::by_name(&order.dialect).filter(|_| order.mapping.is_none());
     let cost = match dialect {
         Some(dialect) => cost_of(dialect, &order.calls),
@@ -52,9 +58,10 @@ fn cost(order: &NativeOrder) -> v1::NativeCost {
     let to_each = dialect.is_some_and(|dialect| dialect.counterpart() == Counterpart::Server);
     let times = if to_each { order.servers.len() } else { 1 };
     let Cost { calls, units, more } = cost;
+    let more = more.into_iter().chain(told_again.then_some(LOOKED_AT));
     v1::NativeCost {
         calls: u64::from(calls).saturating_mul(u64::try_from(times).unwrap_or(u64::MAX)),
-        may_add: more.into_iter().map(str::to_owned).collect(),
+        may_add: more.map(str::to_owned).collect(),
         units: units
             .into_iter()
             .map(|(unit, amount)| v1::NativeUnits {
