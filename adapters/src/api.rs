@@ -18,6 +18,7 @@ mod desks;
 mod edges;
 mod fill;
 mod headers;
+mod job;
 mod named;
 mod probing;
 mod queue;
@@ -32,18 +33,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amqp::envelope::{MappingDocument, NativeOrder, Order};
+use amqp::envelope::{NativeOrder, Order};
 use dialects::Verdict;
 use domain::{
-    ConfigurationId, DialectName, ExecutionId, Fault, NativeCall, NativeLimits, ServerId,
-    ServerResult,
+    ExecutionId, Fault, NativeCall, NativeLimits, ServerId, ServerResult,
     fault::{Again, FaultCode},
     participant::ServerAddress,
 };
-use serde::{Deserialize, Serialize};
 use service::trace::TraceContext;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::job::ApiJob;
 use self::{
     account::{Account, Accounts},
     call::{is_done, sleep_as_ours},
@@ -51,8 +51,8 @@ use self::{
     desks::Desks,
     edges::Edges,
     fill::Filling,
-    probing::{AtEdges, Calls, Later},
-    queue::Takes,
+    job::{Running, job_of},
+    probing::{AtEdges, Calls},
     sizes::Sizes,
     speaker::{Speaker, Speakers},
 };
@@ -64,7 +64,6 @@ use crate::{
     config,
     http::{CallLimits, Http},
     jobs::{Submitted, all_failed, place_of},
-    journal::{Job, now},
     tally::Tally,
     verify::Looked,
     worker::Work,
@@ -90,44 +89,6 @@ pub(crate) struct Api {
     edges: Edges,
     /// The first jobs of executions whose later ones run.
     ended: Mutex<HashMap<ExecutionId, Vec<Verdict>>>,
-}
-
-/// What a provider works on for one execution.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ApiJob {
-    /// Whose account.
-    configuration: ConfigurationId,
-    dialect: DialectName,
-    /// The document that the dialect is from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    mapping: Option<Arc<MappingDocument>>,
-    /// What one call holds, as the order was planned with.
-    #[serde(default, skip_serializing_if = "NativeLimits::is_empty")]
-    limits: NativeLimits,
-    /// For whom it asks its account.
-    #[serde(default)]
-    flow: String,
-    /// In the order in which they began.
-    jobs: Vec<Running>,
-    /// What came of the other calls.
-    #[serde(rename = "part")]
-    tally: Tally,
-    /// What is to be looked at when they have ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    later: Option<Later>,
-}
-
-/// One of its jobs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Running {
-    /// The provider's name for it.
-    job: String,
-    /// Which call of the order began it, from 0.
-    number: usize,
-    selectors: Vec<u32>,
-    /// What is under way with it; with one that several executions share, at one of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    takes: Option<Takes>,
 }
 
 /// All that the calls of one order share.
@@ -383,31 +344,6 @@ fn all_alike(tally: Tally, servers: &[ServerId], took: Duration) -> Vec<ServerRe
         ..result.clone()
     };
     servers.iter().map(of).collect()
-}
-
-impl ApiJob {
-    /// What the provider calls it.
-    fn name(&self) -> String {
-        let names = self.jobs.iter().map(|running| running.job.as_str());
-        names.collect::<Vec<_>>().join(" ")
-    }
-}
-
-fn job_of(order: &Order, api: ApiJob, servers: Vec<ServerId>, trace: &TraceContext) -> Job {
-    Job {
-        execution: order.execution.clone(),
-        name: api.name(),
-        servers,
-        operation: order.operation.clone(),
-        // Nobody calls back.
-        token: String::new(),
-        submitted_at: now(),
-        traceparent: Some(trace.to_string()),
-        tracestate: trace.tracestate().map(str::to_owned),
-        absorbed: Vec::new(),
-        told: None,
-        api: Some(api),
-    }
 }
 
 fn unreadable_order(message: &str) -> Fault {

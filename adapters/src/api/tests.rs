@@ -10,7 +10,7 @@ mod whose;
 
 use std::collections::VecDeque;
 
-use amqp::envelope::{ExecutionReport, OrderedServer, ReportedOutcome};
+use amqp::envelope::{ExecutionReport, MappingDocument, OrderedServer, ReportedOutcome};
 use axum::{
     Router,
     body::Bytes,
