@@ -242,7 +242,7 @@ impl Telling<'_> {
         }
     }
 
-    /// What an answer says besides: that everybody has to wait, or who calls for the same, or that our clock is off.
+    /// What an answer says besides: that everybody has to wait, or all who call where this call went, or that our clock is off.
     pub(super) fn learn(&self, call: &NativeCall, verdict: Verdict, answer: &Answer) -> Verdict {
         let speaker = &self.speaker;
         let used_up = headers::used_up(answer, SystemTime::now());

@@ -319,8 +319,7 @@ impl Lead {
         });
     }
 
-    /// Tells everybody that it serves; `of` decides by a partner's items. Whether the one that called keeps the reply is
-    /// `of` its own items.
+    /// Tells everybody that it serves besides the one that called; `of` decides by a partner's items.
     pub(super) fn tell(self, of: impl Fn(&[String]) -> Turn) {
         let mut lead = self;
         for partner in std::mem::take(&mut lead.partners) {
