@@ -31,6 +31,7 @@ use crate::{
     circuit::{Circuits, Pass, Refused},
     config,
     http::{CallError, CallLimits, Http, Target, trace_headers},
+    journal::now,
     metrics,
     tally::Tally,
 };
@@ -315,7 +316,7 @@ async fn wait(
     if !attempt.has_time_until(refused.due) {
         return Some(refused.fault);
     }
-    let began = Instant::now();
+    let (at, began) = (now(), Instant::now());
     while telling.around.is_current() {
         let rest = refused.due.saturating_duration_since(Instant::now());
         if rest.is_zero() {
@@ -326,7 +327,7 @@ async fn wait(
         }
         sleep(rest.min(LOOK_EVERY)).await;
     }
-    tally.tried(refused.fault, began.elapsed());
+    tally.waited(at, refused.fault, began.elapsed());
     None
 }
 

@@ -112,6 +112,7 @@ impl System {
         let token = format!("{:032x}", rand::random::<u128>());
         let mut headers = trace_headers(&trace.child());
         headers.extend(self.callback_header(order, &token));
+        let began = Instant::now();
         let tried = self.call(call, &headers).await;
         let mut results = match (tried.end, tried.answer.as_ref().and_then(settled)) {
             (End::Judged(Verdict::Running { job }), _) => {
@@ -141,6 +142,7 @@ impl System {
         };
         for result in &mut results {
             result.attempts = tried.attempts;
+            result.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             result.tries.clone_from(&tried.tries);
         }
         Submitted::Settled(results)

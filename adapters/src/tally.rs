@@ -12,7 +12,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{attempt::End, metrics};
+use crate::{attempt::End, journal::now, metrics};
 
 /// Calls without a whole answer, one after the other, after which a server is left alone.
 pub(crate) const UNANSWERED_LIMIT: u32 = 3;
@@ -72,10 +72,14 @@ impl Tally {
         self.result.attempts = self.result.attempts.saturating_add(1);
     }
 
-    /// A try was not the last. A wait that goes on is one try.
+    /// A try was not the last, and is followed by this pause.
     pub(crate) fn tried(&mut self, fault: Fault, pause: Duration) {
+        self.waited(now(), fault, pause);
+    }
+
+    /// The same, where the pause is over that began then. A wait that goes on is one try.
+    pub(crate) fn waited(&mut self, at: Timestamp, fault: Fault, pause: Duration) {
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        let at = Timestamp::from(std::time::SystemTime::now());
         match self.result.tries.last_mut() {
             Some(last) if fault.code == FaultCode::CircuitOpen && last.fault.code == fault.code => {
                 last.pause_ms = last.pause_ms.saturating_add(pause_ms);
