@@ -2,9 +2,9 @@
 //!
 //! Invariant: every figure has a name that explains itself, with its unit at the end; of several rounds the middle one counts.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
 use serde_json::json;
 
@@ -106,7 +106,10 @@ impl Report {
             .map(|name| (name, self.figure(name)))
             .collect();
         let text = json!({ "measured_on": about, "figures": middles, "rounds": self.0 });
-        Ok(fs::write(FILE, format!("{text:#}\n"))?)
+        if let Some(folder) = Path::new(FILE).parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(FILE, format!("{text:#}\n")).with_context(|| format!("write {FILE}"))
     }
 
     /// The last line: the ratios, and `met` or what fell short.
