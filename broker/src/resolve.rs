@@ -5,7 +5,7 @@
 
 use std::{fmt::Display, sync::Arc};
 
-use domain::{Configuration, Scope, limits, participant::OwnServers};
+use domain::{Configuration, ParticipantId, Scope, limits, participant::OwnServers};
 
 use crate::{
     directory::{Carrier, Directory},
@@ -22,6 +22,8 @@ pub struct Resolved {
     pub configuration: Arc<Configuration>,
     /// One for each participant, by its id; never empty, and each has a server.
     pub targets: Vec<Carrier>,
+    /// Who carries it, would be meant, and has no server.
+    pub without_servers: Vec<ParticipantId>,
 }
 
 /// Finds the targets.
@@ -37,6 +39,7 @@ pub fn resolve(verified: Verified, directory: &Directory) -> Result<Resolved, Er
         });
     }
     check_scope(&draft.scope, &carriers)?;
+    let without_servers = without_servers(&draft, &carriers);
     let meant = |carrier| narrow(carrier, &draft);
     let targets = carriers
         .into_iter()
@@ -59,7 +62,27 @@ pub fn resolve(verified: Verified, directory: &Directory) -> Result<Resolved, Er
         draft,
         configuration,
         targets,
+        without_servers,
     })
+}
+
+/// Where a deployment was granted and no server stands for it, so that nobody is told there. A scope that names participants or
+/// servers has been refused by now where it names such a one.
+fn without_servers(draft: &Draft, carriers: &[Carrier]) -> Vec<ParticipantId> {
+    let of_others = match draft.scope {
+        Scope::Everywhere => false,
+        Scope::Foreign => true,
+        Scope::Places(_) | Scope::Participants(_) | Scope::Servers(_) => return Vec::new(),
+    };
+    let empty = carriers.iter().filter(|carrier| carrier.servers.is_empty());
+    let participants = empty.map(|carrier| &carrier.participant);
+    participants
+        .filter(|one| {
+            let is_left_out = of_others || one.own_servers == OwnServers::Excluded;
+            one.id != draft.originator || !is_left_out
+        })
+        .map(|one| one.id.clone())
+        .collect()
 }
 
 /// The servers of a carrier that the command is for.
@@ -74,36 +97,39 @@ fn narrow(mut carrier: Carrier, draft: &Draft) -> Carrier {
     carrier
 }
 
+const CARRIES_NOT: &str = "does not carry this configuration";
+const HAS_NO_SERVER: &str = "carries this configuration and has no server";
+
 /// A scope that names somebody who does not carry the configuration is a mistake, not a smaller command. Each is named.
 fn check_scope(scope: &Scope, carriers: &[Carrier]) -> Result<(), Error> {
     match scope {
         Scope::Everywhere | Scope::Foreign | Scope::Places(_) => Ok(()),
-        Scope::Participants(named) => {
-            let carried = carriers.iter().map(|carrier| &carrier.participant.id);
-            all_carry("participants", named, |id| {
-                carried.clone().any(|one| one == id)
-            })
-        }
+        Scope::Participants(named) => check_named("participants", named, |id| {
+            let carrier = carriers.iter().find(|one| one.participant.id == *id);
+            match carrier {
+                Some(carrier) if carrier.servers.is_empty() => Some(HAS_NO_SERVER),
+                Some(_) => None,
+                None => Some(CARRIES_NOT),
+            }
+        }),
         Scope::Servers(named) => {
             let carried = carriers.iter().flat_map(|carrier| &carrier.servers);
-            all_carry("servers", named, |id| {
-                carried.clone().any(|server| server.id == *id)
+            check_named("servers", named, |id| {
+                let is_there = carried.clone().any(|server| server.id == *id);
+                (!is_there).then_some(CARRIES_NOT)
             })
         }
     }
 }
 
-fn all_carry<'a, I: Display + 'a>(
+fn check_named<'a, I: Display + 'a>(
     field: &str,
     named: impl IntoIterator<Item = &'a I>,
-    carries: impl Fn(&I) -> bool,
+    mistake: impl Fn(&I) -> Option<&'static str>,
 ) -> Result<(), Error> {
-    let unknown = named.into_iter().filter(|id| !carries(id));
-    let violations = unknown.map(|id| {
-        Violation::new(
-            format!("draft.scope.{field}.ids"),
-            format!("`{id}` does not carry this configuration"),
-        )
+    let violations = named.into_iter().filter_map(|id| {
+        let field = format!("draft.scope.{field}.ids");
+        Some(Violation::new(field, format!("`{id}` {}", mistake(id)?)))
     });
     Error::unless_empty(violations.collect())
 }

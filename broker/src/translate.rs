@@ -29,6 +29,8 @@ pub struct Planned {
     pub approve_until: Option<Timestamp>,
     /// One for each participant.
     pub executions: Vec<PlannedExecution>,
+    /// Who carries the configuration and has no server: nobody is told there.
+    pub without_servers: Vec<ParticipantId>,
 }
 
 /// What one participant is told.
@@ -79,6 +81,7 @@ pub fn translate(
         draft,
         configuration,
         targets,
+        without_servers,
     } = resolved;
     let submitted_by = draft.submitted_by.to_string();
     let command = command(draft, &configuration, id, accepted_at);
@@ -89,6 +92,7 @@ pub fn translate(
         submitted_by,
         approve_until: None,
         executions,
+        without_servers,
     })
 }
 

@@ -14,7 +14,7 @@ mod tone;
 pub(crate) use cancel::{cancelled, raced};
 pub(crate) use command::{commands, details, headline, operation, schedule};
 pub(crate) use history::history;
-pub(crate) use plan::plan;
+pub(crate) use plan::{plan, without_servers};
 pub(crate) use registry::Row;
 pub(crate) use result::{execution_result, server_result, server_state};
 pub(crate) use tone::{Tone, paint, tone_of};

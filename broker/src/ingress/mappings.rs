@@ -13,6 +13,15 @@ use crate::{
     registry::Visible as _,
 };
 
+/// What a mapping is called that is to be put, where that can be read.
+pub(super) fn name(given: &v1::Mapping) -> Option<String> {
+    if !given.name.is_empty() {
+        return Some(given.name.clone());
+    }
+    let read = dialects::mapped::Mapping::read_new(&given.document);
+    Some(read.ok()?.name().to_string())
+}
+
 impl Registry {
     /// Stores a document.
     pub(super) async fn put(

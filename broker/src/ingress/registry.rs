@@ -13,6 +13,7 @@ use super::{
     commands::page_size,
     gate::Gate,
     identity::Identity,
+    mappings,
     records::{Form, granted_servers},
 };
 use crate::{
@@ -255,7 +256,7 @@ resources! {
         revoke_deployment(RevokeDeployment, RevokeDeploymentRequest) -> RevokeDeploymentResponse by revoke
             about |request| format!("deployment/{}", request.deployment_id);
         put_mapping(PutMapping, PutMappingRequest) -> PutMappingResponse by put
-            about |request| of_mapping(request.mapping.as_ref().map(|mapping| &mapping.name));
+            about |request| of_mapping(request.mapping.as_ref().and_then(mappings::name).as_ref());
         get_mapping(GetMapping, GetMappingRequest) -> GetMappingResponse by get_version
             about |request| of_mapping(Some(&request.mapping_name));
         list_mappings(ListMappings, ListMappingsRequest) -> ListMappingsResponse by list_current

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a caller who gives up does not stop an acceptance half way: it runs in a task of its own.
 
-use domain::CommandId;
+use domain::{CommandId, ParticipantId};
 use futures::{Stream, StreamExt as _};
 use proto::v1;
 use service::trace::TraceContext;
@@ -48,11 +48,14 @@ impl Commands {
             return Ok(v1::SubmitCommandResponse {
                 command: None,
                 plan: Some(view::plan(&plan)),
+                participants_without_servers: ids(&plan.without_servers),
             });
         }
+        let mut without_servers = Vec::new();
         // Shown as it was when it was accepted, so that a repeated call has the same answer.
         let command = match self.accept(draft, &trace).await? {
             Taken::Now(planned, places) => {
+                without_servers = ids(&planned.without_servers);
                 view::command(&StoredCommand::accepted(*planned, &places), true)
             }
             Taken::Before(id) => match self.pipeline.store.command(id).await {
@@ -67,6 +70,7 @@ impl Commands {
         Ok(v1::SubmitCommandResponse {
             command: Some(command),
             plan: None,
+            participants_without_servers: without_servers,
         })
     }
 
@@ -141,6 +145,10 @@ pub(super) fn until_stopped(
             request = requests.next() => Some((request?, Some((requests, stop)))),
         }
     })
+}
+
+fn ids(participants: &[ParticipantId]) -> Vec<String> {
+    participants.iter().map(ToString::to_string).collect()
 }
 
 fn failure(error: Error) -> v1::SubmitFailure {

@@ -51,7 +51,7 @@ impl Plan {
 
 /// Asks for the plan of a draft and shows it.
 pub(super) async fn show(context: &Context, draft: CommandDraft) -> Result<Exit, Failure> {
-    let plan = PlanView::from(submit::plan(context, draft.clone()).await?);
+    let plan = submit::plan(context, draft.clone()).await?;
     print(context.output, &plan, draft)
 }
 

@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
     output::can_ask,
     table,
-    view::{DraftView, PlanView},
+    view::DraftView,
     words,
 };
 
@@ -56,7 +56,7 @@ async fn confirm(context: &Context, draft: &CommandDraft, wide: &Wide) -> Result
     if !can_ask() {
         return Err(unconfirmed(context, draft, wide).await);
     }
-    let plan = PlanView::from(submit::plan(context, draft.clone()).await?);
+    let plan = submit::plan(context, draft.clone()).await?;
     let servers: usize = plan
         .executions
         .iter()

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use prost_types::Timestamp;
-use proto::v1::{ApprovalState, CommandDraft, Plan, SubmitCommandRequest, SubmitCommandResponse};
+use proto::v1::{ApprovalState, CommandDraft, SubmitCommandRequest, SubmitCommandResponse};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, may_be_accepted, resume},
     table,
-    view::{CommandView, DraftView, SelectorView},
+    view::{CommandView, DraftView, PlanView, SelectorView},
     words,
 };
 
@@ -44,6 +44,9 @@ pub(super) async fn submit(
     let request = request(draft, request_id, false);
     let hint = || may_be_accepted(&retry(&request));
     let answer = waiting.limit.within(send(context, &request), hint).await?;
+    if let Some(line) = table::without_servers(&answer.participants_without_servers) {
+        context.output.note(&line);
+    }
     let command = answer.command.ok_or_else(incomplete)?;
     let awaits_approval = command.approval.as_ref();
     let awaits_approval = awaits_approval.is_some_and(|it| it.state() == ApprovalState::Waiting);
@@ -66,10 +69,11 @@ pub(super) async fn submit(
 }
 
 /// What would be done.
-pub(super) async fn plan(context: &Context, draft: CommandDraft) -> Result<Plan, Failure> {
+pub(super) async fn plan(context: &Context, draft: CommandDraft) -> Result<PlanView, Failure> {
     check_beginning(draft.not_before.as_ref())?;
     let answer = send(context, &request(draft, Uuid::now_v7(), true)).await?;
-    answer.plan.ok_or_else(incomplete)
+    let plan = answer.plan.ok_or_else(incomplete)?;
+    Ok(PlanView::new(plan, answer.participants_without_servers))
 }
 
 fn request(draft: CommandDraft, request_id: Uuid, validate_only: bool) -> SubmitCommandRequest {

@@ -33,12 +33,28 @@ pub(crate) fn plan(plan: &PlanView, asked: &str) -> String {
         }
     }
     text.push_str(&looked_at(plan));
+    if let Some(line) = without_servers(&plan.participants_without_servers) {
+        let _ = writeln!(text, "\n{line}");
+    }
     if plan.needs_approval {
         text.push_str("\nIt would wait until a second person has approved it.\n");
     }
     text.push('\n');
     text.push_str(&summary(plan));
     text
+}
+
+/// Who carries the configuration and is not told.
+pub(crate) fn without_servers(participants: &[String]) -> Option<String> {
+    let (carry, have) = match participants {
+        [] => return None,
+        [_] => ("carries", "has"),
+        _ => ("carry", "have"),
+    };
+    let who = participants.join(", ");
+    Some(format!(
+        "{who} {carry} the configuration and {have} no server in the registry: nobody is told there."
+    ))
 }
 
 /// What would be looked at afterwards, and what nothing stands for.

@@ -20,6 +20,8 @@ pub(crate) struct PlanView {
     pub(crate) unprobed_selectors: Vec<u32>,
     /// Whether it would wait for a second person.
     pub(crate) needs_approval: bool,
+    /// Who carries the configuration and would not be told, having no server.
+    pub(crate) participants_without_servers: Vec<String>,
 }
 
 /// A URL that would be looked at.
@@ -85,9 +87,10 @@ pub(crate) struct HeaderView {
     pub(crate) value: String,
 }
 
-impl From<Plan> for PlanView {
-    fn from(plan: Plan) -> Self {
+impl PlanView {
+    pub(crate) fn new(plan: Plan, participants_without_servers: Vec<String>) -> Self {
         Self {
+            participants_without_servers,
             configuration_id: plan.configuration_id,
             needs_approval: plan.needs_approval,
             executions: plan

@@ -146,6 +146,7 @@ async fn a_plan_names_who_cannot_say_it_and_why() {
     let answer = SubmitCommandResponse {
         command: None,
         plan: Some(plan()),
+        participants_without_servers: vec!["east".to_owned()],
     };
     let peer = Peer::default()
         .submit(Ok(answer.clone()))

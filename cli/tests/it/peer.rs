@@ -77,7 +77,7 @@ impl Peer {
     pub(crate) fn accepts(self, command: Command) -> Self {
         self.submit(Ok(SubmitCommandResponse {
             command: Some(command),
-            plan: None,
+            ..SubmitCommandResponse::default()
         }))
     }
 

@@ -63,8 +63,8 @@ async fn a_terminal_gets_a_live_display() {
 async fn a_wide_purge_is_confirmed_at_the_terminal() {
     for (key, code) in [("y\n", 0), ("\n", 1), ("no\n", 1)] {
         let planned = SubmitCommandResponse {
-            command: None,
             plan: Some(plan()),
+            ..SubmitCommandResponse::default()
         };
         let complete = standing(Overall::Complete, true, &[("done", 1)]);
         let peer = Peer::default()

@@ -188,6 +188,40 @@ async fn a_wish_tells_nothing_of_whom_it_names() -> Result<()> {
     Ok(())
 }
 
+/// Who carries the configuration and has no server is named in the plan and in the answer, and is no smaller command where it is
+/// named in the scope.
+#[tokio::test]
+async fn who_has_no_server_is_named() -> Result<()> {
+    let mut stage = stage().await?;
+    stage.operator.create_participant("d").await?;
+    let mut d = stage.federation.client(&stage.broker, "participant/d")?;
+    for (host, client) in [("b", &mut stage.b), ("d", &mut d)] {
+        wish(&mut stage.a, host, &[]).await?;
+        grant(client, &format!("a-shop-{host}"), &[]).await?;
+    }
+    for validate_only in [true, false] {
+        let request = v1::SubmitCommandRequest {
+            draft: Some(purge(&[URL])),
+            validate_only,
+            ..v1::SubmitCommandRequest::default()
+        };
+        let answer = stage.a.commands.submit_command(request).await?.into_inner();
+        assert_eq!(answer.participants_without_servers, ["d"]);
+    }
+    let ids = ["b", "d"].map(str::to_owned).to_vec();
+    let scope = v1::Scope {
+        kind: Some(v1::scope::Kind::Participants(v1::Ids { ids })),
+    };
+    let draft = v1::CommandDraft {
+        scope: Some(scope),
+        ..purge(&[URL])
+    };
+    let refused = stage.a.submit(draft).await.expect_err("d is named");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("`d` carries"), "{refused}");
+    Ok(())
+}
+
 /// A host sees the configuration that runs on its servers, and of a command its own execution, and neither the customer, nor
 /// the other hosts, nor what the originator called it; it cannot take it back.
 #[tokio::test]

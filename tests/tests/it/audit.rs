@@ -118,6 +118,28 @@ async fn what_was_done_and_refused_is_written_down() -> Result<()> {
     Ok(())
 }
 
+/// A mapping goes by the name that its document has.
+#[tokio::test]
+async fn a_mapping_is_named() -> Result<()> {
+    let mut stage = stage("").await?;
+    let mapping = v1::Mapping {
+        document: include_str!("../../../dialects/src/mapped/example.yaml").to_owned(),
+        ..v1::Mapping::default()
+    };
+    let request = v1::PutMappingRequest {
+        mapping: Some(mapping),
+    };
+    stage.operator.registry.put_mapping(request).await?;
+    let request = v1::ListAuditRequest {
+        page_size: 1_000,
+        ..v1::ListAuditRequest::default()
+    };
+    let listed = stage.operator.audit.list_audit(request).await?.into_inner();
+    let put = listed.records.iter().find(|one| one.call == "PutMapping");
+    assert_eq!(put.context("a record")?.resource, "mapping/acme");
+    Ok(())
+}
+
 /// A record that is changed, or taken away, or the last of all, is found by `fedctl audit verify`, which says where.
 #[tokio::test]
 async fn a_changed_or_deleted_record_is_found() -> Result<()> {

@@ -137,6 +137,7 @@ impl Stage {
             command,
             submitted_by: "participant/alder".to_owned(),
             approve_until: None,
+            without_servers: Vec::new(),
             executions: vec![PlannedExecution {
                 participant: self.lane.participant.clone(),
                 fidelity: Fidelity::Exact,

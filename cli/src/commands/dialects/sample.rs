@@ -51,11 +51,12 @@ pub(super) fn plan(mapping: &Mapping, draft: &CommandDraft) -> Result<PlanView, 
         server_ids: Vec::new(),
         native: native.into_iter().collect(),
     };
-    Ok(PlanView::from(v1::Plan {
+    let plan = v1::Plan {
         configuration_id: configuration.id.to_string(),
         executions: vec![execution],
         ..v1::Plan::default()
-    }))
+    };
+    Ok(PlanView::new(plan, Vec::new()))
 }
 
 /// As the broker counts it.

@@ -84,6 +84,7 @@ impl Cast {
         Planned {
             submitted_by: String::new(),
             approve_until: None,
+            without_servers: Vec::new(),
             command,
             executions,
         }
