@@ -73,7 +73,7 @@ fn check(output: Output, file: &Path) -> Result<Exit, Failure> {
             let good = |_: &CheckedView| format!("{name} is good: {}\n", mapping.name());
             output.show(&CheckedView::good(&mapping), good)?;
             if !output.json {
-                for note in mapping.unread() {
+                for note in mapping.notes() {
                     output.note(&format!("note: {note}"));
                 }
             }

@@ -23,7 +23,7 @@ pub(crate) struct CheckedView {
     /// `null` where there are mistakes.
     pub(crate) name: Option<String>,
     pub(crate) mistakes: Vec<MistakeView>,
-    /// What is good, and is not read backwards: `fedctl native` cannot be given it.
+    /// What is good, and perhaps not meant: a method that may be a slip, what `fedctl native` cannot be given.
     pub(crate) notes: Vec<MistakeView>,
 }
 
@@ -53,7 +53,7 @@ impl CheckedView {
         Self {
             name: Some(mapping.name().to_string()),
             mistakes: Vec::new(),
-            notes: views(&mapping.unread()),
+            notes: views(&mapping.notes()),
         }
     }
 

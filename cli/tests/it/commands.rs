@@ -317,7 +317,7 @@ async fn a_request_that_only_the_broker_reads_is_shown_to_it_first() {
     let refused = Status::with_error_details(Code::InvalidArgument, "is malformed", details);
     let planned = SubmitCommandResponse {
         plan: Some(plan()),
-        command: None,
+        ..SubmitCommandResponse::default()
     };
     let peer = Peer::default().submit(Err(refused)).submit(Ok(planned));
     let (peer, broker) = peer.listen().await;

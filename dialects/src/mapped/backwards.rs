@@ -86,8 +86,8 @@ impl Mapping {
         }
     }
 
-    /// What of the mapping no request can be read by, and why; by line.
-    pub fn unread(&self) -> Vec<Mistake> {
+    /// What no request can be read by, and why; by line.
+    pub(super) fn unread(&self) -> Vec<Mistake> {
         let mut notes = Vec::new();
         for (number, mapped) in self.calls.iter().enumerate() {
             let place = format!("calls[{number}]");

@@ -95,7 +95,7 @@ pub fn mapping(data: &[u8]) {
         Ok(mapping) => mapping,
         Err(mistakes) => return assert!(!mistakes.is_empty(), "it is refused for a reason"),
     };
-    let _ = mapping.unread();
+    let _ = mapping.notes();
     let answer = input.answer();
     for answer in [&answer, &ANSWER] {
         let _ = mapping.judge(answer);

@@ -44,7 +44,7 @@ fn mapping(calls: &str) -> Mapping {
 }
 
 fn unread(mapping: &Mapping) -> String {
-    let notes = mapping.unread();
+    let notes = mapping.notes();
     notes
         .iter()
         .map(ToString::to_string)
