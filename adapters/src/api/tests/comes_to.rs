@@ -157,3 +157,32 @@ async fn all_that_a_call_comes_to_counts() {
     assert!(estimated.since(before) >= Duration::from_mins(7));
     assert_eq!(provider.asked().len(), 2);
 }
+
+/// What the operator has not said of the zone is not taken for granted, nor from what holds for all: a tag would reach whatever
+/// else the zone carries, so nothing is sent. What names its host name goes out all the same.
+#[tokio::test]
+async fn a_tag_of_a_zone_that_may_carry_more_is_not_sent() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    let more = "[api.account]\nvalues = { alone = \"Z2\" }\n[api.accounts.blog]\nvalues = { zone = \"Z2\" }\n";
+    let mut stage = Stage::start(&folder, &url, more).await;
+    let of_blog = |order: Order| Order {
+        configuration: "blog".parse().unwrap(),
+        ..order
+    };
+    let report = stage.carry_out(&of_blog(list("tags", &["news"]))).await;
+    let fault = failed(&report);
+    assert_eq!(fault.code, FaultCode::NotConfigured);
+    assert!(fault.message.contains("`alone`"), "{fault:?}");
+    assert_eq!(provider.asked().len(), 0);
+    for order in [
+        of_blog(list("hosts", &["a.example"])),
+        list("tags", &["news"]),
+    ] {
+        provider.answers(200, &[], OK);
+        let report = stage.carry_out(&order).await;
+        let done = ReportedOutcome::Done(Evidence::Acknowledged);
+        assert_eq!(report.outcome, done);
+    }
+    assert_eq!(provider.asked().len(), 2);
+}
