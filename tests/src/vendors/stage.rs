@@ -93,13 +93,17 @@ impl Stage {
         self.operator.deploy("shop", id).await?;
         let secrets = self.federation.folder().join(format!("{id}-credentials"));
         std::fs::write(&secrets, provider.secret)?;
+        let credentials = format!("credentials = \"{}\"\n", secrets.display());
+        // What says whose content the credentials reach needs a file that no other configuration has.
+        let (common, own) = if provider.values.contains("client = ") {
+            ("", credentials.as_str())
+        } else {
+            (credentials.as_str(), "")
+        };
+        let (url, settings, values) = (provider.url, provider.settings, provider.values);
         let settings = format!(
-            "kind = \"api\"\n[api]\nbase_url = \"{}\"\npoll_every = \"50ms\"\n{}\n\
-             [api.accounts.shop]\ncredentials = \"{}\"\nvalues = {{ {} }}\n",
-            provider.url,
-            provider.settings,
-            secrets.display(),
-            provider.values,
+            "kind = \"api\"\n[api]\nbase_url = \"{url}\"\npoll_every = \"50ms\"\n{common}{settings}\n\
+             [api.accounts.shop]\n{own}values = {{ {values} }}\n"
         );
         let name = format!("adapter-{id}");
         let adapter = self.federation.adapter(&name, id, &settings).await?;
