@@ -2,7 +2,8 @@
 //!
 //! Invariant: of whatever an answer says in its body or its headers, no fault, no finding and no job's name holds a secret that went
 //! out with the call: not as it is in the file nor as base64, and neither of these with any of its characters percent-encoded (once,
-//! or twice as in a text that was signed), escaped for JSON or written as an entity of HTML. Where a text breaks off within a secret, its beginning is taken out too.
+//! or twice as in a text that was signed), escaped for JSON or written as an entity of HTML. Where a text breaks off within a
+//! secret, its beginning is taken out too.
 //! What is shorter than a secret can sensibly be stays: taking it out would tear answers apart.
 
 use std::fmt;
