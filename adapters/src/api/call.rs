@@ -296,10 +296,11 @@ impl Telling<'_> {
         })
     }
 
-    /// What a question after a job asks its account for.
+    /// What a question after a job asks its account for. It stands behind none of its originator's calls: these may wait for the
+    /// job to end.
     fn question(&self, call: &NativeCall) -> Wish {
         Wish {
-            flow: self.flow.clone(),
+            flow: format!("{} asks", self.flow),
             draws: self.speaker.draws(call),
             same: Key::default(),
             bulk: None,

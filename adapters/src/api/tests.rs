@@ -114,7 +114,7 @@ impl Stage {
             Journal::open(&configuration.journal, &participant, sender).unwrap();
         let api = Api::new(&configuration).unwrap();
         let teller = Teller::Api(Arc::new(api));
-        let (jobs, heard) = Jobs::new(teller.clone(), 10);
+        let (jobs, heard) = Jobs::new(teller.clone(), 200);
         let stopped = CancellationToken::new();
         let pace = configuration.api.polls();
         let poller = Poller::new(teller, journal.clone(), participant.clone(), pace, heard);

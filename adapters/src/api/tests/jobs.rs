@@ -239,6 +239,42 @@ async fn too_much_in_progress_holds_no_question() {
     assert_eq!(provider.asked().len(), 3);
 }
 
+/// However many calls of an originator wait for its job to end, the job is asked after.
+#[tokio::test]
+async fn a_question_stands_behind_no_call() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    let path = "/v2/mcc/customers/1/edge/bulkpurge";
+    let bulk = |number: usize| {
+        let body = format!(r#"{{"MediaPath":["http:\/\/a.example\/{number}"],"MediaType":3}}"#);
+        let call = NativeCall {
+            body: Some(body),
+            ..NativeCall::new("PUT", None, path, vec![0]).header("content-type", "application/json")
+        };
+        order("edgecast", vec![call])
+    };
+    let mut settings = configuration(&folder, &url, "outstanding = { paths = 1 }\n");
+    settings.api.poll_every = Duration::from_secs(1);
+    provider.answers(200, &[], r#"{"Id":"J1"}"#);
+    provider.answers(200, &[], r#"{"Status_Details":{"Status":"done"}}"#);
+    let mut stage = Stage::start_with(settings).await;
+    let first = bulk(0);
+    stage.carry_out(&first).await;
+    let worker = &stage.worker;
+    let waiting = futures::future::join_all((1..=100).map(|number| {
+        let work = together::work(&bulk(number));
+        async move { worker.carry_out(work, &|| false).await.unwrap() }
+    }));
+    let next = timeout(LONG, stage.reports.recv());
+    let report = tokio::select! {
+        _ = waiting => panic!("they wait for the first"),
+        report = next => report.unwrap().unwrap(),
+    };
+    let report: ExecutionReport = serde_json::from_str(report.report.get()).unwrap();
+    assert_eq!(report.execution, first.execution);
+    assert_eq!(report.outcome, ReportedOutcome::Done(Evidence::Reported));
+}
+
 /// What the operator allows to be under way is kept also by one call alone: it is not sent, and the fault names the key.
 #[tokio::test]
 async fn a_call_that_never_fits_is_refused_by_its_key() {

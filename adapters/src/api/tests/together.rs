@@ -20,7 +20,7 @@ fn tags(items: &[&str]) -> Order {
     list("tags", items)
 }
 
-fn work(order: &Order) -> Work {
+pub(super) fn work(order: &Order) -> Work {
     Work {
         sent_before: false,
         order: order.clone(),
