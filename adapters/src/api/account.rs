@@ -35,6 +35,8 @@ pub(super) struct Account<'a> {
     name: Option<&'a str>,
     file: Option<&'a Path>,
     values: BTreeMap<&'a str, &'a str>,
+    /// Those that do not hold, and why: only what needs one of them is refused.
+    withheld: BTreeMap<&'a str, Fault>,
     edges: &'a [Edge],
 }
 
@@ -82,6 +84,7 @@ impl Accounts {
             name: config::Account::named(own, &self.common),
             file: files.into_iter().flatten().next().map(PathBuf::as_path),
             values: BTreeMap::new(),
+            withheld: BTreeMap::new(),
             edges: edges.find(|edges| !edges.is_empty()).unwrap_or_default(),
         };
         let Some(fields) = fields else {
@@ -92,8 +95,14 @@ impl Accounts {
             return Ok(account);
         };
         for field in fields {
-            if let Some(value) = self.value(configuration, field)? {
-                account.values.insert(field.name, value);
+            let Some(value) = self.value(configuration, field)? else {
+                continue;
+            };
+            let speaks_of_credentials = field.own_credentials && !value.is_empty();
+            let checked = speaks_of_credentials.then(|| self.check_own_file(configuration, field));
+            match checked {
+                Some(Err(fault)) => drop(account.withheld.insert(field.name, fault)),
+                Some(Ok(())) | None => drop(account.values.insert(field.name, value)),
             }
         }
         Ok(account)
@@ -116,9 +125,6 @@ impl Accounts {
                      {about} must be one configuration's alone"
                 )));
             }
-        }
-        if field.own_credentials && own.is_some_and(|value| !value.is_empty()) {
-            self.check_own_file(configuration, field)?;
         }
         let common = of(&self.common).filter(|_| !field.exclusive);
         match (own.or(common), field.presence) {
@@ -171,6 +177,11 @@ fn place(file: &Path) -> PathBuf {
 }
 
 impl<'a> Account<'a> {
+    /// Why a value that is there does not hold.
+    pub(super) fn withheld(&self, name: &str) -> Option<&Fault> {
+        self.withheld.get(name)
+    }
+
     /// A value by its name, or the fault that it is missing.
     pub(super) fn value(&self, name: &str) -> Result<&'a str, Fault> {
         let value = self.values.get(name).copied();
@@ -332,8 +343,10 @@ mod tests {
         };
         let of_shop = |accounts: &Accounts| {
             let shop: ConfigurationId = "shop".parse().unwrap();
-            let found = accounts.of(&shop, Some(CLIENT));
-            found.map(drop).map_err(|fault| fault.message)
+            // Of what does not need the client nothing is refused.
+            let account = accounts.of(&shop, Some(CLIENT)).unwrap();
+            let withheld = account.withheld("client");
+            withheld.map_or(Ok(()), |fault| Err(fault.message.clone()))
         };
         let own = || client("c1", Some(&one));
         assert_eq!(of_shop(&accounts(&[("shop", own())])), Ok(()));

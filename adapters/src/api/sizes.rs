@@ -5,6 +5,8 @@
 //! order was planned with, nor more than the operator's own sizes. A call whose job is asked after, or that is no list, stays
 //! one.
 
+use std::cell::Cell;
+
 use dialects::Bulk;
 use domain::{
     Fault, NativeCall,
@@ -46,10 +48,15 @@ impl Telling<'_> {
         filled: &NativeCall,
         sizes: Sizes,
     ) -> Result<Vec<NativeCall>, Fault> {
-        let value = |name: &str| self.account.value(name).ok().map(str::to_owned);
+        let withheld = Cell::new(None);
+        let value = |name: &str| {
+            withheld.set(self.account.withheld(name).cloned().or(withheld.take()));
+            self.account.value(name).ok().map(str::to_owned)
+        };
         let calls = self.speaker.at_account(filled, &value).map_err(|why| {
             let message = format!("the adapter's `api.accounts` do not do for this call: {why}");
-            Fault::participant(FaultCode::NotConfigured, Again::Never, &message)
+            let other = || Fault::participant(FaultCode::NotConfigured, Again::Never, &message);
+            withheld.take().unwrap_or_else(other)
         })?;
         let bulk = |call: &NativeCall| self.speaker.bulk(call, self.limits);
         let split = |call: NativeCall| match bulk(&call).map(|bulk| sizes.of(bulk)) {

@@ -5,7 +5,7 @@ use super::*;
 const EDGEGRID: [(&str, &str); 2] = [("shop", "ct-of-shop"), ("blog", "ct-of-blog")];
 /// Nothing goes out for as long as it takes to put in what is to wait together.
 const AFTER_A_PAUSE: &str = "duplicate_window = \"0s\"\n\
-    budgets = { calls = { amount = 4, per = \"1s\", burst = 1 }, tags = { amount = 1000, per = \"1s\", burst = 1000 } }";
+    budgets = { calls = { amount = 1, per = \"1s\", burst = 1 }, tags = { amount = 1000, per = \"1s\", burst = 1000 } }";
 
 /// Two configurations with a client each, whose files are of one account.
 fn two_clients(folder: &TempDir, url: &str) -> Configuration {
@@ -173,5 +173,28 @@ async fn what_is_the_same_for_two_configurations_is_said_once() {
             "{report:?}"
         );
     }
+    assert_eq!(provider.asked().len(), 1);
+}
+
+/// A client whose credentials are not its own may have access to more: its tags are refused, and its URLs are not.
+#[tokio::test]
+async fn what_needs_no_client_goes_on_without_its_own_credentials() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    let mut settings = two_clients(&folder, &url);
+    let shop = settings.api.accounts.get_mut(&"shop".parse().unwrap());
+    let file = shop.unwrap().credentials.clone();
+    let blog = settings.api.accounts.get_mut(&"blog".parse().unwrap());
+    blog.unwrap().credentials = file;
+    let mut stage = Stage::start_with(settings).await;
+    let report = stage.do_work(tag("shop", "news")).await;
+    let fault = failed(&report);
+    assert_eq!(fault.code, FaultCode::NotConfigured);
+    assert!(fault.message.contains("are the same file"), "{fault:?}");
+    assert_eq!(provider.asked().len(), 0);
+    let mut by_url = tag("shop", "https://www.example.com/a");
+    by_url.order.native[0].calls[0].path = "/ccu/v3/delete/url/{account:network}".to_owned();
+    by_url.order.execution = order("akamai", Vec::new()).execution;
+    stage.do_work(by_url).await;
     assert_eq!(provider.asked().len(), 1);
 }
