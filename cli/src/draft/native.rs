@@ -91,9 +91,10 @@ impl Asked for NativeRequest {
     /// What cannot be understood here may be a mapping's, or a mistake: the broker knows.
     fn wide(&self, draft: &CommandDraft) -> Option<Wide> {
         let call = call_of(draft.native.as_ref()?);
-        // Whose host name a path is of says nothing about how much is meant.
+        // Whose host name a path is of says nothing about how much is meant; a request that names its host names the configuration's.
         let host = [SOME_HOST.parse().ok()?];
-        let Ok(asked) = formats::read(&self.dialect, &call, &host) else {
+        let read = formats::read(&self.dialect, &call, &[]);
+        let Ok(asked) = read.or_else(|_| formats::read(&self.dialect, &call, &host)) else {
             return Some(Wide::Unread);
         };
         let is_wide = |selector: &Selector| match selector {
@@ -318,5 +319,8 @@ mod tests {
         let paths = "<InvalidationBatch><CallerReference>1</CallerReference><Paths><Quantity>1</Quantity><Items><Path>/a</Path></Items></Paths></InvalidationBatch>";
         let path = "/2020-05-31/distribution/E1/invalidation";
         assert_eq!(typed(&["cloudfront", path, "-d", paths]).1, None);
+        let url = "http://www.shop.example/";
+        let tag = ["varnish", "-X", "PURGE", url, "-H", "x-purge-tags: news"];
+        assert_eq!(typed(&tag).1, None);
     }
 }
