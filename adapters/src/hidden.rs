@@ -21,6 +21,9 @@ const HIDDEN: &str = "***";
 /// Characters of a text from which on it is taken for a secret, and for the beginning of one.
 const SHORTEST: usize = 6;
 
+/// Every escape begins with one of these.
+const ESCAPES: [char; 4] = ['%', '\\', '&', '+'];
+
 /// The forms of some secrets, the longest first.
 #[derive(Default)]
 pub(crate) struct Hidden(Vec<Form>);
@@ -67,6 +70,13 @@ impl Hidden {
         let mut at = 0;
         while at < text.len() {
             let rest = &text[at..];
+            let Some(next) = rest.find(|one| self.may_begin(one)) else {
+                break;
+            };
+            if next > 0 {
+                at += next;
+                continue;
+            }
             if let Some(length) = self.0.iter().find_map(|form| form.begins(rest)) {
                 clean.push_str(&text[kept..at]);
                 clean.push_str(HIDDEN);
@@ -82,6 +92,15 @@ impl Hidden {
         clean.push_str(&text[kept..]);
         clean
     }
+
+    /// Whether a form may begin with it: nowhere else is one looked for.
+    fn may_begin(&self, one: char) -> bool {
+        ESCAPES.contains(&one)
+            || self
+                .0
+                .iter()
+                .any(|form| form.0.first().is_some_and(|first| first.plain == one))
+    }
 }
 
 impl fmt::Debug for Hidden {
@@ -93,6 +112,7 @@ impl fmt::Debug for Hidden {
 impl Form {
     /// How many bytes of a text it is that the text begins with; the whole text, where that breaks off within it.
     fn begins(&self, text: &str) -> Option<usize> {
+        self.0.first()?.begins(text).next()?;
         // Where a character may be the beginning of an escape, there are several ways on.
         let (mut ways, mut next) = (vec![0], Vec::new());
         for (number, letter) in self.0.iter().enumerate() {
@@ -139,7 +159,7 @@ impl Letter {
             '&' => &["&amp;"],
             '<' => &["&lt;"],
             '>' => &["&gt;"],
-            '\'' => &["\\'", "&apos;"],
+            '\'' => &["\\'", "&apos;", "&#039;"],
             _ => &[],
         };
         escaped.extend(more.iter().map(|one| (*one).to_owned()));
@@ -151,7 +171,7 @@ impl Letter {
         let plain = text.starts_with(self.plain);
         let plain = plain.then_some(self.plain.len_utf8());
         // An escape begins with one of these.
-        let may_be = text.starts_with(['%', '\\', '&', '+']);
+        let may_be = text.starts_with(ESCAPES);
         let escaped = self.escaped.iter().filter(move |_| may_be);
         let escaped = escaped.filter(|one| {
             let beginning = text.as_bytes().get(..one.len());

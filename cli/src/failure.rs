@@ -182,10 +182,12 @@ impl Failure {
         }
     }
 
-    /// A file that was to be judged: that it cannot be read is no judgement.
+    /// A file that was to be judged: that it cannot be read is no judgement, but that it is no text is one.
     pub(crate) fn unopened(self) -> Self {
         match self {
-            Self::Read { name, source } => Self::Open { name, source },
+            Self::Read { name, source } if source.kind() != io::ErrorKind::InvalidData => {
+                Self::Open { name, source }
+            }
             other => other,
         }
     }

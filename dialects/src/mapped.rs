@@ -94,7 +94,8 @@ impl Mapping {
         check::read(document, false)
     }
 
-    /// The same for a document that is to be kept from now on: its name is not one that a dialect has already. What is kept goes on to be read where a dialect of that name comes later.
+    /// The same for a document that is to be kept from now on: its name is not one that a dialect has already. What is
+    /// kept goes on to be read where a dialect of that name comes later.
     pub fn read_new(document: &str) -> Result<Self, Vec<Mistake>> {
         check::read(document, true)
     }

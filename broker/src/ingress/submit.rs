@@ -52,7 +52,7 @@ impl Commands {
             });
         }
         let mut without_servers = Vec::new();
-        // Shown as it was when it was accepted, so that a repeated call has the same answer.
+        // Shown as it was when it was accepted, so that a repeated call has the same command in its answer.
         let command = match self.accept(draft, &trace).await? {
             Taken::Now(planned, places) => {
                 without_servers = ids(&planned.without_servers);

@@ -2,8 +2,8 @@
 //!
 //! Invariant: the token is the command's revision, and an execution is told when its own revision is newer: whichever
 //! replica answers, from whichever token, nothing is left out, and nothing is told twice but to a caller who resumes in the
-//! midst of news that took several answers, or of a command that somebody has to approve: it hears them again. Who watches a command with many executions spends no more
-//! than half of its time on reading it.
+//! midst of news that took several answers, or of a command that somebody has to approve: it hears them again. Who watches a
+//! command with many executions spends no more than half of its time on reading it.
 
 use std::{collections::VecDeque, time::Duration};
 

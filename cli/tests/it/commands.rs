@@ -358,6 +358,9 @@ async fn a_cut_bundle_is_not_a_missing_one() {
     let cut = run("http://127.0.0.1:9", &verify).await;
     assert_eq!(cut.code, Some(2), "{}", cut.transcript());
     assert!(cut.stderr.contains("the end is missing"), "{}", cut.stderr);
+    std::fs::write(&file, [opening.as_bytes(), &[0xff]].concat()).expect("there is room");
+    let no_text = run("http://127.0.0.1:9", &verify).await;
+    assert_eq!(no_text.code, Some(2), "{}", no_text.transcript());
     let missing = run("http://127.0.0.1:9", &format!("{verify}.gone")).await;
     assert_eq!(missing.code, Some(1), "{}", missing.transcript());
 }
