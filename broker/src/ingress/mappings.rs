@@ -13,13 +13,16 @@ use crate::{
     registry::Visible as _,
 };
 
-/// What a mapping is called that is to be put, where that can be read.
+/// What a mapping is called that is to be put, where a line of its document says so: nothing is parsed for whom nobody knows yet.
 pub(super) fn name(given: &v1::Mapping) -> Option<String> {
     if !given.name.is_empty() {
         return Some(given.name.clone());
     }
-    let read = dialects::mapped::Mapping::read_new(&given.document);
-    Some(read.ok()?.name().to_string())
+    let mut lines = given.document.lines();
+    let name = lines.find_map(|line| line.strip_prefix("name:"))?;
+    let name = name.split(" #").next()?.trim();
+    let name: DialectName = name.trim_matches(['"', '\'']).parse().ok()?;
+    Some(name.to_string())
 }
 
 impl Registry {

@@ -10,13 +10,13 @@ use super::{
     submit::{self, Attempt},
 };
 use crate::{
-    arguments::waiting::Waiting,
+    arguments::waiting::{Limit, Waiting},
     draft::{Asked, Wide},
     exit::Exit,
     failure::Failure,
     output::can_ask,
     table,
-    view::DraftView,
+    view::{DraftView, PlanView},
     words,
 };
 
@@ -45,18 +45,25 @@ impl<R: Asked> Submission<R> {
             return plan::show(context, draft).await;
         }
         if let Some(wide) = self.request.wide(&draft).filter(|_| !self.yes) {
-            confirm(context, &draft, &wide).await?;
+            confirm(context, &draft, &wide, &self.waiting.limit).await?;
         }
         submit::submit(context, draft, &self.attempt, &self.waiting).await
     }
 }
 
 /// Asks with the plan in hand, so that the answer is given about real servers.
-async fn confirm(context: &Context, draft: &CommandDraft, wide: &Wide) -> Result<(), Failure> {
+async fn confirm(
+    context: &Context,
+    draft: &CommandDraft,
+    wide: &Wide,
+    limit: &Limit,
+) -> Result<(), Failure> {
+    let plan = Box::pin(submit::plan(context, draft.clone()));
+    let plan = limit.within(plan, || "nothing was sent".to_owned());
     if !can_ask() {
-        return Err(unconfirmed(context, draft, wide).await);
+        return Err(unconfirmed(plan, wide).await);
     }
-    let plan = submit::plan(context, draft.clone()).await?;
+    let plan = plan.await?;
     let servers: usize = plan
         .executions
         .iter()
@@ -82,12 +89,15 @@ async fn confirm(context: &Context, draft: &CommandDraft, wide: &Wide) -> Result
 }
 
 /// Why nothing was sent where nobody can be asked. What the broker cannot read either is the mistake that it finds.
-async fn unconfirmed(context: &Context, draft: &CommandDraft, wide: &Wide) -> Failure {
+async fn unconfirmed(
+    plan: impl Future<Output = Result<PlanView, Failure>>,
+    wide: &Wide,
+) -> Failure {
     Failure::Usage(match wide {
         Wide::Holds(wide) => {
             format!("this command is wide ({wide}); without a terminal to ask on, say --yes")
         }
-        Wide::Unread => match submit::plan(context, draft.clone()).await {
+        Wide::Unread => match plan.await {
             Err(failure) => return failure,
             Ok(_) => "only the broker can read this request, and it may mean a lot: --plan shows what; without a \
                       terminal to ask on, say --yes"
