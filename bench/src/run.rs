@@ -90,9 +90,9 @@ pub(crate) async fn table(extent: Extent) -> Result<()> {
         run.fan_out().await?;
     }
     run.under_load().await?;
+    run.idle().await?;
     run.usage().await?;
     if extent.growth {
-        run.idle().await?;
         run.growth().await?;
     }
     run.ratios();

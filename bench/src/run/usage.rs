@@ -14,8 +14,8 @@ use crate::{
 
 /// Objects of a large command.
 const URLS: u64 = 1_000;
-/// How long nothing is asked for.
-const IDLE: Duration = Duration::from_secs(5);
+/// How long nothing is asked for: longer than RabbitMQ's console is behind.
+const IDLE: Duration = Duration::from_secs(6);
 /// Bytes of a mebibyte.
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
@@ -117,7 +117,8 @@ impl Run {
         Ok(())
     }
 
-    /// What one command by the stream takes of each process, of RabbitMQ and of the disk.
+    /// What one command by the stream takes of each process, of RabbitMQ and of the disk. Nothing was asked for just before, so
+    /// that RabbitMQ's console is not behind.
     pub(super) async fn usage(&mut self) -> Result<()> {
         let processes = self.stage.processes();
         let before: Vec<_> = processes
@@ -130,9 +131,13 @@ impl Run {
         let began = Instant::now();
         load::run(&self.stage, Way::Streams(1), commands).await?;
         let took = began.elapsed();
+        let spent: Vec<_> = processes
+            .iter()
+            .zip(before)
+            .map(|(process, before)| Ok(process.processor_time()?.saturating_sub(before)))
+            .collect::<Result<_>>()?;
         let flushes: Vec<_> = flushes.into_iter().map(Flushes::end).collect();
-        // RabbitMQ's console is a moment behind.
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        tokio::time::sleep(IDLE).await;
         let (messages_after, bytes_after) =
             (self.stage.messages().await?, self.stage.bytes().await?);
         let each = |number: u64| {
@@ -140,9 +145,8 @@ impl Run {
             let quotient = number as f64 / self.extent.stream as f64;
             quotient
         };
-        for ((process, before), flushes) in processes.iter().zip(before).zip(flushes) {
+        for ((process, spent), flushes) in processes.iter().zip(spent).zip(flushes) {
             let name = process.name;
-            let spent = process.processor_time()?.saturating_sub(before);
             self.report.add(
                 format!("usage_{name}_processor_microseconds_per_command"),
                 each(micros(spent)),
