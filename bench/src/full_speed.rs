@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::{
     latency::micros,
     load::{self, Commands, Way},
-    processes::Watched,
+    processes::{Watched, spent},
     report::Report,
     stage::{Reach, Stage},
 };
@@ -126,8 +126,4 @@ impl Looks {
         }
         self.report
     }
-}
-
-fn spent(processes: &[Watched]) -> Result<Vec<Duration>> {
-    processes.iter().map(Watched::processor_time).collect()
 }

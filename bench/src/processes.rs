@@ -83,3 +83,30 @@ impl Flushes {
         (!counts.is_empty()).then(|| counts.iter().sum())
     }
 }
+
+/// Time of the processors that each process has taken so far.
+pub(crate) fn spent(processes: &[Watched]) -> Result<Vec<Duration>> {
+    processes.iter().map(Watched::processor_time).collect()
+}
+
+/// Seconds of the processors that each process has taken since, for each of so many.
+pub(crate) fn costs(
+    processes: &[Watched],
+    before: &[Duration],
+    count: u64,
+) -> Result<Vec<(&'static str, f64)>> {
+    let costs = processes.iter().zip(before).map(|(process, before)| {
+        let spent = process.processor_time()?.saturating_sub(*before);
+        #[expect(clippy::cast_precision_loss, reason = "a count")]
+        Ok((process.name, spent.as_secs_f64() / count as f64))
+    });
+    costs.collect()
+}
+
+/// Microseconds of each process, for people.
+pub(crate) fn shown(costs: &[(&'static str, f64)]) -> String {
+    let words = costs
+        .iter()
+        .map(|(name, seconds)| format!("{name} {:.0} µs", seconds * 1e6));
+    words.collect::<Vec<_>>().join(", ")
+}

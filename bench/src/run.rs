@@ -11,6 +11,7 @@ use crate::{
     counts, growth,
     latency::{self, micros},
     load::{self, Commands, Way},
+    processes::{costs, shown, spent},
     raw::Raw,
     report::{Report, milliseconds},
     stage::{Reach, Stage},
@@ -179,7 +180,10 @@ impl Run {
 
     async fn load(&mut self, way: Way, reach: Reach, count: u64) -> Result<()> {
         let commands = self.commands(reach, count, 1);
+        let processes = self.stage.processes();
+        let before = spent(&processes)?;
         let speed = load::run(&self.stage, way, commands).await?;
+        let costs = costs(&processes, &before, count)?;
         let way = match way {
             Way::Streams(number) => format!("stream_{number}_streams"),
             Way::Unary(number) => format!("unary_{number}_clients"),
@@ -187,8 +191,10 @@ impl Run {
         };
         let name = format!("{way}_{}_participants", reach.participants());
         println!(
-            "  {name}: {:.0} commands, {:.0} executions a second",
-            speed.commands, speed.executions
+            "  {name}: {:.0} commands, {:.0} executions a second; processors for a command: {}",
+            speed.commands,
+            speed.executions,
+            shown(&costs),
         );
         self.report
             .add(format!("{name}_commands_per_second"), speed.commands);

@@ -6,9 +6,8 @@ use anyhow::{Context as _, Result};
 
 use super::Run;
 use crate::{
-    latency::micros,
     load::{self, Way},
-    processes::{Flushes, Watched},
+    processes::{Flushes, costs, spent},
     stage::Reach,
 };
 
@@ -85,27 +84,16 @@ impl Run {
     ) -> Result<Vec<(&'static str, f64)>> {
         let mut processes = self.stage.processes();
         processes.retain(|one| one.name != "load_generator");
-        let before: Vec<_> = processes
-            .iter()
-            .map(Watched::processor_time)
-            .collect::<Result<_>>()?;
+        let before = spent(&processes)?;
         let commands = self.commands(reach, count, urls);
         load::run(&self.stage, Way::Streams(1), commands).await?;
-        let spent = processes.iter().zip(before).map(|(process, before)| {
-            let spent = process.processor_time()?.saturating_sub(before);
-            #[expect(clippy::cast_precision_loss, reason = "a count")]
-            Ok((process.name, spent.as_secs_f64() / count as f64))
-        });
-        spent.collect()
+        costs(&processes, &before, count)
     }
 
     /// What everybody takes of the processors while nothing is asked for: 64 participants, their queues and connections.
     pub(super) async fn idle(&mut self) -> Result<()> {
         let processes = self.stage.processes();
-        let before: Vec<_> = processes
-            .iter()
-            .map(Watched::processor_time)
-            .collect::<Result<_>>()?;
+        let before = spent(&processes)?;
         tokio::time::sleep(IDLE).await;
         for (process, before) in processes.iter().zip(before) {
             let spent = process.processor_time()?.saturating_sub(before);
@@ -121,21 +109,14 @@ impl Run {
     /// that RabbitMQ's console is not behind.
     pub(super) async fn usage(&mut self) -> Result<()> {
         let processes = self.stage.processes();
-        let before: Vec<_> = processes
-            .iter()
-            .map(Watched::processor_time)
-            .collect::<Result<_>>()?;
+        let before = spent(&processes)?;
         let flushes: Vec<_> = processes.iter().map(Flushes::of).collect();
         let (messages, bytes) = (self.stage.messages().await?, self.stage.bytes().await?);
         let commands = self.commands(Reach::One, self.extent.stream, 1);
         let began = Instant::now();
         load::run(&self.stage, Way::Streams(1), commands).await?;
         let took = began.elapsed();
-        let spent: Vec<_> = processes
-            .iter()
-            .zip(before)
-            .map(|(process, before)| Ok(process.processor_time()?.saturating_sub(before)))
-            .collect::<Result<_>>()?;
+        let costs = costs(&processes, &before, self.extent.stream)?;
         let flushes: Vec<_> = flushes.into_iter().map(Flushes::end).collect();
         tokio::time::sleep(IDLE).await;
         let (messages_after, bytes_after) =
@@ -145,11 +126,10 @@ impl Run {
             let quotient = number as f64 / self.extent.stream as f64;
             quotient
         };
-        for ((process, spent), flushes) in processes.iter().zip(spent).zip(flushes) {
-            let name = process.name;
+        for ((process, (name, cost)), flushes) in processes.iter().zip(costs).zip(flushes) {
             self.report.add(
                 format!("usage_{name}_processor_microseconds_per_command"),
-                each(micros(spent)),
+                cost * 1e6,
             );
             #[expect(clippy::cast_precision_loss, reason = "a size")]
             let memory = process.memory()? as f64 / MEBIBYTE;
