@@ -66,6 +66,23 @@ impl Gate {
     where
         F: Future<Output = Result<R, Error>>,
     {
+        self.call_that_names(rpc, request, about, |_: &R| None, work)
+            .await
+    }
+
+    /// The same where the answer names better than the request what was done: a request that was refused is noted by what it
+    /// claims, before anybody has checked it, and one that succeeded by its answer.
+    pub(super) async fn call_that_names<T, R, F>(
+        &self,
+        rpc: Rpc,
+        request: Request<T>,
+        about: impl FnOnce(&T) -> String,
+        named: impl FnOnce(&R) -> Option<String>,
+        work: impl FnOnce(Identity, T) -> F,
+    ) -> Result<Response<R>, Status>
+    where
+        F: Future<Output = Result<R, Error>>,
+    {
         let resource = about(request.get_ref());
         let identity = match self.identities.identify(&request) {
             Ok(identity) => identity,
@@ -82,6 +99,7 @@ impl Gate {
         match outcome {
             Ok(answer) => {
                 if notes_success(rpc) {
+                    let resource = named(&answer).unwrap_or(resource);
                     self.audit.done(&caller, rpc, resource).await;
                 }
                 Ok(Response::new(answer))

@@ -13,8 +13,10 @@ use crate::{
     registry::Visible as _,
 };
 
-/// What a mapping is called that is to be put, where a line of its document says so: nothing is parsed for whom nobody knows yet.
-pub(super) fn name(given: &v1::Mapping) -> Option<String> {
+/// What a document that is to be put claims to be called: as the request says, or a line that begins with `name:`. Nothing is
+/// parsed for somebody whom nobody knows yet, so it may be nothing, or a line in the midst of another text. What was put has
+/// its name in the answer.
+pub(super) fn claimed_name(given: &v1::Mapping) -> Option<String> {
     if !given.name.is_empty() {
         return Some(given.name.clone());
     }

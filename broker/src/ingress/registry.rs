@@ -163,6 +163,8 @@ macro_rules! resources {
         }
     )+} others {
         $($other:ident($other_rpc:ident, $other_request:ident) -> $other_response:ident by $work:ident about $about:expr;)+
+    } named by their answers {
+        $($act:ident($act_rpc:ident, $act_request:ident) -> $act_response:ident by $act_work:ident about $asked:expr, $done:expr;)+
     }) => {
         #[tonic::async_trait]
         impl RegistryService for Registry {$(
@@ -210,6 +212,12 @@ macro_rules! resources {
                     self.$work(&caller, request).await
                 }).await
             }
+        )+$(
+            async fn $act(&self, request: Request<v1::$act_request>) -> Result<Response<v1::$act_response>, Status> {
+                self.gate.call_that_names(Rpc::$act_rpc, request, $asked, $done, |caller, request| async move {
+                    self.$act_work(&caller, request).await
+                }).await
+            }
         )+}
     };
 }
@@ -255,14 +263,17 @@ resources! {
             about |request| format!("deployment/{}", request.deployment_id);
         revoke_deployment(RevokeDeployment, RevokeDeploymentRequest) -> RevokeDeploymentResponse by revoke
             about |request| format!("deployment/{}", request.deployment_id);
-        put_mapping(PutMapping, PutMappingRequest) -> PutMappingResponse by put
-            about |request| of_mapping(request.mapping.as_ref().and_then(mappings::name).as_ref());
         get_mapping(GetMapping, GetMappingRequest) -> GetMappingResponse by get_version
             about |request| of_mapping(Some(&request.mapping_name));
         list_mappings(ListMappings, ListMappingsRequest) -> ListMappingsResponse by list_current
             about |_| String::new();
         delete_mapping(DeleteMapping, DeleteMappingRequest) -> DeleteMappingResponse by delete_named
             about |request| of_mapping(Some(&request.mapping_name));
+    }
+    named by their answers {
+        put_mapping(PutMapping, PutMappingRequest) -> PutMappingResponse by put
+            about |request| of_mapping(request.mapping.as_ref().and_then(mappings::claimed_name).as_ref()),
+            |answer: &v1::PutMappingResponse| answer.mapping.as_ref().map(|put| of_mapping(Some(&put.name)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The audit log: what was done and refused is in it, and whoever changes it is found out.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result};
 use proto::v1;
@@ -118,25 +118,59 @@ async fn what_was_done_and_refused_is_written_down() -> Result<()> {
     Ok(())
 }
 
-/// A mapping goes by the name that its document has.
+/// A document without a line that begins with its name.
+const FLOWING: &str = r#"{"mapping": 1, "name": "flowing", "calls": [{"operation": "load", "selectors": ["url"], "method": "GET",
+"path": "/warm"}], "answers": [{"status": 200, "means": "done", "evidence": "reported"}]}"#;
+/// One with such a line in the midst of a text, before its name.
+const MISLEADING: &str = r#"{mapping: 1, calls: [{operation: load, selectors: [url], method: POST, path: /warm,
+headers: {content-type: text/plain}, body: "
+name: acme
+"}], answers: [{status: 200, means: done, evidence: reported}], name: misleading}"#;
+
+/// A mapping that was put goes by the name that it has, however its document is written; what was refused, by what that claims.
 #[tokio::test]
 async fn a_mapping_is_named() -> Result<()> {
     let mut stage = stage("").await?;
-    let mapping = v1::Mapping {
-        document: include_str!("../../../dialects/src/mapped/example.yaml").to_owned(),
-        ..v1::Mapping::default()
+    let put = |document: &str| v1::PutMappingRequest {
+        mapping: Some(v1::Mapping {
+            document: document.to_owned(),
+            ..v1::Mapping::default()
+        }),
     };
-    let request = v1::PutMappingRequest {
-        mapping: Some(mapping),
-    };
-    stage.operator.registry.put_mapping(request).await?;
+    let example = include_str!("../../../dialects/src/mapped/example.yaml");
+    for document in [example, FLOWING, MISLEADING] {
+        stage.operator.registry.put_mapping(put(document)).await?;
+    }
+    let refused = stage.a.registry.put_mapping(put(example)).await;
+    assert_eq!(
+        refused.expect_err("it is an operator's").code(),
+        tonic::Code::PermissionDenied
+    );
     let request = v1::ListAuditRequest {
         page_size: 1_000,
         ..v1::ListAuditRequest::default()
     };
-    let listed = stage.operator.audit.list_audit(request).await?.into_inner();
-    let put = listed.records.iter().find(|one| one.call == "PutMapping");
-    assert_eq!(put.context("a record")?.resource, "mapping/acme");
+    let named = wait::until(SOON, "all four are written down", async || {
+        let mut audit = stage.operator.audit.clone();
+        let records = audit
+            .list_audit(request.clone())
+            .await
+            .ok()?
+            .into_inner()
+            .records;
+        let puts = records.into_iter().filter(|one| one.call == "PutMapping");
+        let named: BTreeSet<_> = puts.map(|put| (put.result, put.resource)).collect();
+        (named.len() == 4).then_some(named)
+    })
+    .await?;
+    let expected = [
+        ("OK", "mapping/acme"),
+        ("OK", "mapping/flowing"),
+        ("OK", "mapping/misleading"),
+        ("NOT_ALLOWED", "mapping/acme"),
+    ];
+    let expected = expected.map(|(result, resource)| (result.to_owned(), resource.to_owned()));
+    assert_eq!(named, BTreeSet::from(expected));
     Ok(())
 }
 
