@@ -9,6 +9,7 @@ pub(crate) mod native_limit;
 pub(crate) mod place;
 pub(crate) mod reach;
 pub(crate) mod selection;
+mod suggested;
 pub(crate) mod waiting;
 pub(crate) mod when;
 
@@ -124,6 +125,7 @@ impl Arguments {
         let typed = typed(std::env::args_os());
         let read = tree(Self::command()).try_get_matches_from(&typed);
         read.map_err(|error| as_typed(Self::command(), &typed, error))
+            .map_err(suggested::only_near)
             .and_then(|matches| Self::from_arg_matches(&matches))
     }
 }
