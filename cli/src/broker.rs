@@ -66,6 +66,7 @@ pub(crate) struct Broker {
     credentials: Credentials,
     channels: Vec<Channel>,
     caller: Caller,
+    participant: Option<String>,
     current: Cell<usize>,
 }
 
@@ -90,11 +91,14 @@ impl Broker {
         let credentials = Credentials::read(connection)?;
         let tls = credentials.tls();
         let channels = connection.broker.iter().map(|url| channel(url, &tls));
+        let named = named(connection);
+        let path = named.clone().or_else(|| credentials.path());
         Ok(Self {
             urls: connection.broker.clone(),
             credentials,
             channels: channels.collect::<Result<_, _>>()?,
-            caller: caller(connection)?,
+            caller: caller(named.as_deref())?,
+            participant: path.as_deref().and_then(participant_of),
             current: Cell::new(0),
         })
     }
@@ -168,6 +172,11 @@ impl Broker {
     pub(crate) fn turn(&self) {
         self.current
             .set((self.current.get() + 1) % self.channels.len());
+    }
+
+    /// The participant that calls, itself or one of its people; none for an operator.
+    pub(crate) fn participant(&self) -> Option<&str> {
+        self.participant.as_deref()
     }
 
     /// The broker in use.
@@ -310,16 +319,25 @@ fn text_of(url: &Uri) -> String {
     url.to_string().trim_end_matches('/').to_owned()
 }
 
-fn caller(connection: &Connection) -> Result<Caller, Failure> {
-    let identity = match (
-        &connection.calling_operator,
-        &connection.calling_participant,
-    ) {
-        (Some(name), _) => format!("operator/{name}"),
-        (None, Some(id)) => format!("participant/{id}"),
-        (None, None) => return Ok(Caller(None)),
+/// Who calls, as the broker's ingress reads it where it runs insecure.
+fn named(connection: &Connection) -> Option<String> {
+    let operator = connection.calling_operator.as_ref();
+    let participant = connection.calling_participant.as_ref();
+    let operator = operator.map(|name| format!("operator/{name}"));
+    operator.or_else(|| participant.map(|id| format!("participant/{id}")))
+}
+
+/// The participant in `participant/<id>` and `participant/<id>/person/<name>`.
+fn participant_of(path: &str) -> Option<String> {
+    let id = path.strip_prefix("participant/")?.split('/').next()?;
+    Some(id.to_owned())
+}
+
+fn caller(named: Option<&str>) -> Result<Caller, Failure> {
+    let Some(named) = named else {
+        return Ok(Caller(None));
     };
-    let value = identity.parse().map_err(|_| {
+    let value = named.parse().map_err(|_| {
         Failure::Usage("--as and --as-operator take plain letters, digits and hyphens".to_owned())
     })?;
     Ok(Caller(Some(value)))
@@ -330,6 +348,15 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     use super::*;
+
+    /// A person calls for its participant, and an operator for none.
+    #[test]
+    fn people_are_their_participants() {
+        for path in ["participant/north", "participant/north/person/ann"] {
+            assert_eq!(participant_of(path).as_deref(), Some("north"), "{path}");
+        }
+        assert_eq!(participant_of("operator/north"), None);
+    }
 
     /// The pauses grow and stay bounded; where the broker says when, its wish counts, within the same bound.
     #[test]

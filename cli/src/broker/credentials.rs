@@ -23,10 +23,14 @@ use tonic::{
     transport::{Certificate, ClientTlsConfig, Identity, Uri},
 };
 
+use x509_parser::{extensions::GeneralName, pem::parse_x509_pem};
+
 use crate::{arguments::connection::Connection, failure::Failure};
 
 /// A broker answers a handshake at once, or says nothing.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(3);
+/// What an identity begins with, before the name of the federation.
+const SCHEME: &str = "spiffe://";
 const HTTPS_PORT: u16 = 443;
 const HTTP_PORT: u16 = 80;
 /// What a TLS record begins with (RFC 8446, section 5.1).
@@ -59,6 +63,23 @@ impl Credentials {
             ca: ca.map(|file| certificates("--ca", file)).transpose()?,
             identity,
         })
+    }
+
+    /// Who calls by the certificate, as the broker reads it: the path of its one URI.
+    pub(super) fn path(&self) -> Option<String> {
+        let (chain, _) = self.identity.as_ref()?;
+        let (_, block) = parse_x509_pem(chain).ok()?;
+        let certificate = block.parse_x509().ok()?;
+        let names = certificate.subject_alternative_name().ok()??;
+        let names = names.value.general_names.iter();
+        let mut uris = names.filter_map(|name| match name {
+            GeneralName::URI(uri) => uri.strip_prefix(SCHEME),
+            _ => None,
+        });
+        let (uri, None) = (uris.next()?, uris.next()) else {
+            return None;
+        };
+        uri.split_once('/').map(|(_, path)| path.to_owned())
     }
 
     /// The file with the authorities that are trusted, where one was named.

@@ -28,7 +28,7 @@ impl Status {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let command = get(context, &self.command_id).await?;
         let standing = command.standing.clone().unwrap_or_default();
-        let view = CommandView::from(command);
+        let view = CommandView::from(command).seen_by(context.broker.participant());
         context.output.show(&view, |view| {
             let history = self.history.then(|| table::history(view));
             table::details(view) + &history.unwrap_or_default()

@@ -73,7 +73,7 @@ pub(super) async fn until_left(
     let mut follow = Follow::new(&context.broker, &command.id, &watch.resume_token);
     let mut current = Current {
         standing: command.standing.clone().unwrap_or_default(),
-        view: command.into(),
+        view: CommandView::from(command).seen_by(context.broker.participant()),
     };
     let mut progress = progress::choose(watch.shown, context.output);
     let left = tokio::select! {

@@ -47,7 +47,7 @@ pub(crate) fn details(command: &CommandView) -> String {
         "Accepted",
         &format!("{accepted} UTC from {}", command.originator_id),
     );
-    line("Asked", &operation(&command.draft));
+    line("Asked", &asked(command));
     for selector in shown_selectors(&command.draft) {
         line("", &selector);
     }
@@ -66,6 +66,10 @@ pub(crate) fn details(command: &CommandView) -> String {
     }
     if let Some(approval) = &command.approval {
         line("Approval", &self::approval(approval));
+    }
+    if let Some(host) = &command.part_of_participant_id {
+        let whole = format!("the rest is {}'s to see", command.originator_id);
+        line("Shown", &format!("the part of {host} alone; {whole}"));
     }
     line("Standing", &headline(&command.standing));
     if command.servers_omitted {
@@ -108,8 +112,21 @@ fn approval(approval: &ApprovalView) -> String {
     }
 }
 
-/// `purge (delete) of 2 selectors of shop, everywhere`.
+/// The same as `operation`, but for a part: where else it was to be done is not shown to whoever has that.
+fn asked(command: &CommandView) -> String {
+    match command.part_of_participant_id {
+        Some(_) => what(&command.draft),
+        None => operation(&command.draft),
+    }
+}
+
+/// `purge (delete) of 2 selectors of shop, only at other participants`.
 pub(crate) fn operation(draft: &DraftView) -> String {
+    what(draft) + &scope(&draft.scope)
+}
+
+/// `purge (delete) of 2 selectors of shop`.
+fn what(draft: &DraftView) -> String {
     let operation = match &draft.operation {
         OperationView::Purge { mode } if mode == "unspecified" => "purge".to_owned(),
         OperationView::Purge { mode } => format!("purge ({mode})"),
@@ -128,7 +145,7 @@ pub(crate) fn operation(draft: &DraftView) -> String {
         Some(id) => format!(" of {id}"),
         None => String::new(),
     };
-    format!("{operation}{what}{configuration}{}", scope(&draft.scope))
+    format!("{operation}{what}{configuration}")
 }
 
 /// The standing in one sentence; `processed` says that it counts as done.

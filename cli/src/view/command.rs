@@ -32,6 +32,8 @@ pub(crate) struct CommandView {
     pub(crate) executions: Vec<ExecutionView>,
     /// Whether what each server made of it did not fit into the answer.
     pub(crate) servers_omitted: bool,
+    /// Whose part this is, where no more of it was shown: that of a participant that carries it out for another.
+    pub(crate) part_of_participant_id: Option<String>,
 }
 
 /// What a second person has to do with it.
@@ -47,6 +49,13 @@ pub(crate) struct ApprovalView {
 }
 
 impl CommandView {
+    /// As the broker shows it to this participant: of another's command its own part alone.
+    pub(crate) fn seen_by(mut self, participant: Option<&str>) -> Self {
+        let host = participant.filter(|id| *id != self.originator_id);
+        self.part_of_participant_id = host.map(ToOwned::to_owned);
+        self
+    }
+
     /// By when a second person must approve it, while it waits for one.
     pub(crate) fn awaits_approval(&self) -> Option<&str> {
         let approval = self.approval.as_ref()?;
@@ -175,6 +184,7 @@ impl From<Command> for CommandView {
                 .into_iter()
                 .map(ExecutionView::from)
                 .collect(),
+            part_of_participant_id: None,
         }
     }
 }

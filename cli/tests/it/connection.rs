@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tokio::net::TcpListener;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use crate::{
-    examples::accepted,
+    examples::{COMMAND, accepted},
     fedctl::{Run, fedctl, run, run_with},
     peer::Peer,
 };
@@ -163,8 +163,20 @@ impl Authority {
 
     /// A certificate and its key.
     fn issue(&self, name: &str) -> (String, String) {
+        let params = CertificateParams::new(vec![name.to_owned()]);
+        self.sign(&params.expect("is well formed"))
+    }
+
+    /// The same for somebody in the federation.
+    fn issue_to(&self, path: &str) -> (String, String) {
+        let uri = format!("spiffe://federation.example/{path}");
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![SanType::URI(uri.try_into().expect("is ASCII"))];
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> (String, String) {
         let key = KeyPair::generate().expect("can be made");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("is well formed");
         let certificate = params.signed_by(&key, &self.issuer).expect("can be signed");
         (certificate.pem(), key.serialize_pem())
     }
@@ -180,13 +192,22 @@ impl Authority {
 
 /// Calls a broker behind TLS, with a certificate or without.
 async fn call(port: u16, ca: &Authority, client: Option<(String, String)>) -> Run {
+    call_with(port, ca, client, PURGE).await
+}
+
+async fn call_with(
+    port: u16,
+    ca: &Authority,
+    client: Option<(String, String)>,
+    words: &str,
+) -> Run {
     let folder = tempfile::tempdir().expect("there is room");
     let file = |name: &str| folder.path().join(name);
     let write = |name: &str, text: &str| fs::write(file(name), text).expect("there is room");
     write("ca.pem", &ca.pem);
     let mut command = fedctl(&format!("https://localhost:{port}"));
     command
-        .args(PURGE.split(' '))
+        .args(words.split(' '))
         .arg("--ca")
         .arg(file("ca.pem"));
     if let Some((certificate, key)) = client {
@@ -212,6 +233,28 @@ async fn both_sides_show_their_certificates() {
         *peer.callers.lock().expect("nobody panicked"),
         ["1 certificates"]
     );
+}
+
+/// Whose part of a command is shown is known by the certificate, also by that of one of its people.
+#[tokio::test]
+async fn a_host_is_known_by_its_certificate() {
+    let authority = Authority::new();
+    let words = format!("status {COMMAND}");
+    for (holder, host) in [
+        ("participant/south", Some("south")),
+        ("participant/south/person/ann", Some("south")),
+        ("participant/north", None),
+        ("operator/south", None),
+    ] {
+        let peer = Peer::default().shows(accepted());
+        let (_peer, port) = peer.listen_tls(authority.strict()).await;
+        let client = Some(authority.issue_to(holder));
+        let run = call_with(port, &authority, client, &words).await;
+        let shown = run.stdout.lines().find(|line| line.starts_with("Shown"));
+        let expected = host
+            .map(|host| format!("Shown     the part of {host} alone; the rest is north's to see"));
+        assert_eq!(shown, expected.as_deref(), "{holder}: {}", run.transcript());
+    }
 }
 
 /// A caller without a certificate, or with one of a strange authority, is not known: exit code 4, and why.

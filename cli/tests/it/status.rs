@@ -3,7 +3,7 @@
 use proto::v1::{
     Command, CommandDraft, Execution,
     ExecutionState::{Accepted, Dispatched, Done, Failed},
-    Overall,
+    Ids, Overall, Scope, scope,
 };
 
 use crate::{
@@ -64,6 +64,38 @@ async fn status_shows_how_it_came_there() {
     let (_peer, broker) = Peer::default().shows(eventful()).listen().await;
     let words = format!("status {} --history", examples::COMMAND);
     insta::assert_snapshot!(run(&broker, &words).await.transcript());
+}
+
+/// A participant that carries it out for another sees its own part, whose scope says nothing of what was asked of others.
+#[tokio::test]
+async fn a_host_is_told_that_it_sees_its_part_alone() {
+    let part = || {
+        let south = scope::Kind::Participants(Ids {
+            ids: vec!["south".to_owned()],
+        });
+        let draft = accepted().draft.map(|draft| CommandDraft {
+            scope: Some(Scope { kind: Some(south) }),
+            ..draft
+        });
+        Command {
+            draft,
+            executions: vec![examples::waiting("south")],
+            request_id: String::new(),
+            ..accepted()
+        }
+    };
+    let peer = Peer::default().shows(part()).shows(part()).shows(part());
+    let (_peer, broker) = peer.listen().await;
+    let words = format!("status {}", examples::COMMAND);
+    let host = run(&broker, &format!("{words} --as south")).await;
+    insta::assert_snapshot!(host.transcript());
+    let document = run(&broker, &format!("{words} --as south --json")).await;
+    let document: serde_json::Value = serde_json::from_str(&document.stdout).expect("a document");
+    assert_eq!(document["part_of_participant_id"], "south");
+    // Whoever asked for that alone is told so.
+    let owner = run(&broker, &format!("{words} --as north")).await.stdout;
+    assert!(owner.contains("of shop, only at south\n"), "{owner}");
+    assert!(!owner.contains("Shown"), "{owner}");
 }
 
 /// A script gets all of it without asking.

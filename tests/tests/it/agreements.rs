@@ -247,6 +247,14 @@ async fn a_host_sees_its_part() -> Result<()> {
         .collect();
     assert_eq!(participants, ["b"]);
     assert!(!format!("{seen:?}").contains("\"c\""), "{seen:?}");
+    let arguments = ["--as", "b", "status", &command.id];
+    let output = stage.federation.fedctl(&stage.broker, &arguments).await?;
+    let said = String::from_utf8(output.stdout)?;
+    assert!(
+        said.contains("the part of b alone; the rest is a's to see"),
+        "{said}"
+    );
+    assert!(!said.contains("only at"), "{said}");
     let cancel = v1::CancelCommandRequest {
         command_id: command.id.clone(),
     };
