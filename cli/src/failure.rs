@@ -134,6 +134,12 @@ pub(crate) enum Failure {
         /// What may have happened, and what to do now.
         hint: String,
     },
+    /// The same for a plan, so that nothing was sent.
+    #[error("no answer in {}", words::duration(*limit))]
+    Unplanned {
+        /// How long that was.
+        limit: Duration,
+    },
     /// The command is accepted, but the broker cannot be reached any more.
     #[error(
         "lost sight of command {command_id}, which goes on without us: {}",
@@ -174,6 +180,7 @@ impl Failure {
             | Self::Open { .. }
             | Self::WriteFile { .. }
             | Self::Certificate { .. }
+            | Self::Unplanned { .. }
             | Self::Declined => Exit::Failed,
             Self::Broker(status) | Self::Submit { status, .. } | Self::Change { status, .. } => {
                 Exit::of(Answer::Error(status.code()))
@@ -205,6 +212,7 @@ impl Failure {
             Self::Bundle { flaw, .. } => vec![flaw.to_string()],
             Self::Mapping { mistakes, .. } => mistakes.iter().map(ToString::to_string).collect(),
             Self::TimedOut { hint, .. } => vec![hint.clone()],
+            Self::Unplanned { .. } => vec!["nothing was sent".to_owned()],
             Self::Read { source, .. }
             | Self::Open { source, .. }
             | Self::WriteFile { source, .. }

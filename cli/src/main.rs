@@ -6,6 +6,7 @@
 
 mod arguments;
 mod broker;
+mod clock;
 mod commands;
 mod draft;
 mod exit;

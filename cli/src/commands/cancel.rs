@@ -2,8 +2,6 @@
 //!
 //! Invariant: what is certain and what was only asked for are never mixed up, neither in words nor in the exit code.
 
-use std::time::Instant;
-
 use clap::Args;
 use proto::v1::{CancelCommandRequest, CancelCommandResponse};
 
@@ -32,13 +30,14 @@ pub(crate) struct Cancel {
 impl Cancel {
     /// Takes back what has not been sent, asks where it has, and says which is which.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let began = Instant::now();
+        let clock = self.limit.start();
         let asked = ask(context, &self.command_id);
-        let hint = || {
+        let late = |limit| {
             let look = come_back(&self.command_id);
-            format!("it may have been taken back, and another try is safe; {look}")
+            let hint = format!("it may have been taken back, and another try is safe; {look}");
+            Failure::TimedOut { limit, hint }
         };
-        let answer = self.limit.within(asked, hint).await?;
+        let answer = clock.within(asked, late).await?;
         let command = answer.command.clone().unwrap_or_default();
         let view = CancelView::from(answer);
         if !is_open(&view.command) {
@@ -53,11 +52,10 @@ impl Cancel {
             return Ok(Exit::StillRunning);
         }
         show_first(context, &view)?;
-        let timeout = self.limit.timeout;
+        let timeout = clock.limit();
         let watch = wait::Watch {
             shown: true,
-            timeout,
-            began,
+            clock,
             resume_token: String::new(),
         };
         let waited = wait::until_left(context, command, watch).await?;

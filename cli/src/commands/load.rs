@@ -31,9 +31,10 @@ impl Load {
     /// Plans or submits.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let draft = self.request.draft()?;
+        let clock = self.waiting.start();
         if self.plan {
-            return plan::show(context, draft).await;
+            return plan::show_within(context, draft, &clock).await;
         }
-        submit::submit(context, draft, &self.attempt, &self.waiting).await
+        submit::submit(context, draft, &self.attempt, &self.waiting, clock).await
     }
 }

@@ -5,6 +5,7 @@ use proto::v1::CommandDraft;
 
 use super::{Context, submit};
 use crate::{
+    clock::Clock,
     draft::{Asked as _, CustomRequest, LoadRequest, PurgeRequest},
     exit::Exit,
     failure::Failure,
@@ -45,13 +46,19 @@ impl Planned {
 impl Plan {
     /// Asks for the plan and shows it.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        show(context, self.of.draft()?).await
+        let draft = self.of.draft()?;
+        let plan = submit::plan(context, draft.clone()).await?;
+        print(context.output, &plan, draft)
     }
 }
 
-/// Asks for the plan of a draft and shows it.
-pub(super) async fn show(context: &Context, draft: CommandDraft) -> Result<Exit, Failure> {
-    let plan = submit::plan(context, draft.clone()).await?;
+/// Asks for the plan of a draft, in the time that there is, and shows it.
+pub(super) async fn show_within(
+    context: &Context,
+    draft: CommandDraft,
+    clock: &Clock,
+) -> Result<Exit, Failure> {
+    let plan = submit::plan_within(context, draft.clone(), clock).await?;
     print(context.output, &plan, draft)
 }
 

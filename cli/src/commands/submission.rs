@@ -10,7 +10,8 @@ use super::{
     submit::{self, Attempt},
 };
 use crate::{
-    arguments::waiting::{Limit, Waiting},
+    arguments::waiting::Waiting,
+    clock::Clock,
     draft::{Asked, Wide},
     exit::Exit,
     failure::Failure,
@@ -41,13 +42,14 @@ impl<R: Asked> Submission<R> {
     /// Plans, or asks where it is wise, and submits.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
         let draft = self.request.draft()?;
+        let mut clock = self.waiting.start();
         if self.plan {
-            return plan::show(context, draft).await;
+            return plan::show_within(context, draft, &clock).await;
         }
         if let Some(wide) = self.request.wide(&draft).filter(|_| !self.yes) {
-            confirm(context, &draft, &wide, &self.waiting.limit).await?;
+            confirm(context, &draft, &wide, &mut clock).await?;
         }
-        submit::submit(context, draft, &self.attempt, &self.waiting).await
+        submit::submit(context, draft, &self.attempt, &self.waiting, clock).await
     }
 }
 
@@ -56,10 +58,9 @@ async fn confirm(
     context: &Context,
     draft: &CommandDraft,
     wide: &Wide,
-    limit: &Limit,
+    clock: &mut Clock,
 ) -> Result<(), Failure> {
-    let plan = Box::pin(submit::plan(context, draft.clone()));
-    let plan = limit.within(plan, || "nothing was sent".to_owned());
+    let plan = submit::plan_within(context, draft.clone(), clock);
     if !can_ask() {
         return Err(unconfirmed(plan, wide).await);
     }
@@ -79,9 +80,12 @@ async fn confirm(
         words::count(servers, "server"),
         words::count(plan.executions.len(), "participant"),
     ));
-    let mut answer = String::new();
-    // A closed stdin says no.
-    let _ = io::stdin().lock().read_line(&mut answer);
+    let answer = clock.aside(|| {
+        let mut answer = String::new();
+        // A closed stdin says no.
+        let _ = io::stdin().lock().read_line(&mut answer);
+        answer
+    });
     match answer.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Failure::Declined),

@@ -2,8 +2,6 @@
 //!
 //! Invariant: all tries of one submission carry the same request id, so the broker sees one command.
 
-use std::time::Instant;
-
 use clap::Args;
 use prost_types::Timestamp;
 use proto::v1::{ApprovalState, CommandDraft, SubmitCommandRequest, SubmitCommandResponse};
@@ -13,6 +11,7 @@ use uuid::Uuid;
 use super::{Context, wait};
 use crate::{
     arguments::{waiting::Waiting, when::check_beginning},
+    clock::Clock,
     exit::Exit,
     failure::{Failure, may_be_accepted, resume},
     table,
@@ -28,22 +27,25 @@ pub(crate) struct Attempt {
     request_id: Option<Uuid>,
 }
 
-/// Submits and, as asked, waits.
+/// Submits and, as asked, waits, in what is left of the time.
 pub(super) async fn submit(
     context: &Context,
     draft: CommandDraft,
     attempt: &Attempt,
     waiting: &Waiting,
+    clock: Clock,
 ) -> Result<Exit, Failure> {
     // Another try of one that was made in time is the same one, however late.
     if attempt.request_id.is_none() {
         check_beginning(draft.not_before.as_ref())?;
     }
     let request_id = attempt.request_id.unwrap_or_else(Uuid::now_v7);
-    let began = Instant::now();
     let request = request(draft, request_id, false);
-    let hint = || may_be_accepted(&retry(&request));
-    let answer = waiting.limit.within(send(context, &request), hint).await?;
+    let late = |limit| Failure::TimedOut {
+        limit,
+        hint: may_be_accepted(&retry(&request)),
+    };
+    let answer = clock.within(send(context, &request), late).await?;
     if let Some(line) = table::without_servers(&answer.participants_without_servers) {
         context.output.note(&line);
     }
@@ -61,8 +63,7 @@ pub(super) async fn submit(
     }
     let watch = wait::Watch {
         shown: waiting.watch,
-        timeout: waiting.limit.timeout,
-        began,
+        clock,
         resume_token: String::new(),
     };
     wait::wait(context, command, watch).await
@@ -74,6 +75,16 @@ pub(super) async fn plan(context: &Context, draft: CommandDraft) -> Result<PlanV
     let answer = send(context, &request(draft, Uuid::now_v7(), true)).await?;
     let plan = answer.plan.ok_or_else(incomplete)?;
     Ok(PlanView::new(plan, answer.participants_without_servers))
+}
+
+/// The same, in the time that there is. Where that passes first, nothing was sent.
+pub(super) async fn plan_within(
+    context: &Context,
+    draft: CommandDraft,
+    clock: &Clock,
+) -> Result<PlanView, Failure> {
+    let late = |limit| Failure::Unplanned { limit };
+    clock.within(Box::pin(plan(context, draft)), late).await
 }
 
 fn request(draft: CommandDraft, request_id: Uuid, validate_only: bool) -> SubmitCommandRequest {

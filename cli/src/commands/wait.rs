@@ -2,13 +2,14 @@
 //!
 //! Invariant: leaving early changes nothing for the command: it goes on, and the reader is told how to come back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proto::v1::{Command, Standing, WatchCommandResponse};
 use tokio::{signal, time::sleep};
 
 use super::Context;
 use crate::{
+    clock::Clock,
     exit::{Answer, Exit},
     failure::{Failure, resume},
     follow::{Event, Follow},
@@ -22,9 +23,8 @@ use crate::{
 pub(super) struct Watch {
     /// Whether changes are shown.
     pub(super) shown: bool,
-    /// How long, since when.
-    pub(super) timeout: Duration,
-    pub(super) began: Instant,
+    /// In what is left of this.
+    pub(super) clock: Clock,
     /// From where; from the beginning when empty.
     pub(super) resume_token: String,
 }
@@ -57,7 +57,7 @@ pub(super) async fn wait(
     command: Command,
     watch: Watch,
 ) -> Result<Exit, Failure> {
-    let timeout = watch.timeout;
+    let timeout = watch.clock.limit();
     let waited = until_left(context, command, watch).await?;
     tell(context, &waited)?;
     let ended = Exit::of(Answer::Standing(&waited.standing));
@@ -78,7 +78,7 @@ pub(super) async fn until_left(
     let mut progress = progress::choose(watch.shown, context.output);
     let left = tokio::select! {
         settled = until_settled(&mut follow, &mut current, progress.as_mut()) => settled.map(|()| Left::Settled),
-        () = sleep(watch.timeout.saturating_sub(watch.began.elapsed())) => Ok(Left::TimedOut),
+        () = sleep(watch.clock.left()) => Ok(Left::TimedOut),
         _ = signal::ctrl_c() => Ok(Left::Interrupted),
     };
     progress.finish();

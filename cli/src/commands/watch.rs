@@ -1,7 +1,5 @@
 //! `fedctl watch`.
 
-use std::time::Instant;
-
 use clap::Args;
 
 use super::{Context, status, wait};
@@ -32,14 +30,16 @@ pub(crate) struct Watch {
 impl Watch {
     /// Follows it; the exit code tells the standing.
     pub(crate) async fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let began = Instant::now();
+        let clock = self.limit.start();
         let found = status::get(context, &self.command_id);
-        let hint = || come_back(&self.command_id);
-        let command = self.limit.within(found, hint).await?;
+        let late = |limit| Failure::TimedOut {
+            limit,
+            hint: come_back(&self.command_id),
+        };
+        let command = clock.within(found, late).await?;
         let watch = wait::Watch {
             shown: true,
-            timeout: self.limit.timeout,
-            began,
+            clock,
             resume_token: self.resume_token,
         };
         wait::wait(context, command, watch).await

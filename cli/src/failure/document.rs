@@ -81,7 +81,7 @@ impl Failure {
     }
 
     fn code(&self) -> &'static str {
-        if matches!(self, Self::TimedOut { .. }) {
+        if matches!(self, Self::TimedOut { .. } | Self::Unplanned { .. }) {
             return words::code(Code::DeadlineExceeded);
         }
         match (self.status().0, self.exit()) {

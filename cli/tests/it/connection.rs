@@ -22,6 +22,15 @@ async fn dead() -> String {
     format!("http://{}", listener.local_addr().expect("is bound"))
 }
 
+/// A broker that takes connections and never answers, for as long as the listener is there.
+pub(crate) async fn silent() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let broker = format!("http://{}", listener.local_addr().expect("is bound"));
+    (listener, broker)
+}
+
 /// One of two brokers is down: the other answers.
 #[tokio::test]
 async fn the_next_broker_is_tried_when_one_is_down() {
@@ -293,10 +302,7 @@ async fn a_certificate_without_its_key_is_refused() {
 /// The broker took the connection and says nothing: the time covers the submission too, and nobody claims to know.
 #[tokio::test]
 async fn the_time_counts_from_the_first_call() {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port is free");
-    let broker = format!("http://{}", listener.local_addr().expect("is bound"));
+    let (_silent, broker) = silent().await;
     let purge = run(&broker, "purge https://www.example.com/a --timeout 1s").await;
     assert_eq!(purge.code, Some(5), "{}", purge.transcript());
     for said in [
@@ -314,6 +320,31 @@ async fn the_time_counts_from_the_first_call() {
             run.transcript()
         );
     }
+}
+
+/// Nothing is sent where only the plan was asked for, or a person was to see it first: that is no command that goes on.
+#[tokio::test]
+async fn a_plan_that_comes_too_late_sends_nothing() {
+    let (_silent, broker) = silent().await;
+    for words in [
+        "purge https://www.example.com/a --plan",
+        "load https://www.example.com/a --plan",
+        "native acme /v2/tags/red -X DELETE --configuration shop",
+    ] {
+        let run = run(&broker, &format!("{words} --timeout 1s")).await;
+        assert_eq!(
+            run.transcript(),
+            "--- stderr\nfedctl: no answer in 1 s\n  nothing was sent\n--- exit code 1\n",
+            "{words}"
+        );
+    }
+    let purge = "purge https://www.example.com/a --plan --timeout 1s --json";
+    let failure = run(&broker, purge).await.stderr;
+    let failure: serde_json::Value = serde_json::from_str(&failure).expect("is a document");
+    assert_eq!(
+        (&failure["error"]["code"], &failure["error"]["exit_code"]),
+        (&"DEADLINE_EXCEEDED".into(), &1.into())
+    );
 }
 
 /// Clap counts the environment as typed; the usage below a mistake is what the command takes, and no more.

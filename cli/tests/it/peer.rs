@@ -6,6 +6,7 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use proto::v1::{
@@ -16,7 +17,7 @@ use proto::v1::{
     command_service_server::{CommandService, CommandServiceServer},
     registry_service_server::RegistryServiceServer,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{
     Request, Response, Status, Streaming,
@@ -40,6 +41,8 @@ pub(crate) enum Watched {
 /// The script, and what was asked.
 #[derive(Default)]
 pub(crate) struct Peer {
+    /// How long a plan takes.
+    pub(crate) planning: Duration,
     /// Answers to SubmitCommand, in order.
     pub(crate) submits: Answers<SubmitCommandResponse>,
     /// Answers to GetCommand, in order.
@@ -166,10 +169,15 @@ impl CommandService for Peer {
         request: Request<SubmitCommandRequest>,
     ) -> Result<Response<SubmitCommandResponse>, Status> {
         self.note_caller(&request);
+        let request = request.into_inner();
+        let is_plan = request.validate_only;
         self.submitted
             .lock()
             .expect("nobody panicked")
-            .push(request.into_inner());
+            .push(request);
+        if is_plan {
+            sleep(self.planning).await;
+        }
         next(&self.submits, "SubmitCommand")
     }
 

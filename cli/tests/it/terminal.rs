@@ -1,11 +1,16 @@
 //! What a person at a terminal sees; `script`, which every Debian has, lends the terminal.
 
-use std::{collections::HashMap, process::Stdio};
+use std::{
+    collections::HashMap,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use proto::v1::{Overall, SubmitCommandResponse};
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::{
+    connection::silent,
     examples::{self, COMMAND, accepted, change, plan, standing, story},
     fedctl::{Run, finish},
     peer::{Peer, Watched},
@@ -90,4 +95,39 @@ async fn a_wide_purge_is_confirmed_at_the_terminal() {
             .count();
         assert_eq!(sent, usize::from(code == 0));
     }
+}
+
+/// The time is for all of it: what the plan took is not there for waiting.
+#[tokio::test]
+async fn the_plan_takes_of_the_time() {
+    let planning = Duration::from_secs(3);
+    let planned = SubmitCommandResponse {
+        plan: Some(plan()),
+        ..SubmitCommandResponse::default()
+    };
+    let peer = Peer {
+        planning,
+        ..Peer::default()
+    };
+    let peer = peer
+        .submit(Ok(planned))
+        .accepts(accepted())
+        .watch(Watched::Hangs(story()[..1].to_vec()));
+    let (_peer, broker) = peer.listen().await;
+    let began = Instant::now();
+    let run = at_terminal(&broker, "purge shop --everything --timeout 6s", "y\n").await;
+    // With all of it anew it would be 9 s at least.
+    assert!(began.elapsed() < planning + Duration::from_secs(6));
+    assert!(run.stdout.contains("not settled in 6 s"), "{}", run.stdout);
+    assert_eq!(run.code, Some(5), "{}", run.stdout);
+}
+
+/// Nobody is asked about a plan that does not come, and nothing is sent.
+#[tokio::test]
+async fn nobody_is_asked_without_a_plan() {
+    let (_silent, broker) = silent().await;
+    let run = at_terminal(&broker, "purge shop --everything --timeout 1s", "y\n").await;
+    assert!(run.stdout.contains("nothing was sent"), "{}", run.stdout);
+    assert!(!run.stdout.contains("Go on?"), "{}", run.stdout);
+    assert_eq!(run.code, Some(1), "{}", run.stdout);
 }
