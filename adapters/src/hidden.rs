@@ -170,7 +170,6 @@ impl Letter {
     fn begins(&self, text: &str) -> impl Iterator<Item = usize> {
         let plain = text.starts_with(self.plain);
         let plain = plain.then_some(self.plain.len_utf8());
-        // An escape begins with one of these.
         let may_be = text.starts_with(ESCAPES);
         let escaped = self.escaped.iter().filter(move |_| may_be);
         let escaped = escaped.filter(|one| {
@@ -233,6 +232,23 @@ mod tests {
                 cleaned(&text),
                 "no such token: ***, sorry, and ***",
                 "{text}"
+            );
+        }
+    }
+
+    /// An apostrophe has more names than any other character.
+    #[test]
+    fn a_secret_with_an_apostrophe_is_taken_out_in_every_form() {
+        let hidden = Hidden::of(["it's-a-s3cr3t"]);
+        for apostrophe in [
+            "'", "\\'", "\\u0027", "%27", "%2527", "&apos;", "&APOS;", "&#39;", "&#039;", "&#x27;",
+            "&#X27;",
+        ] {
+            let text = format!("no such token: it{apostrophe}s-a-s3cr3t, sorry");
+            assert_eq!(
+                hidden.out_of_text(text),
+                "no such token: ***, sorry",
+                "{apostrophe}"
             );
         }
     }
