@@ -268,7 +268,7 @@ impl Api {
                 "a call of a provider's API names no host of its own",
             ));
         }
-        let account = self.accounts.of(&order.configuration, speaker.fields())?;
+        let account = self.accounts.of(&order.configuration, speaker.fields());
         let flow = order.originator.as_ref().map(ToString::to_string);
         let telling = Telling {
             execution: &order.execution,

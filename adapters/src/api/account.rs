@@ -1,8 +1,10 @@
 //! What a provider knows a configuration by, out of the adapter's own configuration.
 //!
-//! Invariant: what the provider carries out some calls on as a whole belongs to one configuration alone, so that no
-//! command reaches past its own, and so do the credentials of which a value says what they have access to; what is missing is
-//! said by the key that the operator has to write.
+//! Invariant: a value that is missing, or that is not its configuration's alone and has to be, refuses what needs it and nothing
+//! else; what is missing is said by the key that the operator has to write.
+//! Not here: what is one configuration's alone (`alone`).
+
+mod alone;
 
 use std::{
     collections::BTreeMap,
@@ -34,9 +36,8 @@ pub(super) struct Account<'a> {
     configuration: &'a ConfigurationId,
     name: Option<&'a str>,
     file: Option<&'a Path>,
-    values: BTreeMap<&'a str, &'a str>,
-    /// Those that do not hold, and why: only what needs one of them is refused.
-    withheld: BTreeMap<&'a str, Fault>,
+    /// Those that are there, and of those that have to be why one is missing or does not hold.
+    values: BTreeMap<&'a str, Result<&'a str, Fault>>,
     edges: &'a [Edge],
 }
 
@@ -61,12 +62,12 @@ impl Accounts {
         }
     }
 
-    /// The account of a configuration, with all `fields` that it must have; without a list, with all that it has.
+    /// The account of a configuration with its values of these `fields`; without a list, with all that it has.
     pub(super) fn of<'a>(
         &'a self,
         configuration: &'a ConfigurationId,
         fields: Option<&'static [AccountField]>,
-    ) -> Result<Account<'a>, Fault> {
+    ) -> Account<'a> {
         let own = self.own.get(configuration);
         let files = [
             own.and_then(|own| own.credentials.as_ref()),
@@ -79,113 +80,76 @@ impl Accounts {
             Some(self.edges.as_slice()),
         ];
         let mut edges = edges.into_iter().flatten();
-        let mut account = Account {
+        Account {
             configuration,
             name: config::Account::named(own, &self.common),
             file: files.into_iter().flatten().next().map(PathBuf::as_path),
-            values: BTreeMap::new(),
-            withheld: BTreeMap::new(),
+            values: self.values(configuration, fields),
             edges: edges.find(|edges| !edges.is_empty()).unwrap_or_default(),
-        };
-        let Some(fields) = fields else {
-            let of = |account: &'a config::Account| account.values.iter();
-            let all = of(&self.common).chain(own.into_iter().flat_map(of));
-            let all = all.map(|(name, value)| (name.as_str(), value.as_str()));
-            account.values.extend(all);
-            return Ok(account);
-        };
-        for field in fields {
-            let Some(value) = self.value(configuration, field)? else {
-                continue;
-            };
-            let speaks_of_credentials = field.own_credentials && !value.is_empty();
-            let checked = speaks_of_credentials.then(|| self.check_own_file(configuration, field));
-            match checked {
-                Some(Err(fault)) => drop(account.withheld.insert(field.name, fault)),
-                Some(Ok(())) | None => drop(account.values.insert(field.name, value)),
-            }
         }
-        Ok(account)
     }
 
+    fn values<'a>(
+        &'a self,
+        configuration: &ConfigurationId,
+        fields: Option<&'static [AccountField]>,
+    ) -> BTreeMap<&'a str, Result<&'a str, Fault>> {
+        let Some(fields) = fields else {
+            let tables = [Some(&self.common), self.own.get(configuration)];
+            let all = tables.into_iter().flatten().flat_map(|one| &one.values);
+            return all
+                .map(|(name, value)| (name.as_str(), Ok(value.as_str())))
+                .collect();
+        };
+        let of = |field: &'static AccountField| {
+            let value = self.value(configuration, field)?;
+            let holds = value.and_then(|value| {
+                self.check_alone(configuration, field, value)?;
+                Ok(value)
+            });
+            Some((field.name, holds))
+        };
+        fields.iter().filter_map(of).collect()
+    }
+
+    /// What stands in the nearest table; `None` where it need not be there.
     fn value<'a>(
         &'a self,
         configuration: &ConfigurationId,
         field: &AccountField,
-    ) -> Result<Option<&'a str>, Fault> {
+    ) -> Option<Result<&'a str, Fault>> {
         let of = |account: &'a config::Account| account.values.get(field.name).map(String::as_str);
         let own = self.own.get(configuration).and_then(of);
-        if field.exclusive {
-            let mut others = self.own.iter().filter(|(id, _)| *id != configuration);
-            let same = others.find(|(_, other)| own.is_some() && of(other) == own);
-            if let Some((other, _)) = same {
-                let (name, about) = (field.name, field.about);
-                return Err(not_configured(&format!(
-                    "the adapter's `api.accounts.{configuration}.values.{name}` and that of `{other}` are the same, and \
-                     {about} must be one configuration's alone"
-                )));
-            }
-        }
         let common = of(&self.common).filter(|_| !field.exclusive);
         match (own.or(common), field.presence) {
-            (Some(value), _) | (None, Presence::Default(value)) => Ok(Some(value)),
-            (None, Presence::Optional) => Ok(None),
+            (Some(value), _) | (None, Presence::Default(value)) => Some(Ok(value)),
+            (None, Presence::Optional) => None,
             (None, Presence::Required) => {
-                Err(missing(configuration, field.name, Some(field.about)))
+                let fault = missing(configuration, field.name, Some(field.about));
+                Some(Err(fault))
             }
         }
     }
-}
-
-impl Accounts {
-    /// A value that says what the credentials have access to holds for everybody who has them.
-    fn check_own_file(
-        &self,
-        configuration: &ConfigurationId,
-        field: &AccountField,
-    ) -> Result<(), Fault> {
-        let own = self.own.get(configuration);
-        let own = own.and_then(|own| own.credentials.as_deref());
-        let (name, about) = (field.name, field.about);
-        let Some(own) = own.map(place) else {
-            return Err(not_configured(&format!(
-                "the adapter's `api.accounts.{configuration}.values.{name}` ({about}) needs `credentials` beside it: those of \
-                 `api` and of `api.account` are every configuration's"
-            )));
-        };
-        let others = self.own.iter().filter(|(id, _)| *id != configuration);
-        let others = others.map(|(id, other)| (format!("api.accounts.{id}"), &other.credentials));
-        let common = [
-            ("api.account".to_owned(), &self.common.credentials),
-            ("api".to_owned(), &self.credentials),
-        ];
-        let is_same =
-            |other: &Option<PathBuf>| other.as_deref().is_some_and(|file| place(file) == own);
-        match others.chain(common).find(|(_, other)| is_same(other)) {
-            None => Ok(()),
-            Some((other, _)) => Err(not_configured(&format!(
-                "the adapter's `api.accounts.{configuration}.credentials` and `{other}.credentials` are the same file, and with \
-                 `values.{name}` ({about}) it must be one configuration's alone"
-            ))),
-        }
-    }
-}
-
-/// Where a file is, by whichever path it is named.
-fn place(file: &Path) -> PathBuf {
-    file.canonicalize().unwrap_or_else(|_| file.to_owned())
 }
 
 impl<'a> Account<'a> {
-    /// Why a value that is there does not hold.
-    pub(super) fn withheld(&self, name: &str) -> Option<&Fault> {
-        self.withheld.get(name)
+    /// A value by its name, or why there is none that holds.
+    pub(super) fn value(&self, name: &str) -> Result<&'a str, Fault> {
+        let value = self.values.get(name).cloned();
+        value.unwrap_or_else(|| Err(missing(self.configuration, name, None)))
     }
 
-    /// A value by its name, or the fault that it is missing.
-    pub(super) fn value(&self, name: &str) -> Result<&'a str, Fault> {
-        let value = self.values.get(name).copied();
-        value.ok_or_else(|| missing(self.configuration, name, None))
+    /// Why a call cannot be made with it, as a dialect says it in a sentence. A value that this names may be there and not hold:
+    /// then why that is so says more.
+    pub(super) fn does_not_do(&self, why: &str) -> Fault {
+        let named = |name: &str| why.contains(&format!("`{name}`"));
+        let mut values = self.values.iter().filter(|(name, _)| named(name));
+        let fault = values.find_map(|(_, value)| value.clone().err());
+        fault.unwrap_or_else(|| {
+            not_configured(&format!(
+                "the adapter's `api.accounts` do not do for this call: {why}"
+            ))
+        })
     }
 
     /// Who it is to the provider, where the operator says so; otherwise its file is.
@@ -282,7 +246,7 @@ mod tests {
         };
         let accounts = accounts(&[("shop", own)]);
         let shop = "shop".parse().unwrap();
-        let account = accounts.of(&shop, Some(FIELDS)).unwrap();
+        let account = accounts.of(&shop, Some(FIELDS));
         assert_eq!(account.value("zone"), Ok("z1"));
         assert_eq!(account.value("network"), Ok("staging"));
         assert_eq!(account.file(), Some(Path::new("/run/secrets/shop")));
@@ -291,7 +255,7 @@ mod tests {
             fault.message.contains("`api.accounts.shop.values.code`"),
             "{fault:?}"
         );
-        let mapped = accounts.of(&shop, None).unwrap();
+        let mapped = accounts.of(&shop, None);
         assert_eq!(mapped.value("zone"), Ok("z1"));
     }
 
@@ -318,85 +282,28 @@ mod tests {
             ("other", Some("all")),
         ] {
             let configuration = configuration.parse().unwrap();
-            assert_eq!(accounts.of(&configuration, None).unwrap().name(), name);
+            assert_eq!(accounts.of(&configuration, None).name(), name);
         }
     }
 
-    /// What credentials have access to is said by a value: then nobody else has them, in whichever way he would come to them. By
-    /// another path a file is the same file.
+    /// A value that does not hold, or is missing, is no fault of what needs others.
     #[test]
-    fn credentials_that_a_value_speaks_of_are_one_configurations_alone() {
-        const CLIENT: &[AccountField] = &[AccountField {
-            name: "client",
-            about: "the API client",
-            presence: Presence::Optional,
-            exclusive: true,
-            own_credentials: true,
-        }];
-        let folder = tempfile::tempdir().unwrap();
-        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
-        std::fs::write(&one, "").unwrap();
-        std::os::unix::fs::symlink(&one, &other).unwrap();
-        let client = |name: &str, file: Option<&Path>| config::Account {
-            credentials: file.map(Path::to_owned),
-            ..account(&[("client", name)])
-        };
-        let of_shop = |accounts: &Accounts| {
-            let shop: ConfigurationId = "shop".parse().unwrap();
-            // Of what does not need the client nothing is refused.
-            let account = accounts.of(&shop, Some(CLIENT)).unwrap();
-            let withheld = account.withheld("client");
-            withheld.map_or(Ok(()), |fault| Err(fault.message.clone()))
-        };
-        let own = || client("c1", Some(&one));
-        assert_eq!(of_shop(&accounts(&[("shop", own())])), Ok(()));
-        // A client without a name is none.
-        assert_eq!(of_shop(&accounts(&[("shop", client("", None))])), Ok(()));
-        for (shop, blog, words) in [
-            (client("c1", None), client("c2", None), "`credentials`"),
-            (
-                own(),
-                client("c2", Some(&one)),
-                "`api.accounts.blog.credentials`",
-            ),
-            (
-                own(),
-                client("c2", Some(&other)),
-                "`api.accounts.blog.credentials`",
-            ),
-        ] {
-            let why = of_shop(&accounts(&[("shop", shop), ("blog", blog)])).unwrap_err();
-            assert!(why.contains(words), "{why}");
-        }
-        let mut everybodys = accounts(&[("shop", own())]);
-        everybodys.common.credentials = Some(other);
-        assert!(
-            of_shop(&everybodys)
-                .unwrap_err()
-                .contains("`api.account.credentials`")
-        );
-        everybodys.common.credentials = None;
-        everybodys.credentials = Some(one.clone());
-        assert!(
-            of_shop(&everybodys)
-                .unwrap_err()
-                .contains("`api.credentials`")
-        );
-    }
-
-    /// A purge of everything reaches all of a zone: two configurations with the same zone would purge each other.
-    #[test]
-    fn a_value_that_is_one_configurations_alone_is_never_shared() {
-        let same = account(&[("zone", "z1")]);
+    fn what_does_not_need_a_value_goes_on_without_it() {
+        let same = account(&[("zone", "z1"), ("network", "staging")]);
         let accounts = accounts(&[("shop", same.clone()), ("blog", same)]);
         for (configuration, words) in [
             ("shop", "`blog`"),
             ("news", "`api.accounts.news.values.zone`"),
         ] {
             let configuration = configuration.parse().unwrap();
-            let fault = accounts.of(&configuration, Some(FIELDS)).unwrap_err();
+            let account = accounts.of(&configuration, Some(FIELDS));
+            assert_eq!(account.value("network"), Ok("staging"));
+            let fault = account.value("zone").unwrap_err();
             assert_eq!(fault.code, FaultCode::NotConfigured);
             assert!(fault.message.contains(words), "{fault:?}");
+            assert_eq!(account.does_not_do("`zone` is not there"), fault);
+            let other = account.does_not_do("`network` is not there");
+            assert!(other.message.ends_with("`network` is not there"));
         }
     }
 }

@@ -98,7 +98,7 @@ impl Api {
         let mapping = api.mapping.as_deref();
         let version = mapping.map(|mapping| mapping.version);
         let speaker = self.speakers.find(&api.dialect, version, mapping)?;
-        let account = self.accounts.of(&api.configuration, speaker.fields())?;
+        let account = self.accounts.of(&api.configuration, speaker.fields());
         Ok(Telling {
             execution: &job.execution,
             desk: self.desks.of(&account, speaker.limits()),

@@ -75,7 +75,7 @@ mod tests {
             probe: Vec::new(),
         });
         let (shop, execution) = ("shop".parse().unwrap(), EXECUTION.parse().unwrap());
-        let account = accounts.of(&shop, None).unwrap();
+        let account = accounts.of(&shop, None);
         let filling = Filling {
             account: &account,
             execution: &execution,

@@ -5,13 +5,8 @@
 //! order was planned with, nor more than the operator's own sizes. A call whose job is asked after, or that is no list, stays
 //! one.
 
-use std::cell::Cell;
-
 use dialects::Bulk;
-use domain::{
-    Fault, NativeCall,
-    fault::{Again, FaultCode},
-};
+use domain::{Fault, NativeCall};
 
 use super::Telling;
 use crate::config::Api as Settings;
@@ -48,16 +43,9 @@ impl Telling<'_> {
         filled: &NativeCall,
         sizes: Sizes,
     ) -> Result<Vec<NativeCall>, Fault> {
-        let withheld = Cell::new(None);
-        let value = |name: &str| {
-            withheld.set(self.account.withheld(name).cloned().or(withheld.take()));
-            self.account.value(name).ok().map(str::to_owned)
-        };
-        let calls = self.speaker.at_account(filled, &value).map_err(|why| {
-            let message = format!("the adapter's `api.accounts` do not do for this call: {why}");
-            let other = || Fault::participant(FaultCode::NotConfigured, Again::Never, &message);
-            withheld.take().unwrap_or_else(other)
-        })?;
+        let value = |name: &str| self.account.value(name).ok().map(str::to_owned);
+        let calls = self.speaker.at_account(filled, &value);
+        let calls = calls.map_err(|why| self.account.does_not_do(&why))?;
         let bulk = |call: &NativeCall| self.speaker.bulk(call, self.limits);
         let split = |call: NativeCall| match bulk(&call).map(|bulk| sizes.of(bulk)) {
             Some(bulk) if !self.speaker.has_jobs() => {

@@ -5,7 +5,8 @@ use super::*;
 const EDGEGRID: [(&str, &str); 2] = [("shop", "ct-of-shop"), ("blog", "ct-of-blog")];
 /// Nothing goes out for as long as it takes to put in what is to wait together.
 const AFTER_A_PAUSE: &str = "duplicate_window = \"0s\"\n\
-    budgets = { calls = { amount = 1, per = \"1s\", burst = 1 }, tags = { amount = 1000, per = \"1s\", burst = 1000 } }";
+    budgets = { calls = { amount = 1, per = \"1s\", burst = 1 }, tags = { amount = 1000, per = \"1s\", burst = 1000 }, \
+    codes = { amount = 1000, per = \"1s\", burst = 1000 } }";
 
 /// Two configurations with a client each, whose files are of one account.
 fn two_clients(folder: &TempDir, url: &str) -> Configuration {
@@ -176,25 +177,53 @@ async fn what_is_the_same_for_two_configurations_is_said_once() {
     assert_eq!(provider.asked().len(), 1);
 }
 
-/// A client whose credentials are not its own may have access to more: its tags are refused, and its URLs are not.
+/// A client whose credentials or whose name are not its own may have access to more: its tags are refused, and its URLs and CP
+/// codes are not.
 #[tokio::test]
 async fn what_needs_no_client_goes_on_without_its_own_credentials() {
-    let folder = TempDir::new().unwrap();
-    let (provider, url) = Provider::start().await;
-    let mut settings = two_clients(&folder, &url);
-    let shop = settings.api.accounts.get_mut(&"shop".parse().unwrap());
-    let file = shop.unwrap().credentials.clone();
-    let blog = settings.api.accounts.get_mut(&"blog".parse().unwrap());
-    blog.unwrap().credentials = file;
-    let mut stage = Stage::start_with(settings).await;
-    let report = stage.do_work(tag("shop", "news")).await;
-    let fault = failed(&report);
-    assert_eq!(fault.code, FaultCode::NotConfigured);
-    assert!(fault.message.contains("are the same file"), "{fault:?}");
-    assert_eq!(provider.asked().len(), 0);
-    let mut by_url = tag("shop", "https://www.example.com/a");
-    by_url.order.native[0].calls[0].path = "/ccu/v3/delete/url/{account:network}".to_owned();
-    by_url.order.execution = order("akamai", Vec::new()).execution;
-    stage.do_work(by_url).await;
-    assert_eq!(provider.asked().len(), 1);
+    for (of_blog, words) in [
+        ("ct-of-blog", "are the same file"),
+        ("ct-of-shop", "and that of `blog` are the same"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let (provider, url) = Provider::start().await;
+        let mut settings = two_clients(&folder, &url);
+        let file = folder.path().join("ct-of-shop");
+        for (configuration, client) in [("shop", "ct-of-shop"), ("blog", of_blog)] {
+            let account = settings
+                .api
+                .accounts
+                .get_mut(&configuration.parse().unwrap());
+            let account = account.unwrap();
+            account.credentials = Some(file.clone());
+            account.values = [("client", client), ("cpcode", "12")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+        }
+        let blog = settings.api.accounts.get_mut(&"blog".parse().unwrap());
+        blog.unwrap().values.remove("cpcode");
+        let mut stage = Stage::start_with(settings).await;
+        let report = stage.do_work(tag("shop", "news")).await;
+        let fault = failed(&report);
+        assert_eq!(fault.code, FaultCode::NotConfigured);
+        assert!(fault.message.contains(words), "{fault:?}");
+        assert_eq!(provider.asked().len(), 0);
+        for (kind, object) in [
+            ("url", r#""https://www.example.com/a""#),
+            ("cpcode", "{account:cpcode}"),
+        ] {
+            let mut other = tag("shop", "");
+            let call = &mut other.order.native[0].calls[0];
+            call.path = format!("/ccu/v3/delete/{kind}/{{account:network}}");
+            call.body = Some(format!(r#"{{"objects":[{object}]}}"#));
+            stage.do_work(other).await;
+        }
+        let asked = provider.asked();
+        let bodies: Vec<_> = asked.iter().map(|asked| asked.body.as_str()).collect();
+        let expected = [
+            r#"{"objects":["https://www.example.com/a"]}"#,
+            r#"{"objects":[12]}"#,
+        ];
+        assert_eq!(bodies, expected);
+    }
 }
