@@ -293,19 +293,20 @@ impl Telling<'_> {
             }),
             scope: filled.path.clone(),
             shares: repeatable,
+            asks: false,
         })
     }
 
-    /// What a question after a job asks its account for. It stands behind none of its originator's calls: these may wait for the
-    /// job to end.
+    /// What a question after a job asks its account for.
     fn question(&self, call: &NativeCall) -> Wish {
         Wish {
-            flow: format!("{} asks", self.flow),
+            flow: self.flow.clone(),
             draws: self.speaker.draws(call),
             same: Key::default(),
             bulk: None,
             scope: call.path.clone(),
             shares: false,
+            asks: true,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Who calls next with an account, and who is served by the same call.
 //!
 //! Invariant: originators have their turns in fair order: what each took is remembered as time, and whoever has had least
-//! goes next, however much the others ask for. Nobody overtakes where what he needs is what another one waits for.
+//! goes next, however much the others ask for. An originator's questions after its jobs are of its turns, and in these come before
+//! its calls, which may wait for a job to end. Nobody overtakes where what he needs is what another one waits for.
 //! A call answers only those that waited when it was chosen: a purge that comes after an equal one was sent is sent again,
 //! because the content may have changed in between.
 //! Not here: waiting (`desk`), what is left (`budget`).
@@ -49,6 +50,8 @@ pub(super) struct Wish {
     pub(super) scope: String,
     /// Whether another one's call may answer it, and its own another one.
     pub(super) shares: bool,
+    /// Whether it asks after a job.
+    pub(super) asks: bool,
 }
 
 /// Whoever waits, and may have gone.
@@ -122,7 +125,12 @@ impl<W: Waits> Queue<W> {
             waiting: VecDeque::new(),
         });
         flow.time = flow.time.max(time);
-        flow.waiting.push_back((wish, who));
+        let place = if wish.asks {
+            flow.waiting.partition_point(|(before, _)| before.asks)
+        } else {
+            flow.waiting.len()
+        };
+        flow.waiting.insert(place, (wish, who));
     }
 
     /// Chooses who goes, and takes out what that needs.
@@ -166,6 +174,13 @@ impl<W: Waits> Queue<W> {
     /// What was said came to nothing: saying it again is no repetition.
     pub(super) fn unsay(&mut self, wish: &Wish) {
         self.recent.unsay(wish);
+    }
+
+    /// How many calls wait, questions aside.
+    #[cfg(test)]
+    pub(super) fn calls(&self) -> usize {
+        let waiting = self.flows.values().flat_map(|flow| &flow.waiting);
+        waiting.filter(|(wish, _)| !wish.asks).count()
     }
 
     fn may_go(&self, flow: &str, place: usize, look: &mut Look<'_>) -> bool {

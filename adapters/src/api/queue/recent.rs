@@ -125,6 +125,7 @@ mod tests {
             bulk: None,
             scope: String::new(),
             shares: true,
+            asks: false,
         }
     }
 

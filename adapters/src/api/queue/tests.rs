@@ -105,6 +105,7 @@ fn wish(flow: &str, same: &str) -> Wish {
         bulk: None,
         scope: "/".to_owned(),
         shares: true,
+        asks: false,
     }
 }
 
@@ -139,6 +140,29 @@ fn a_storm_of_one_originator_does_not_starve_another() {
         order.push(stage.names()[0]);
     }
     assert_eq!(order, ["storm", "quiet", "quiet", "storm", "storm"]);
+}
+
+/// Who asks after many jobs has no more turns than others; his questions come before his calls, and in their order.
+#[test]
+fn questions_are_of_their_originators_turns() {
+    let mut stage = Stage::new();
+    let question = |same| Wish {
+        asks: true,
+        shares: false,
+        ..wish("storm", same)
+    };
+    stage.push("call", wish("storm", "call"));
+    stage.push("one", question("1"));
+    stage.push("two", question("2"));
+    for name in ["a", "b", "c"] {
+        stage.push(name, wish("quiet", name));
+    }
+    let mut order = vec![stage.names()[0]];
+    for _ in 0..5 {
+        stage.later(1_000);
+        order.push(stage.names()[0]);
+    }
+    assert_eq!(order, ["a", "one", "b", "two", "c", "call"]);
 }
 
 /// What one waits for nobody behind him takes away; what he does not need, others may have.
