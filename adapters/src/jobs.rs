@@ -78,10 +78,15 @@ pub(crate) struct Jobs {
 }
 
 impl Teller {
-    async fn ask(&self, job: &Job) -> Asked {
+    /// A question takes the slot; what is done because of its answer does not.
+    async fn ask(&self, job: &Job, slot: OwnedSemaphorePermit) -> Asked {
         match self {
-            Self::System(system) => system.ask(job).await,
-            Self::Api(api) => api.ask(job).await,
+            Self::System(system) => {
+                let asked = system.ask(job).await;
+                drop(slot);
+                asked
+            }
+            Self::Api(api) => api.ask(job, slot).await,
         }
     }
 

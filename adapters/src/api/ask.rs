@@ -1,7 +1,7 @@
 //! Asking a provider for its jobs, one after the other, until all of an execution have ended.
 //!
 //! Invariant: an answer about the question (credentials, pace), and one that cannot be read, says nothing of the job, which is asked
-//! for again.
+//! for again. A question waits for no room: as soon as the answers are there, its place among the questions is another's.
 
 use std::{
     collections::HashMap,
@@ -15,6 +15,7 @@ use domain::{
     fault::{Again, FaultCode},
 };
 use service::trace::TraceContext;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Api, ApiJob, Running, Telling, all_alike,
@@ -31,8 +32,8 @@ use crate::{
 };
 
 impl Api {
-    /// Asks for each job that has not ended, in order, as far as they have.
-    pub(crate) async fn ask(&self, job: &Job) -> Asked {
+    /// Asks for each job that has not ended, in order, as far as they have. Only that takes the slot.
+    pub(crate) async fn ask(&self, job: &Job, slot: OwnedSemaphorePermit) -> Asked {
         let Some(api) = &job.api else {
             let fault = unreadable_order("the journal does not say what the provider works on");
             return Asked::Settled(all_failed(&job.servers, &fault));
@@ -54,6 +55,7 @@ impl Api {
             self.lock().insert(job.execution.clone(), ended);
             return still;
         }
+        drop(slot);
         let mut tally = api.tally.clone();
         for (running, verdict) in api.jobs.iter().zip(ended) {
             tally.take(&running.selectors, End::Judged(verdict));
@@ -112,10 +114,15 @@ impl Api {
     }
 
     /// How one job ended, or what to say of the execution because it has not.
-    async fn ask_one(&self, telling: &Telling<'_>, running: &Running) -> Result<Verdict, Asked> {
+    pub(super) async fn ask_one(
+        &self,
+        telling: &Telling<'_>,
+        running: &Running,
+    ) -> Result<Verdict, Asked> {
         let Some(call) = telling.speaker.poll(&running.job) else {
             let message = "the provider named a job, and this dialect cannot ask after one";
             let fault = Fault::participant(FaultCode::UnreadableAnswer, Again::Never, message);
+            telling.desk.end(&running.job);
             return Ok(Verdict::Failed {
                 fault,
                 finding: None,

@@ -1,8 +1,9 @@
 //! Asking for the jobs that run elsewhere, until each has settled.
 //!
 //! Invariant: one question per job at a time, a named number in all; a job that was called back is asked for at once, and
-//! again if the call came while it was being asked. A job has one entry in the queue that counts; a job leaves only
-//! with a report.
+//! again if the call came while it was being asked. Who looks afterwards whether a job did what it says, and tells it again, takes
+//! none of that number: he may wait for what only the answer to a question gives free. A job has one entry in the queue that
+//! counts; a job leaves only with a report.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,7 +19,7 @@ use domain::{
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -66,6 +67,9 @@ pub(crate) struct Poller {
     due: VecDeque<Due>,
     /// Grows with every entry of the queue.
     generation: u64,
+    /// One for each question at a time.
+    slots: Arc<Semaphore>,
+    /// Questions, and what is done because of their answers: one of them for each job at most.
     asking: FuturesUnordered<BoxFuture<'static, (Arc<Job>, Asked)>>,
     /// A quick system calls back before the answer to its submission has come through. The oldest are forgotten: such a
     /// job waits for its next poll.
@@ -110,6 +114,7 @@ impl Poller {
             tracked: HashMap::new(),
             due: VecDeque::new(),
             generation: 0,
+            slots: Arc::new(Semaphore::new(pace.at_once)),
             asking: FuturesUnordered::new(),
             early: VecDeque::new(),
         }
@@ -123,7 +128,7 @@ impl Poller {
                 .due
                 .front()
                 .map_or_else(|| Instant::now() + IDLE, |due| due.at);
-            let room = self.asking.len() < self.pace.at_once;
+            let room = self.slots.available_permits() > 0;
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 news = self.news.recv() => match news {
@@ -134,6 +139,7 @@ impl Poller {
                     self.take(&job, asked).await?;
                 }
                 () = sleep_until(next), if room => {}
+                slot = Arc::clone(&self.slots).acquire_owned(), if !room => drop(slot),
             }
             metrics::jobs(self.tracked.len());
         }
@@ -201,9 +207,9 @@ impl Poller {
     }
 
     fn ask_what_is_due(&mut self) {
-        while self.asking.len() < self.pace.at_once
-            && let Some(due) = self.due.front()
+        while let Some(due) = self.due.front()
             && due.at <= Instant::now()
+            && let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
             && let Some(due) = self.due.pop_front()
         {
             let Some(tracked) = self.tracked.get_mut(&due.execution) else {
@@ -215,7 +221,7 @@ impl Poller {
             (tracked.asking, tracked.called) = (true, false);
             let (teller, job) = (self.teller.clone(), Arc::clone(&tracked.job));
             let question = async move {
-                let asked = teller.ask(&job).await;
+                let asked = teller.ask(&job, slot).await;
                 (job, asked)
             };
             self.asking.push(question.boxed());

@@ -62,7 +62,7 @@ async fn a_callback_that_comes_too_early_is_remembered() {
 async fn callbacks_leave_one_entry_that_counts() {
     let folder = TempDir::new().unwrap();
     let mut poller = poller(&folder);
-    poller.pace.at_once = 1;
+    poller.slots = Arc::new(Semaphore::new(1));
     let order = tests::order();
     poller.hear(News::Job(Arc::new(job()), None));
     for _ in 0..5 {
