@@ -2,13 +2,14 @@
 //!
 //! Invariant: a call goes to the operator's own URL, with the account that the adapter's configuration has for the
 //! federation's configuration, signed anew at each try, and no more often than the provider takes; what may not be
-//! repeated is not sent again once it may have been heard. A provider's jobs stand in the journal and are asked for until
-//! all of them have ended.
+//! repeated is not sent again once it may have been heard. A provider's jobs are asked for until all of them have ended: while
+//! calls of their order are to be made (`begun`), and then out of the journal (`ask`).
 //! Not here: what a call says and what an answer means (`dialects`), when to try again (`attempt`), when jobs are asked
 //! for (`jobs`).
 
 mod account;
 mod ask;
+mod begun;
 mod budget;
 mod call;
 mod clock;
@@ -46,6 +47,7 @@ use tokio::sync::Semaphore;
 pub(crate) use self::job::ApiJob;
 use self::{
     account::{Account, Accounts},
+    begun::Begun,
     call::{is_done, sleep_as_ours},
     desk::Desk,
     desks::Desks,
@@ -83,6 +85,8 @@ pub(crate) struct Api {
     attempts: AttemptLimits,
     limits: CallLimits,
     total_time: Duration,
+    /// How often a job is asked after.
+    poll_every: Duration,
     sizes: Sizes,
     /// Whether what a provider may undo by a race is called a second time.
     second_calls: bool,
@@ -139,6 +143,7 @@ impl Api {
                 whole: false,
             },
             total_time: settings.total_time,
+            poll_every: settings.poll_every,
             sizes: Sizes::new(settings),
             second_calls: settings.second_calls,
             ended: Mutex::default(),
@@ -211,7 +216,7 @@ impl Api {
         ))
     }
 
-    /// Makes the calls in order, and those that shall be made twice once more. What runs afterwards.
+    /// Makes the calls in order, and those that shall be made twice once more. What still runs afterwards.
     async fn make_calls(
         &self,
         telling: &Telling<'_>,
@@ -219,19 +224,20 @@ impl Api {
         around: &dyn Surroundings,
         tally: &mut Tally,
     ) -> Option<Vec<Running>> {
-        let (mut jobs, mut again) = (Vec::new(), Vec::new());
+        let (mut begun, mut again) = (self.begun(telling), Vec::new());
         let calls = order.native.iter().flat_map(|native| &native.calls);
         let calls: Vec<_> = calls.enumerate().collect();
         for (number, call) in &calls {
             if Instant::now() >= telling.until {
                 tally.not_tried(calls.len() - number, self.total_time);
-                return Some(jobs);
+                return Some(begun.into_jobs());
             }
             let made = (*number, *call, order.repeatable);
-            let ends = self.call(telling, made, around, tally).await?;
+            let ends = self.call_beside(telling, made, around, (&mut begun, &mut *tally));
+            let ends = ends.await?;
             let all_done = ends.iter().all(is_done);
-            if !telling.take(made, ends, &mut jobs, tally) {
-                return Some(jobs);
+            if !telling.take(made, ends, &mut begun, tally) {
+                return Some(begun.into_jobs());
             }
             let pause = telling.speaker.second_call(call);
             let pause = pause.filter(|_| self.second_calls && all_done && order.repeatable);
@@ -240,12 +246,12 @@ impl Api {
         again.sort_by_key(|(due, _)| *due);
         for (due, made) in again {
             sleep_as_ours(due, around).await?;
-            let ends = self.call(telling, made, around, tally).await?;
-            if !telling.take(made, ends, &mut jobs, tally) {
+            let ends = self.call_beside(telling, made, around, (&mut begun, &mut *tally));
+            if !telling.take(made, ends.await?, &mut begun, tally) {
                 break;
             }
         }
-        Some(jobs)
+        Some(begun.into_jobs())
     }
 
     fn telling<'a>(
@@ -308,12 +314,12 @@ impl Telling<'_> {
         &self,
         (number, call, _): (usize, &NativeCall, bool),
         ends: Vec<End>,
-        jobs: &mut Vec<Running>,
+        begun: &mut Begun,
         tally: &mut Tally,
     ) -> bool {
         for end in ends {
             if let End::Judged(Verdict::Running { job }) = end {
-                jobs.push(self.running(job, number, call));
+                begun.jobs.push(self.running(job, number, call));
             } else if !tally.take(&call.selectors, end) {
                 return false;
             }

@@ -165,6 +165,12 @@ impl Desk {
         }
     }
 
+    /// How many calls wait, questions aside.
+    #[cfg(test)]
+    pub(super) fn calls_waiting(&self) -> usize {
+        self.inner.lock().queue.calls()
+    }
+
     /// What was said came to nothing.
     pub(super) fn unsay(&self, wish: &Wish) {
         self.inner.change(|state| state.queue.unsay(wish));

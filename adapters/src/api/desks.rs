@@ -59,6 +59,13 @@ impl Desks {
         Arc::clone(desk)
     }
 
+    /// How many calls wait at all of them, questions aside.
+    #[cfg(test)]
+    pub(super) fn calls_waiting(&self) -> usize {
+        let opened = self.opened.lock().unwrap();
+        opened.values().map(|desk| desk.calls_waiting()).sum()
+    }
+
     /// The same file at every replica that has the same configuration.
     fn file(&self, account: &Known) -> PathBuf {
         let base = self.settings.base_url.as_ref();

@@ -108,18 +108,19 @@ impl AtEdges<'_> {
         let calls = self.calls.looked_at.iter().filter(|(_, call)| meant(call));
         let before = usize::try_from(round).unwrap_or_default() * self.calls.count;
         let calls: Vec<_> = calls.collect();
-        let mut jobs = Vec::new();
+        let mut begun = self.api.begun(self.telling);
         for (number, call) in calls {
             let made = (before + number, call, true);
+            let beside = (&mut begun, &mut *tally);
             let ends = self
                 .api
-                .call(self.telling, made, self.around, tally)
+                .call_beside(self.telling, made, self.around, beside)
                 .await?;
-            if !self.telling.take(made, ends, &mut jobs, tally) {
+            if !self.telling.take(made, ends, &mut begun, tally) {
                 break;
             }
         }
-        Some(jobs)
+        Some(begun.into_jobs())
     }
 }
 

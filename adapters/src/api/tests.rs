@@ -4,6 +4,7 @@ mod comes_to;
 mod estimates;
 mod jobs;
 mod refusals;
+mod room;
 mod secrets;
 mod together;
 mod whose;
@@ -47,10 +48,12 @@ struct Asked {
     body: String,
 }
 
-/// What the provider answers, and what it heard. Without an answer left it answers `200 {}`.
+/// What the provider answers, to calls and to questions after jobs (`GET`), and what it heard. Without an answer left it answers
+/// `200 {}`.
 #[derive(Default)]
 struct Provider {
     answers: Answers,
+    of_jobs: Answers,
     asked: Mutex<Vec<Asked>>,
 }
 
@@ -62,13 +65,17 @@ impl Provider {
             async move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
                 let body = String::from_utf8(body.to_vec()).unwrap();
                 let line = format!("{method} {uri}");
+                let answers = match method {
+                    Method::GET => &own.of_jobs,
+                    _ => &own.answers,
+                };
                 let asked = Asked {
                     line,
                     headers,
                     body,
                 };
                 own.asked.lock().unwrap().push(asked);
-                let next = own.answers.lock().unwrap().pop_front();
+                let next = answers.lock().unwrap().pop_front();
                 let (status, headers, body) =
                     next.unwrap_or_else(|| (200, Vec::new(), "{}".to_owned()));
                 let headers: HeaderMap = headers
@@ -89,6 +96,11 @@ impl Provider {
         self.answers.lock().unwrap().push_back(answer);
     }
 
+    fn says_of_a_job(&self, status: u16, body: &str) {
+        let answer = (status, Vec::new(), body.to_owned());
+        self.of_jobs.lock().unwrap().push_back(answer);
+    }
+
     fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
@@ -96,6 +108,7 @@ impl Provider {
 
 /// An adapter of the kind `api` without RabbitMQ.
 struct Stage {
+    api: Arc<Api>,
     worker: Worker,
     reports: mpsc::Receiver<Reportable>,
     stopped: CancellationToken,
@@ -112,8 +125,8 @@ impl Stage {
         let participant = configuration.participant.clone();
         let (journal, writer) =
             Journal::open(&configuration.journal, &participant, sender).unwrap();
-        let api = Api::new(&configuration).unwrap();
-        let teller = Teller::Api(Arc::new(api));
+        let api = Arc::new(Api::new(&configuration).unwrap());
+        let teller = Teller::Api(Arc::clone(&api));
         let (jobs, heard) = Jobs::new(teller.clone(), 200);
         let stopped = CancellationToken::new();
         let pace = configuration.api.polls();
@@ -131,6 +144,7 @@ impl Stage {
             carrier: Carrier::Api(jobs),
         };
         Self {
+            api,
             worker,
             reports,
             stopped,
@@ -169,6 +183,16 @@ impl Stage {
             part.await.unwrap();
         }
     }
+}
+
+/// Until so many calls wait at the desks.
+async fn calls_wait(api: &Api, count: usize) {
+    let wait = async {
+        while api.desks.calls_waiting() < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LONG, wait).await.unwrap();
 }
 
 /// With `more` lines in `[api]`. The token is in the file `token` of the folder.

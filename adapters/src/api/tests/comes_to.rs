@@ -45,7 +45,7 @@ async fn a_call_that_begins_a_job_stays_one() {
     let folder = TempDir::new().unwrap();
     let (provider, url) = Provider::start().await;
     provider.answers(200, &[], r#"{"Id":"J1"}"#);
-    provider.answers(200, &[], r#"{"Status_Details":{"Status":"done"}}"#);
+    provider.says_of_a_job(200, r#"{"Status_Details":{"Status":"done"}}"#);
     let more =
         "items_per_call = 1\nbytes_per_call = 1\n[api.account]\nvalues = { customer = \"1\" }\n";
     let mut stage = Stage::start(&folder, &url, more).await;

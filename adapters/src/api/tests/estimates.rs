@@ -12,7 +12,7 @@ use super::*;
 use crate::verify::Edge;
 
 /// An edge that has always had what it is asked for; how often it was asked.
-async fn edge() -> (Edge, Arc<AtomicUsize>) {
+pub(super) async fn edge() -> (Edge, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let own = Arc::clone(&asked);
     let router = Router::new().fallback(async move || {

@@ -2,9 +2,10 @@
 
 use super::*;
 
-const INVALIDATIONS: &str = "/2020-05-31/distribution/{account:distribution}/invalidation";
+pub(super) const INVALIDATIONS: &str =
+    "/2020-05-31/distribution/{account:distribution}/invalidation";
 
-fn invalidation(id: &str, status: &str) -> String {
+pub(super) fn invalidation(id: &str, status: &str) -> String {
     format!("<Invalidation><Id>{id}</Id><Status>{status}</Status></Invalidation>")
 }
 
@@ -45,7 +46,7 @@ async fn jobs_are_asked_for_until_all_have_ended_whatever_restarts() {
         ("I2", "InProgress"),
         ("I2", "Completed"),
     ] {
-        provider.answers(200, &[], &invalidation(id, status));
+        provider.says_of_a_job(200, &invalidation(id, status));
     }
     let more = "budgets = { calls = { amount = 1000, per = \"1s\", burst = 100 } }";
     let mut stage = Stage::start(&folder, &url, more).await;
@@ -76,8 +77,8 @@ async fn a_job_that_failed_is_told_with_those_that_did_not() {
     provider.answers(201, &[], &invalidation("I1", "InProgress"));
     provider.answers(201, &[], &invalidation("I2", "InProgress"));
     let words = "<Error><Code>NoSuchInvalidation</Code><Message>gone</Message></Error>";
-    provider.answers(404, &[], words);
-    provider.answers(200, &[], &invalidation("I2", "Completed"));
+    provider.says_of_a_job(404, words);
+    provider.says_of_a_job(200, &invalidation("I2", "Completed"));
     let more = "budgets = { calls = { amount = 1000, per = \"1s\", burst = 100 } }";
     let mut stage = Stage::start(&folder, &url, more).await;
     stage.carry_out(&order).await;
@@ -109,9 +110,9 @@ async fn a_question_that_is_refused_says_nothing_of_the_job() {
     let (provider, url) = Provider::start().await;
     provider.answers(201, &[], &invalidation("I1", "InProgress"));
     let words = "<Error><Code>InvalidClientTokenId</Code><Message>no</Message></Error>";
-    provider.answers(403, &[], words);
-    provider.answers(500, &[], "<html>");
-    provider.answers(200, &[], &invalidation("I1", "Completed"));
+    provider.says_of_a_job(403, words);
+    provider.says_of_a_job(500, "<html>");
+    provider.says_of_a_job(200, &invalidation("I1", "Completed"));
     let more = "budgets = { calls = { amount = 1000, per = \"1s\", burst = 100 } }";
     let mut stage = Stage::start(&folder, &url, more).await;
     stage.carry_out(&one).await;
@@ -158,7 +159,7 @@ async fn a_document_judges_answers_and_asks_for_jobs() {
         }
     );
     stage.stop().await;
-    provider.answers(200, &[], r#"{"state":"done"}"#);
+    provider.says_of_a_job(200, r#"{"state":"done"}"#);
     let mut stage = Stage::start(&folder, &url, "").await;
     let report = stage.report().await;
     assert_eq!(report.outcome, ReportedOutcome::Done(Evidence::Reported));
@@ -188,7 +189,7 @@ async fn a_job_is_asked_after_when_its_provider_says() {
         let after = ("retry-after", seconds);
         provider.answers(201, &[after], &invalidation(id, "InProgress"));
     }
-    provider.answers(200, &[], &invalidation("I1", "Completed"));
+    provider.says_of_a_job(200, &invalidation("I1", "Completed"));
     let mut stage = Stage::start(&folder, &url, "total_time = \"60s\"").await;
     let began = Instant::now();
     let report = stage.carry_out(&cloudfront(&folder)).await;
@@ -219,17 +220,16 @@ async fn too_much_in_progress_holds_no_question() {
     let full =
         "<ErrorResponse><Error><Code>TooManyInvalidationsInProgress</Code></Error></ErrorResponse>";
     provider.answers(400, &[], full);
-    provider.answers(200, &[], &invalidation("I1", "Completed"));
+    provider.says_of_a_job(200, &invalidation("I1", "Completed"));
     let more =
         "total_time = \"30s\"\nbudgets = { calls = { amount = 1000, per = \"1s\", burst = 1000 } }";
     let mut stage = Stage::start(&folder, &url, more).await;
-    let report = stage.carry_out(&cloudfront(&folder)).await;
-    assert!(
-        matches!(report.outcome, ReportedOutcome::Running { .. }),
-        "{report:?}"
-    );
     let began = Instant::now();
-    let report = stage.report().await;
+    let mut report = stage.carry_out(&cloudfront(&folder)).await;
+    // Unless it has ended before the second call.
+    if matches!(report.outcome, ReportedOutcome::Running { .. }) {
+        report = stage.report().await;
+    }
     assert!(
         began.elapsed() < Duration::from_secs(20),
         "{:?}",
@@ -237,64 +237,6 @@ async fn too_much_in_progress_holds_no_question() {
     );
     assert_eq!(failed(&report).code, FaultCode::Throttled);
     assert_eq!(provider.asked().len(), 3);
-}
-
-/// However many calls of an originator wait for its job to end, the job is asked after.
-#[tokio::test]
-async fn a_question_stands_behind_no_call() {
-    let folder = TempDir::new().unwrap();
-    let (provider, url) = Provider::start().await;
-    let path = "/v2/mcc/customers/1/edge/bulkpurge";
-    let bulk = |number: usize| {
-        let body = format!(r#"{{"MediaPath":["http:\/\/a.example\/{number}"],"MediaType":3}}"#);
-        let call = NativeCall {
-            body: Some(body),
-            ..NativeCall::new("PUT", None, path, vec![0]).header("content-type", "application/json")
-        };
-        order("edgecast", vec![call])
-    };
-    let mut settings = configuration(&folder, &url, "outstanding = { paths = 1 }\n");
-    settings.api.poll_every = Duration::from_secs(1);
-    provider.answers(200, &[], r#"{"Id":"J1"}"#);
-    provider.answers(200, &[], r#"{"Status_Details":{"Status":"done"}}"#);
-    let mut stage = Stage::start_with(settings).await;
-    let first = bulk(0);
-    stage.carry_out(&first).await;
-    let worker = &stage.worker;
-    let waiting = futures::future::join_all((1..=100).map(|number| {
-        let work = together::work(&bulk(number));
-        async move { worker.carry_out(work, &|| false).await.unwrap() }
-    }));
-    let next = timeout(LONG, stage.reports.recv());
-    let report = tokio::select! {
-        _ = waiting => panic!("they wait for the first"),
-        report = next => report.unwrap().unwrap(),
-    };
-    let report: ExecutionReport = serde_json::from_str(report.report.get()).unwrap();
-    assert_eq!(report.execution, first.execution);
-    assert_eq!(report.outcome, ReportedOutcome::Done(Evidence::Reported));
-}
-
-/// What the operator allows to be under way is kept also by one call alone: it is not sent, and the fault names the key.
-#[tokio::test]
-async fn a_call_that_never_fits_is_refused_by_its_key() {
-    let folder = TempDir::new().unwrap();
-    let (provider, url) = Provider::start().await;
-    let mut stage = Stage::start(&folder, &url, "outstanding = { patterns = 1 }").await;
-    let paths = NativeCall {
-        body: Some("<Path>/a/*</Path><Path>/b/*</Path>".to_owned()),
-        ..NativeCall::new("POST", None, INVALIDATIONS, vec![0])
-    };
-    let keys = "aws_access_key_id = A\naws_secret_access_key = s\n";
-    std::fs::write(folder.path().join("token"), keys).unwrap();
-    let report = stage.carry_out(&order("cloudfront", vec![paths])).await;
-    let fault = failed(&report);
-    assert_eq!(fault.code, FaultCode::NotConfigured);
-    assert!(
-        fault.message.contains("`api.outstanding.patterns`"),
-        "{fault:?}"
-    );
-    assert_eq!(provider.asked().len(), 0);
 }
 
 /// As many files as one call of Alibaba's takes: the answer to the question after them is long, and read to its end.
@@ -320,7 +262,7 @@ async fn a_long_answer_to_a_question_is_read_to_its_end() {
         "a".repeat(1_000)
     );
     let tasks = vec![task; 1_000].join(",");
-    provider.answers(200, &[], &format!(r#"{{"Tasks":[{tasks}]}}"#));
+    provider.says_of_a_job(200, &format!(r#"{{"Tasks":[{tasks}]}}"#));
     let report = stage
         .carry_out(&order("alibaba-cloud-cdn", vec![call]))
         .await;

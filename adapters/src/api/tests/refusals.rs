@@ -171,7 +171,7 @@ async fn a_job_that_never_ends_is_given_up() {
     let (provider, url) = Provider::start().await;
     provider.answers(200, &[], r#"{"Id":"J1"}"#);
     for _ in 0..1_000 {
-        provider.answers(200, &[], r#"{"Status_Details":{"Status":"in-progress"}}"#);
+        provider.says_of_a_job(200, r#"{"Status_Details":{"Status":"in-progress"}}"#);
     }
     let more = "give_up_after = \"300ms\"\n";
     let mut stage = Stage::start(&folder, &url, more).await;

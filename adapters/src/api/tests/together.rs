@@ -274,9 +274,10 @@ async fn what_is_under_way_is_waited_for_over_a_restart() {
     );
     stage.stop().await;
 
-    provider.answers(200, &[], r#"{"Status_Details":{"Status":"done"}}"#);
     provider.answers(200, &[], r#"{"Id":"J2"}"#);
-    provider.answers(200, &[], r#"{"Status_Details":{"Status":"done"}}"#);
+    for _ in 0..2 {
+        provider.says_of_a_job(200, r#"{"Status_Details":{"Status":"done"}}"#);
+    }
     let mut settings = configuration(&folder, &url, more);
     settings.api.poll_every = Duration::from_millis(300);
     let mut stage = Stage::start_with(settings).await;

@@ -1,0 +1,110 @@
+//! The jobs that calls of an order began, while others of its calls are still to be made.
+//!
+//! Invariant: no call waits for room that a job of its own order holds without anybody asking after that job: as long as it
+//! waits, what its order began is asked after, at the pace of all jobs. What ends by then counts as a call that has ended; what
+//! still runs when all calls are made stands in the journal from then on. After a crash before that the whole order comes again, as
+//! one does that began nothing, so what may not be repeated is not. After the jobs of an order that was left nobody asks, so they
+//! hold no room either.
+//! Not here: asking after what stands in the journal (`ask`).
+
+use std::{
+    future::pending,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dialects::Verdict;
+use domain::NativeCall;
+use tokio::time::sleep;
+
+use super::{Api, Running, Telling, desk::Desk};
+use crate::{attempt::End, caches::Surroundings, tally::Tally};
+
+/// What runs of an order.
+pub(super) struct Begun {
+    pub(super) jobs: Vec<Running>,
+    desk: Arc<Desk>,
+    /// When they are asked after next.
+    due: Instant,
+    every: Duration,
+}
+
+impl Begun {
+    /// All of them, for the journal.
+    pub(super) fn into_jobs(mut self) -> Vec<Running> {
+        std::mem::take(&mut self.jobs)
+    }
+
+    /// Waits until they are to be asked after; for ever where there are none.
+    async fn is_due(&mut self) {
+        if self.jobs.is_empty() {
+            return pending().await;
+        }
+        sleep(self.due.saturating_duration_since(Instant::now())).await;
+        self.due = Instant::now() + self.every;
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        for running in &self.jobs {
+            self.desk.end(&running.job);
+        }
+    }
+}
+
+impl Api {
+    /// No job yet.
+    pub(super) fn begun(&self, telling: &Telling<'_>) -> Begun {
+        Begun {
+            jobs: Vec::new(),
+            desk: Arc::clone(&telling.desk),
+            due: Instant::now() + self.poll_every,
+            every: self.poll_every,
+        }
+    }
+
+    /// Makes a call like [`Self::call`], and meanwhile asks after what calls before it began.
+    pub(super) async fn call_beside(
+        &self,
+        telling: &Telling<'_>,
+        made: (usize, &NativeCall, bool),
+        around: &dyn Surroundings,
+        (begun, tally): (&mut Begun, &mut Tally),
+    ) -> Option<Vec<End>> {
+        let mut ended = Vec::new();
+        let ends = {
+            let mut call = pin!(self.call(telling, made, around, tally));
+            loop {
+                tokio::select! {
+                    ends = &mut call => break ends,
+                    () = self.ask_beside(telling, begun, &mut ended) => {}
+                }
+            }
+        };
+        for (running, verdict) in ended {
+            tally.take(&running.selectors, End::Judged(verdict));
+        }
+        ends
+    }
+
+    /// Asks after each job once, when it is time. What has ended is in one list or in the other wherever this is dropped.
+    async fn ask_beside(
+        &self,
+        telling: &Telling<'_>,
+        begun: &mut Begun,
+        ended: &mut Vec<(Running, Verdict)>,
+    ) {
+        begun.is_due().await;
+        let mut at = 0;
+        while let Some(running) = begun.jobs.get(at) {
+            let asked = self.ask_one(telling, running).await;
+            match asked {
+                Ok(verdict) => ended.push((begun.jobs.remove(at), verdict)),
+                // It runs on, or nobody knows: whoever asks last says so.
+                Err(_) => at += 1,
+            }
+        }
+    }
+}
