@@ -159,7 +159,7 @@ async fn a_mapping_is_named() -> Result<()> {
             .into_inner()
             .records;
         let puts = records.into_iter().filter(|one| one.call == "PutMapping");
-        let named: BTreeSet<_> = puts.map(|put| (put.result, put.resource)).collect();
+        let named: Vec<_> = puts.map(|put| (put.result, put.resource)).collect();
         (named.len() == 4).then_some(named)
     })
     .await?;
@@ -170,7 +170,7 @@ async fn a_mapping_is_named() -> Result<()> {
         ("NOT_ALLOWED", "mapping/acme"),
     ];
     let expected = expected.map(|(result, resource)| (result.to_owned(), resource.to_owned()));
-    assert_eq!(named, BTreeSet::from(expected));
+    assert_eq!(BTreeSet::from_iter(named), BTreeSet::from(expected));
     Ok(())
 }
 
