@@ -17,7 +17,7 @@ use std::{
 use amqp::{
     Message, PublishError, Publisher,
     envelope::{ExecutionReport, Progress, REPORT_TYPE, SignedStatements},
-    header,
+    gathering, header,
 };
 use domain::{ParticipantId, Timestamp, receipt::Digest};
 use serde::Serialize;
@@ -25,7 +25,8 @@ use serde_json::value::RawValue;
 use service::{backoff::Backoff, exit::Chain};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout_at},
+    task::yield_now,
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tracing::{error, warn};
 use uuid::Uuid;
@@ -157,10 +158,13 @@ impl<P: Outlet> Reporter<P> {
         while self.gather(&mut gathered).await {
             let fitting = fitting(&gathered, self.settings.bytes_per_message);
             let rest = gathered.split_off(fitting);
+            let most = self.settings.executions_per_message;
+            let next = Instant::now() + gathering::time_after(fitting, most);
             self.deliver(gathered).await;
             gathered = rest;
             self.retry_aside().await;
             self.say_how_far().await;
+            sleep_until(next).await;
         }
         self.give_up_aside().await;
         self.publisher.close().await;
@@ -236,11 +240,15 @@ impl<P: Outlet> Reporter<P> {
                 self.progress_due.min(self.aside_due)
             };
             let receiving = self.reports.recv_many(gathered, most);
-            // Nothing came in time: there is still what was set aside, and how far we are.
-            return timeout_at(due, receiving)
-                .await
-                .is_ok_and(|count| count > 0)
-                || !self.reports.is_closed();
+            let Ok(count) = timeout_at(due, receiving).await else {
+                // There is still what was set aside, and how far we are.
+                return true;
+            };
+            if count == 0 {
+                return false;
+            }
+            // What ends at the same moment goes together.
+            yield_now().await;
         }
         while gathered.len() < most
             && let Ok(report) = self.reports.try_recv()

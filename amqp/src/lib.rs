@@ -14,6 +14,7 @@
 )]
 
 pub mod envelope;
+pub mod gathering;
 
 mod channels;
 mod consumer;

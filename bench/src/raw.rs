@@ -1,7 +1,8 @@
 //! The raw ceiling: what RabbitMQ does by itself through the same client library with the same promises, one message for
 //! each command: quorum queues, persistent messages, a confirm for each, acknowledged when the next step is confirmed.
 //!
-//! Two hops: the command goes out to a worker, its report comes back.
+//! Two hops: the command goes out to a worker, its report comes back. And the same with as many queues and workers as there are
+//! participants, which is what RabbitMQ takes for one command to all of them.
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +13,11 @@ use lapin::{
     message::Delivery,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
-        ConfirmSelectOptions, QueueDeclareOptions,
+        ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
     },
     types::{AMQPValue, FieldTable},
 };
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// About as long as the message for one execution.
 const BODY: [u8; 600] = [b'x'; 600];
@@ -41,21 +42,10 @@ impl Raw {
             .confirm_select(ConfirmSelectOptions::default())
             .await?;
         for queue in [OUT, BACK] {
-            let mut arguments = FieldTable::default();
-            arguments.insert(
-                "x-queue-type".into(),
-                AMQPValue::LongString("quorum".into()),
-            );
-            let durable = QueueDeclareOptions {
-                durable: true,
-                ..QueueDeclareOptions::default()
-            };
-            publish
-                .queue_declare(queue.into(), durable, arguments)
-                .await?;
+            declare(&publish, queue).await?;
         }
         let back = consume(&connection.create_channel().await?, BACK).await?;
-        let worker = tokio::spawn(work(url.to_owned()));
+        let worker = tokio::spawn(work(url.to_owned(), OUT.to_owned()));
         Ok(Self {
             connection,
             publish,
@@ -90,6 +80,45 @@ impl Raw {
         Ok(took)
     }
 
+    /// How long one message to each of so many queues and their answers take, so many times, while nothing else is under way.
+    pub(crate) async fn fan_out(
+        &mut self,
+        url: &str,
+        queues: usize,
+        times: u32,
+    ) -> Result<Vec<Duration>> {
+        let queues: Vec<_> = (0..queues)
+            .map(|number| format!("{OUT}.{number}"))
+            .collect();
+        let mut workers = JoinSet::new();
+        for queue in &queues {
+            declare(&self.publish, queue).await?;
+            workers.spawn(work(url.to_owned(), queue.clone()));
+        }
+        // The first time waits until all of them listen.
+        let mut took = Vec::new();
+        for _ in 0..=times {
+            let began = Instant::now();
+            let mut confirms = Vec::new();
+            for queue in &queues {
+                confirms.push(send(&self.publish, queue, &BODY).await?);
+            }
+            for _ in &queues {
+                self.receive().await?;
+            }
+            took.push(began.elapsed());
+            for confirm in confirms {
+                confirm.await?;
+            }
+        }
+        workers.shutdown().await;
+        for queue in queues {
+            let options = QueueDeleteOptions::default();
+            self.publish.queue_delete(queue.into(), options).await?;
+        }
+        Ok(took.split_off(1))
+    }
+
     async fn receive(&mut self) -> Result<()> {
         let delivery = self.back.next().await.context("the consumer ended")??;
         acknowledge(delivery);
@@ -103,14 +132,30 @@ impl Raw {
     }
 }
 
-/// The worker on a connection of its own, as an adapter has.
-async fn work(url: String) -> Result<()> {
+async fn declare(channel: &Channel, queue: &str) -> Result<()> {
+    let mut arguments = FieldTable::default();
+    arguments.insert(
+        "x-queue-type".into(),
+        AMQPValue::LongString("quorum".into()),
+    );
+    let durable = QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
+    channel
+        .queue_declare(queue.into(), durable, arguments)
+        .await?;
+    Ok(())
+}
+
+/// The worker of a queue on a connection of its own, as an adapter has.
+async fn work(url: String, queue: String) -> Result<()> {
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let publish = connection.create_channel().await?;
     publish
         .confirm_select(ConfirmSelectOptions::default())
         .await?;
-    let mut orders = consume(&connection.create_channel().await?, OUT).await?;
+    let mut orders = consume(&connection.create_channel().await?, &queue).await?;
     while let Some(delivery) = orders.next().await {
         let delivery = delivery?;
         let confirm = send(&publish, BACK, &delivery.data).await?;

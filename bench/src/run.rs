@@ -14,7 +14,7 @@ use crate::{
     processes::{costs, shown, spent},
     raw::Raw,
     report::{Report, milliseconds},
-    stage::{Reach, Stage},
+    stage::{PARTICIPANTS, Reach, Stage, per_command},
 };
 
 /// How long a settled command is kept: longer than a run.
@@ -181,9 +181,10 @@ impl Run {
     async fn load(&mut self, way: Way, reach: Reach, count: u64) -> Result<()> {
         let commands = self.commands(reach, count, 1);
         let processes = self.stage.processes();
-        let before = spent(&processes)?;
+        let (before, messages) = (spent(&processes)?, self.stage.messages().await?);
         let speed = load::run(&self.stage, way, commands).await?;
         let costs = costs(&processes, &before, count)?;
+        let [dispatches, reports] = per_command(messages, self.stage.messages().await?, count);
         let way = match way {
             Way::Streams(number) => format!("stream_{number}_streams"),
             Way::Unary(number) => format!("unary_{number}_clients"),
@@ -191,7 +192,8 @@ impl Run {
         };
         let name = format!("{way}_{}_participants", reach.participants());
         println!(
-            "  {name}: {:.0} commands, {:.0} executions a second; processors for a command: {}",
+            "  {name}: {:.0} commands, {:.0} executions a second; for a command {}, {dispatches:.3} dispatches, \
+             {reports:.3} reports",
             speed.commands,
             speed.executions,
             shown(&costs),
@@ -221,19 +223,45 @@ impl Run {
     /// One command to one and to all participants in turns.
     async fn fan_out(&mut self) -> Result<()> {
         let mut client = self.stage.client()?;
-        let mut times = [Histogram::<u64>::new(3)?, Histogram::new(3)?];
-        for _ in 0..self.extent.fan_out {
-            for (reach, times) in [Reach::One, Reach::All].into_iter().zip(&mut times) {
-                let (number, _) = self.numbers(1);
-                let took = latency::one(&mut client, reach.draft(number, 1)).await?;
-                times.record(micros(took))?;
+        let (mut raw, mut one, mut all) = (
+            Histogram::<u64>::new(3)?,
+            Histogram::<u64>::new(3)?,
+            Histogram::<u64>::new(3)?,
+        );
+        let count = self.extent.fan_out;
+        let url = self.stage.amqp();
+        for took in self.raw.fan_out(&url, PARTICIPANTS, count).await? {
+            raw.record(micros(took))?;
+        }
+        let processes = self.stage.processes();
+        let mut costs = vec![Duration::ZERO; processes.len()];
+        for _ in 0..count {
+            let (number, _) = self.numbers(1);
+            let took = latency::one(&mut client, Reach::One.draft(number, 1)).await?;
+            one.record(micros(took))?;
+            let before = spent(&processes)?;
+            let (number, _) = self.numbers(1);
+            let took = latency::one(&mut client, Reach::All.draft(number, 1)).await?;
+            all.record(micros(took))?;
+            for ((cost, process), before) in costs.iter_mut().zip(&processes).zip(before) {
+                *cost += process.processor_time()?.saturating_sub(before);
             }
         }
-        let [one, all] = times.map(|times| milliseconds(times.value_at_percentile(50.0)));
-        self.report
-            .add("fan_out_one_participant_p50_milliseconds", one);
-        self.report
-            .add("fan_out_64_participants_p50_milliseconds", all);
+        let each = |cost: Duration| cost.as_secs_f64() / f64::from(count);
+        let costs = processes.iter().zip(costs);
+        let costs: Vec<_> = costs.map(|(one, cost)| (one.name, each(cost))).collect();
+        println!(
+            "  fan-out to 64 participants: for a command {}",
+            shown(&costs)
+        );
+        for (name, times) in [
+            ("raw_fan_out_64_queues", raw),
+            ("fan_out_one_participant", one),
+            ("fan_out_64_participants", all),
+        ] {
+            let middle = milliseconds(times.value_at_percentile(50.0));
+            self.report.add(format!("{name}_p50_milliseconds"), middle);
+        }
         Ok(())
     }
 
@@ -317,6 +345,11 @@ impl Run {
                 "fan_out_64_participants_to_one_ratio",
                 "fan_out_64_participants_p50_milliseconds",
                 "fan_out_one_participant_p50_milliseconds",
+            ),
+            (
+                "fan_out_64_participants_to_raw_ratio",
+                "fan_out_64_participants_p50_milliseconds",
+                "raw_fan_out_64_queues_p50_milliseconds",
             ),
         ] {
             report.add_ratio(ratio, of, to);

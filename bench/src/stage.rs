@@ -205,6 +205,13 @@ impl Stage {
     }
 }
 
+/// How many messages came of each kind, for each of so many commands.
+#[expect(clippy::cast_precision_loss, reason = "a quotient")]
+pub(crate) fn per_command(before: [u64; 2], after: [u64; 2], count: u64) -> [f64; 2] {
+    let of = |kind: usize| after[kind].saturating_sub(before[kind]) as f64 / count as f64;
+    [of(0), of(1)]
+}
+
 async fn register(operator: &mut Client) -> Result<()> {
     operator.create_participant(OWNER).await?;
     let nowhere = "192.0.2.1:80".parse()?;

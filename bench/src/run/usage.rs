@@ -8,7 +8,7 @@ use super::Run;
 use crate::{
     load::{self, Way},
     processes::{Flushes, costs, spent},
-    stage::Reach,
+    stage::{Reach, per_command},
 };
 
 /// Objects of a large command.
@@ -141,12 +141,10 @@ impl Run {
             }
         }
         self.report.add("usage_seconds", took.as_secs_f64());
-        let names = ["dispatches", "reports"];
-        for ((name, before), after) in names.into_iter().zip(messages).zip(messages_after) {
-            self.report.add(
-                format!("usage_rabbitmq_{name}_per_command"),
-                each(after - before),
-            );
+        let messages = per_command(messages, messages_after, self.extent.stream);
+        for (name, messages) in ["dispatches", "reports"].into_iter().zip(messages) {
+            self.report
+                .add(format!("usage_rabbitmq_{name}_per_command"), messages);
         }
         self.report.add(
             "usage_rabbitmq_bytes_in_and_out_per_command",

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amqp::{LinkState, PublishError};
+use amqp::{LinkState, PublishError, gathering};
 use metrics::counter;
 use service::{
     backoff::{Backoff, BackoffSettings},
@@ -33,11 +33,6 @@ const WINDOW_EVERY: Duration = Duration::from_millis(100);
 const LEASE_EVERY: Duration = Duration::from_millis(500);
 /// A lease is renewed when so much of it has passed, as a divisor.
 const RENEWALS_PER_LEASE: u32 = 3;
-/// A message with fewer executions is followed by the next one at once.
-const MANY: usize = 32;
-/// How long the executions of a longer one keep the next one back, each, and at most so many of them.
-const GATHER_EACH: Duration = Duration::from_micros(100);
-const GATHER_MOST: u32 = 200;
 /// Pauses after a failure: short, for RabbitMQ's return should be noticed within seconds.
 const PAUSES: BackoffSettings = BackoffSettings {
     first: Duration::from_millis(100),
@@ -83,15 +78,6 @@ pub(super) enum TurnError {
     Blocked(String),
     #[error("cannot write a dispatch")]
     Encode(#[from] serde_json::Error),
-}
-
-/// From the beginning of one message to that of the next: a lane that sends many gathers more of them, one that sends few sends
-/// at once.
-fn gathering_time(sent: usize) -> Duration {
-    if sent < MANY {
-        return Duration::ZERO;
-    }
-    GATHER_EACH * u32::try_from(sent).unwrap_or(u32::MAX).min(GATHER_MOST)
 }
 
 impl Worker {
@@ -141,7 +127,8 @@ impl Worker {
             match self.turn(&mut tenure).await {
                 Ok(Turn::Sent(count)) => {
                     self.backoff.reset();
-                    tokio::time::sleep(gathering_time(count).saturating_sub(began.elapsed())).await;
+                    let gathering = gathering::time_after(count, self.shared.outbox.batch);
+                    tokio::time::sleep(gathering.saturating_sub(began.elapsed())).await;
                 }
                 Ok(Turn::Again) => {}
                 Ok(Turn::LostLease) => break,

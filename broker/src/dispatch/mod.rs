@@ -42,7 +42,7 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Lanes that send at a time. A message costs RabbitMQ, the adapter and the store more than what is in it: where many lanes have
 /// something to send, what comes while one waits for its turn goes in the same message.
-const TURNS: usize = 16;
+const TURNS: usize = 64;
 
 /// What every lane needs.
 pub struct Shared {
