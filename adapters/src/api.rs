@@ -71,6 +71,9 @@ use crate::{
     worker::Work,
 };
 
+/// Who looks afterwards at edges at a time.
+const LOOKS_AT_ONCE: usize = 64;
+
 /// The provider, as a caller sees it.
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -91,6 +94,8 @@ pub(crate) struct Api {
     /// Whether what a provider may undo by a race is called a second time.
     second_calls: bool,
     edges: Edges,
+    /// Who looks afterwards at a time, without a place among the questions.
+    looks: Semaphore,
     /// The first jobs of executions whose later ones run.
     ended: Mutex<HashMap<ExecutionId, Vec<Verdict>>>,
 }
@@ -146,6 +151,7 @@ impl Api {
             poll_every: settings.poll_every,
             sizes: Sizes::new(settings),
             second_calls: settings.second_calls,
+            looks: Semaphore::new(LOOKS_AT_ONCE),
             ended: Mutex::default(),
         })
     }
@@ -319,7 +325,7 @@ impl Telling<'_> {
     ) -> bool {
         for end in ends {
             if let End::Judged(Verdict::Running { job }) = end {
-                begun.jobs.push(self.running(job, number, call));
+                begun.add(self.running(job, number, call));
             } else if !tally.take(&call.selectors, end) {
                 return false;
             }

@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-/// How long each execution of a message keeps the next message back. Who says no more than this many in a second never waits.
+/// How long each execution of a message keeps the next message back: one by one they keep nothing back.
 const EACH: Duration = Duration::from_micros(500);
 /// No message waits longer than this.
 const MOST: Duration = Duration::from_millis(25);
 
-/// From the beginning of a message with so many executions, of the most that one may have, to that of the next one. A full one is
-/// followed at once: more waits already.
+/// From the beginning of a message with so many executions, of the most that one may have, to that of the next one. Where it
+/// has the most, more waits already, and the next one follows at once.
 pub fn time_after(executions: usize, most: usize) -> Duration {
     if executions >= most {
         return Duration::ZERO;

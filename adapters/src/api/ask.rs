@@ -76,6 +76,8 @@ impl Api {
         later: &Later,
         tally: &mut Tally,
     ) -> Option<(Vec<Running>, Later)> {
+        // It is never closed.
+        let _place = self.looks.acquire().await.ok();
         let edges = AtEdges {
             api: self,
             telling,
@@ -165,7 +167,7 @@ impl Api {
     /// Nobody asks for it any more.
     pub(crate) fn forget(&self, job: &Job) {
         self.lock().remove(&job.execution);
-        self.with_desk(job, |desk, running| desk.end(&running.job));
+        self.with_desk(job, |desk, running| desk.leave(&running.job));
     }
 
     fn with_desk(&self, job: &Job, each: impl Fn(&Desk, &Running)) {

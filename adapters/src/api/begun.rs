@@ -3,8 +3,8 @@
 //! Invariant: no call waits for room that a job of its own order holds without anybody asking after that job: as long as it
 //! waits, what its order began is asked after, at the pace of all jobs. What ends by then counts as a call that has ended; what
 //! still runs when all calls are made stands in the journal from then on. After a crash before that the whole order comes again, as
-//! one does that began nothing, so what may not be repeated is not. After the jobs of an order that was left nobody asks, so they
-//! hold no room either.
+//! one does that began nothing, so what may not be repeated is not. An order that was left asks after its jobs no longer, and
+//! where no other does they hold no room either.
 //! Not here: asking after what stands in the journal (`ask`).
 
 use std::{
@@ -23,7 +23,7 @@ use crate::{attempt::End, caches::Surroundings, tally::Tally};
 
 /// What runs of an order.
 pub(super) struct Begun {
-    pub(super) jobs: Vec<Running>,
+    jobs: Vec<Running>,
     desk: Arc<Desk>,
     /// When they are asked after next.
     due: Instant,
@@ -31,6 +31,12 @@ pub(super) struct Begun {
 }
 
 impl Begun {
+    /// One more.
+    pub(super) fn add(&mut self, running: Running) {
+        self.desk.ask_after(&running.job);
+        self.jobs.push(running);
+    }
+
     /// All of them, for the journal.
     pub(super) fn into_jobs(mut self) -> Vec<Running> {
         std::mem::take(&mut self.jobs)
@@ -49,7 +55,7 @@ impl Begun {
 impl Drop for Begun {
     fn drop(&mut self) {
         for running in &self.jobs {
-            self.desk.end(&running.job);
+            self.desk.leave(&running.job);
         }
     }
 }

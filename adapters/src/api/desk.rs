@@ -214,9 +214,22 @@ impl Desk {
 
     /// A job of the process before.
     pub(super) fn resume(&self, job: &str, takes: Takes) {
-        let job = job.to_owned();
-        self.inner
-            .change(|state| state.queue.under_way.begin(job, takes));
+        self.inner.change(|state| {
+            state.queue.under_way.begin(job.to_owned(), takes);
+            state.queue.under_way.ask_after(job);
+        });
+    }
+
+    /// An execution asks after this job from now on.
+    pub(super) fn ask_after(&self, job: &str) {
+        self.inner.lock().queue.under_way.ask_after(job);
+    }
+
+    /// An execution asks after this job no longer, and it may run on.
+    pub(super) fn leave(&self, job: &str) {
+        if self.inner.change(|state| state.queue.under_way.leave(job)) {
+            self.rests.end(job);
+        }
     }
 
     /// A job has ended.
@@ -237,9 +250,10 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
-        change(&mut self.lock());
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.lock());
         self.news.notify_one();
+        changed
     }
 
     /// The next that may go, or how long nobody can.

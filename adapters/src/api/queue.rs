@@ -1,8 +1,8 @@
 //! Who calls next with an account, and who is served by the same call.
 //!
 //! Invariant: originators have their turns in fair order: what each took is remembered as time, and whoever has had least
-//! goes next, however much the others ask for. An originator's questions after its jobs are of its turns, and in these come before
-//! its calls, which may wait for a job to end. Nobody overtakes where what he needs is what another one waits for.
+//! goes next, however much the others ask for. An originator's questions after its jobs are of its turns, and in these alternate
+//! with its calls: a call may wait for a job to end, and many jobs must not keep new calls from going. Nobody overtakes where what he needs is what another one waits for.
 //! A call answers only those that waited when it was chosen: a purge that comes after an equal one was sent is sent again,
 //! because the content may have changed in between.
 //! Not here: waiting (`desk`), what is left (`budget`).
@@ -30,7 +30,7 @@ use crate::config::Api as Settings;
 
 /// The unit that a call takes once, however many are served by it.
 const CALLS: &str = "calls";
-/// Entries of one flow that are looked at for one that may go.
+/// Questions of one flow, and calls, that are looked at for one that may go.
 const LOOK_AT: usize = 64;
 /// Who is served by one call, at most.
 const TOGETHER: usize = 1_000;
@@ -90,7 +90,10 @@ pub(super) struct Queue<W> {
 #[derive(Debug)]
 struct Flow<W> {
     time: u64,
+    /// Questions, and behind them calls.
     waiting: VecDeque<(Wish, W)>,
+    /// Whether a question went last.
+    asked: bool,
 }
 
 /// What is looked at to choose one.
@@ -123,10 +126,11 @@ impl<W: Waits> Queue<W> {
         let flow = self.flows.entry(wish.flow.clone()).or_insert(Flow {
             time,
             waiting: VecDeque::new(),
+            asked: false,
         });
         flow.time = flow.time.max(time);
         let place = if wish.asks {
-            flow.waiting.partition_point(|(before, _)| before.asks)
+            flow.questions()
         } else {
             flow.waiting.len()
         };
@@ -159,8 +163,8 @@ impl<W: Waits> Queue<W> {
             .collect();
         order.sort_unstable();
         for (_, name) in order {
-            let waiting = self.flows.get(&name).map_or(0, |flow| flow.waiting.len());
-            for place in 0..waiting.min(LOOK_AT) {
+            let places = self.flows.get(&name).map(Flow::order);
+            for place in places.into_iter().flatten() {
                 if self.may_go(&name, place, &mut look) {
                     return self
                         .go(&name, place, &mut look)
@@ -228,6 +232,7 @@ impl<W: Waits> Queue<W> {
     fn go(&mut self, name: &str, place: usize, look: &mut Look<'_>) -> Option<Going<W>> {
         let flow = self.flows.get_mut(name)?;
         let (wish, lead) = flow.waiting.remove(place)?;
+        flow.asked = wish.asks;
         self.time = flow.time;
         flow.time = flow.time.saturating_add(cost(&wish.draws, look.rates));
         look.levels.draw(look.rates, &wish.draws, look.now);
@@ -291,6 +296,24 @@ impl<W: Waits> Queue<W> {
             flow.waiting = rest;
         }
         partners
+    }
+}
+
+impl<W> Flow<W> {
+    fn questions(&self) -> usize {
+        self.waiting.partition_point(|(wish, _)| wish.asks)
+    }
+
+    /// The places that are looked at, in order.
+    fn order(&self) -> Vec<usize> {
+        let (questions, all) = (self.questions(), self.waiting.len());
+        let questions = (0..questions).take(LOOK_AT);
+        let calls = (self.questions()..all).take(LOOK_AT);
+        if self.asked {
+            calls.chain(questions).collect()
+        } else {
+            questions.chain(calls).collect()
+        }
     }
 }
 

@@ -162,7 +162,56 @@ fn questions_are_of_their_originators_turns() {
         stage.later(1_000);
         order.push(stage.names()[0]);
     }
-    assert_eq!(order, ["a", "one", "b", "two", "c", "call"]);
+    assert_eq!(order, ["a", "one", "b", "call", "c", "two"]);
+}
+
+/// However many questions an originator has, its calls go on.
+#[test]
+fn questions_do_not_starve_calls() {
+    let mut stage = Stage::new();
+    let question = |same| Wish {
+        asks: true,
+        shares: false,
+        ..wish("storm", same)
+    };
+    for name in ["1", "2", "3"] {
+        stage.push(name, question(name));
+    }
+    for name in ["a", "b"] {
+        stage.push(name, wish("storm", name));
+    }
+    let mut order = vec![stage.names()[0]];
+    for _ in 0..4 {
+        stage.later(1_000);
+        order.push(stage.names()[0]);
+    }
+    assert_eq!(order, ["1", "a", "2", "b", "3"]);
+}
+
+/// Room is given back when nobody asks after a job any more, and not when one of several leaves it.
+#[test]
+fn room_is_held_as_long_as_somebody_asks_after_its_job() {
+    let known = [("paths".to_owned(), 1)].into();
+    let mut under_way = UnderWay::new(known, &BTreeMap::new());
+    let begin = |under_way: &mut UnderWay| {
+        let mut takes = Takes::default();
+        under_way.add(&mut takes, &[draw("paths", 1)]);
+        under_way.begin("J".to_owned(), takes);
+        under_way.ask_after("J");
+    };
+    let is_full = |under_way: &UnderWay| {
+        let lacks = under_way.lacks("", &[draw("paths", 1)], &Takes::default());
+        !lacks.is_empty()
+    };
+    begin(&mut under_way);
+    // The same job once more, for who was told of it again.
+    begin(&mut under_way);
+    assert!(!under_way.leave("J") && is_full(&under_way));
+    assert!(under_way.leave("J") && !is_full(&under_way));
+    begin(&mut under_way);
+    begin(&mut under_way);
+    under_way.end("J");
+    assert!(!is_full(&under_way));
 }
 
 /// What one waits for nobody behind him takes away; what he does not need, others may have.

@@ -1,6 +1,7 @@
 //! What a provider works on, as far as it limits that.
 //!
-//! Invariant: what was begun counts until it has ended, over restarts too. What alone is more than the operator's own limit is
+//! Invariant: what was begun counts until it has ended, over restarts too, or until nobody asks after it any more: what it did is
+//! not heard then. What alone is more than the operator's own limit is
 //! refused; what alone is more than is known of most accounts goes alone, since the order was planned for this one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,7 +26,14 @@ pub(in crate::api) struct UnderWay {
     limits: BTreeMap<String, u32>,
     /// Those of them that the operator has set.
     own: BTreeSet<String>,
-    held: HashMap<String, Takes>,
+    held: HashMap<String, Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    takes: Takes,
+    /// Executions that ask after it, where it is a job: one call may serve several.
+    askers: usize,
 }
 
 impl UnderWay {
@@ -61,7 +69,8 @@ impl UnderWay {
             let Some(limit) = self.limits.get(draw.unit) else {
                 return false;
             };
-            let held = self.held.values().filter(|takes| takes.scope == scope);
+            let held = self.held.values().map(|held| &held.takes);
+            let held = held.filter(|takes| takes.scope == scope);
             let held = held
                 .chain([others])
                 .filter_map(|takes| takes.units.get(draw.unit));
@@ -83,16 +92,36 @@ impl UnderWay {
     /// It is under way from now on.
     pub(in crate::api) fn begin(&mut self, holder: String, takes: Takes) {
         if !takes.units.is_empty() {
-            self.held.insert(holder, takes);
+            self.held.entry(holder).or_default().takes = takes;
         }
+    }
+
+    /// One more asks after this job.
+    pub(in crate::api) fn ask_after(&mut self, job: &str) {
+        if let Some(held) = self.held.get_mut(job) {
+            held.askers += 1;
+        }
+    }
+
+    /// One asks no longer after this job; whether nobody does now.
+    pub(in crate::api) fn leave(&mut self, job: &str) -> bool {
+        let Some(held) = self.held.get_mut(job) else {
+            return true;
+        };
+        held.askers = held.askers.saturating_sub(1);
+        let is_left = held.askers == 0;
+        if is_left {
+            self.held.remove(job);
+        }
+        is_left
     }
 
     /// It has ended.
     pub(in crate::api) fn end(&mut self, holder: &str) -> Option<Takes> {
-        self.held.remove(holder)
+        self.held.remove(holder).map(|held| held.takes)
     }
 
     pub(in crate::api) fn of(&self, holder: &str) -> Option<Takes> {
-        self.held.get(holder).cloned()
+        self.held.get(holder).map(|held| held.takes.clone())
     }
 }
