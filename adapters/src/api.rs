@@ -71,7 +71,7 @@ use crate::{
     worker::Work,
 };
 
-/// Who looks afterwards at edges at a time.
+/// Who looks at edges at a time because jobs have ended.
 const LOOKS_AT_ONCE: usize = 64;
 
 /// The provider, as a caller sees it.
@@ -94,7 +94,7 @@ pub(crate) struct Api {
     /// Whether what a provider may undo by a race is called a second time.
     second_calls: bool,
     edges: Edges,
-    /// Who looks afterwards at a time, without a place among the questions.
+    /// Places of those who look because jobs have ended, who have none among the questions.
     looks: Semaphore,
     /// The first jobs of executions whose later ones run.
     ended: Mutex<HashMap<ExecutionId, Vec<Verdict>>>,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// How long each execution of a message keeps the next message back: one by one they keep nothing back.
+/// How long each execution of a message keeps the next message back: less than a confirm takes, where they go one by one.
 const EACH: Duration = Duration::from_micros(500);
 /// No message waits longer than this.
 const MOST: Duration = Duration::from_millis(25);

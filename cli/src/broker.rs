@@ -92,8 +92,7 @@ impl Broker {
         let tls = credentials.tls();
         let channels = connection.broker.iter().map(|url| channel(url, &tls));
         let named = named(connection);
-        // As the broker does: with a certificate, that one counts.
-        let path = credentials.path().or_else(|| named.clone());
+        let path = named.clone().or_else(|| credentials.path());
         Ok(Self {
             urls: connection.broker.clone(),
             credentials,

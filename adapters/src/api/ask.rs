@@ -60,10 +60,16 @@ impl Api {
         for (running, verdict) in api.jobs.iter().zip(ended) {
             tally.take(&running.selectors, End::Judged(verdict));
         }
-        if let Some(later) = api.later.as_ref().filter(|_| tally.is_done())
-            && let Some(again) = self.look(&telling, later, &mut tally).await
-        {
-            return Asked::ToldAgain(Box::new(after(job, api, tally, again)));
+        if let Some(later) = api.later.as_ref().filter(|_| tally.is_done()) {
+            // It is never closed. Waiting for it takes nothing of the time to look.
+            let _place = self.looks.acquire().await.ok();
+            let telling = Telling {
+                until: Instant::now() + self.total_time,
+                ..telling
+            };
+            if let Some(again) = self.look(&telling, later, &mut tally).await {
+                return Asked::ToldAgain(Box::new(after(job, api, tally, again)));
+            }
         }
         let took = now().since(job.submitted_at);
         Asked::Settled(all_alike(tally, &job.servers, took))
@@ -76,8 +82,6 @@ impl Api {
         later: &Later,
         tally: &mut Tally,
     ) -> Option<(Vec<Running>, Later)> {
-        // It is never closed.
-        let _place = self.looks.acquire().await.ok();
         let edges = AtEdges {
             api: self,
             telling,

@@ -50,7 +50,7 @@ pub(super) struct Running {
     /// Which call of the order began it, from 0.
     pub(super) number: usize,
     pub(super) selectors: Vec<u32>,
-    /// What is under way with it; with one that several executions share, at one of them.
+    /// What is under way with it; with one that several executions share, the same at each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) takes: Option<Takes>,
 }

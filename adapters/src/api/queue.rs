@@ -18,7 +18,12 @@ mod gathering;
 mod recent;
 mod under_way;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    iter::Take,
+    mem,
+    ops::Range,
+};
 
 use dialects::{Bulk, Draw, Outstanding};
 
@@ -163,16 +168,32 @@ impl<W: Waits> Queue<W> {
             .collect();
         order.sort_unstable();
         for (_, name) in order {
-            let places = self.flows.get(&name).map(Flow::order);
-            for place in places.into_iter().flatten() {
-                if self.may_go(&name, place, &mut look) {
-                    return self
-                        .go(&name, place, &mut look)
-                        .map_or(Next::Wait(None), Next::Go);
-                }
+            if let Some(place) = self.first(&name, &mut look) {
+                return self
+                    .go(&name, place, &mut look)
+                    .map_or(Next::Wait(None), Next::Go);
             }
         }
         Next::Wait(look.wake)
+    }
+
+    /// The first of a flow that may go. What its calls wait for does not keep its questions back.
+    fn first(&self, name: &str, look: &mut Look<'_>) -> Option<usize> {
+        let flow = self.flows.get(name)?;
+        let [questions, calls] = flow.places();
+        let (mut first, mut second) = if flow.asked {
+            (calls, questions)
+        } else {
+            (questions, calls)
+        };
+        let of_others = look.scarce.clone();
+        if let Some(place) = first.find(|place| self.may_go(name, *place, look)) {
+            return Some(place);
+        }
+        let waited_for = mem::replace(&mut look.scarce, of_others);
+        let place = second.find(|place| self.may_go(name, *place, look));
+        look.scarce.extend(waited_for);
+        place
     }
 
     /// What was said came to nothing: saying it again is no repetition.
@@ -304,16 +325,10 @@ impl<W> Flow<W> {
         self.waiting.partition_point(|(wish, _)| wish.asks)
     }
 
-    /// The places that are looked at, in order.
-    fn order(&self) -> Vec<usize> {
+    /// The places that are looked at: those of questions, and those of calls.
+    fn places(&self) -> [Take<Range<usize>>; 2] {
         let (questions, all) = (self.questions(), self.waiting.len());
-        let questions = (0..questions).take(LOOK_AT);
-        let calls = (self.questions()..all).take(LOOK_AT);
-        if self.asked {
-            calls.chain(questions).collect()
-        } else {
-            questions.chain(calls).collect()
-        }
+        [0..questions, questions..all].map(|places| places.take(LOOK_AT))
     }
 }
 

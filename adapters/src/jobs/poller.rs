@@ -161,7 +161,10 @@ impl Poller {
                     silent: false,
                     told: None,
                 };
-                self.tracked.insert(execution.clone(), tracked);
+                if let Some(before) = self.tracked.insert(execution.clone(), tracked) {
+                    // Carried out twice at a time, as after a lost connection: nobody asks after the first any more.
+                    self.teller.forget(&before.job);
+                }
                 self.queue(execution, was_called);
             }
             News::Called { execution, token } => self.called(execution, &token),

@@ -142,7 +142,7 @@ fn a_storm_of_one_originator_does_not_starve_another() {
     assert_eq!(order, ["storm", "quiet", "quiet", "storm", "storm"]);
 }
 
-/// Who asks after many jobs has no more turns than others; his questions come before his calls, and in their order.
+/// Who asks after many jobs has no more turns than others; his questions alternate with his calls, and go in their order.
 #[test]
 fn questions_are_of_their_originators_turns() {
     let mut stage = Stage::new();
@@ -186,6 +186,41 @@ fn questions_do_not_starve_calls() {
         order.push(stage.names()[0]);
     }
     assert_eq!(order, ["1", "a", "2", "b", "3"]);
+}
+
+/// A call that waits for long for what no question needs keeps none back.
+#[test]
+fn a_call_that_waits_keeps_no_question_back() {
+    let mut stage = Stage::new();
+    stage.push(
+        "1",
+        Wish {
+            asks: true,
+            ..wish("storm", "1")
+        },
+    );
+    assert_eq!(stage.names(), ["1"]);
+    let spent = [draw("urls", 5)];
+    stage.levels.draw(&stage.rates, &spent, stage.now);
+    stage.later(200);
+    // What came back meanwhile.
+    let spent = [draw("urls", 1)];
+    stage.levels.draw(&stage.rates, &spent, stage.now);
+    let many = Wish {
+        draws: vec![draw("calls", 1), draw("urls", 5)],
+        ..wish("storm", "many")
+    };
+    stage.push("many", many);
+    stage.push(
+        "2",
+        Wish {
+            asks: true,
+            ..wish("storm", "2")
+        },
+    );
+    assert_eq!(stage.next().unwrap_err(), Some(800));
+    stage.later(800);
+    assert_eq!(stage.names(), ["2"]);
 }
 
 /// Room is given back when nobody asks after a job any more, and not when one of several leaves it.

@@ -103,7 +103,7 @@ impl UnderWay {
         }
     }
 
-    /// One asks no longer after this job; whether nobody does now.
+    /// One asks no longer after this job; whether nobody is known to do now: who asks after one that counts for nothing is not.
     pub(in crate::api) fn leave(&mut self, job: &str) -> bool {
         let Some(held) = self.held.get_mut(job) else {
             return true;

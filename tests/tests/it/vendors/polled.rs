@@ -136,7 +136,9 @@ async fn a_purge_reaches_providers_with_jobs() -> Result<()> {
         "POST /compute/v1/projects/p-1/global/urlMaps/map/invalidateCache",
         200,
     );
-    assert_eq!(lines(google)[..2], [map.clone(), map]);
+    // What the first began may be asked after before the second goes.
+    let began = lines(google).into_iter().filter(|line| *line == map);
+    assert_eq!(began.count(), 2, "{:?}", lines(google));
     assert!(lines(google).len() >= 5, "{:?}", lines(google));
     Ok(())
 }
@@ -221,9 +223,12 @@ async fn a_tenant_and_an_edge_cache_service_are_told_at_their_own_address() -> R
         |number| (format!("GET {invalidation}/I{number}"), 200),
         (format!("POST {invalidation}"), 201),
     );
-    // The URL and the tag, and the first is asked after three times.
-    let expected = [began.clone(), began, asked(0), asked(0), asked(0), asked(1)];
-    assert_eq!(lines(&peers[0]), expected);
+    // The URL and the tag, and the first is asked after three times, perhaps before the second goes.
+    let mut expected = [began.clone(), began, asked(0), asked(0), asked(0), asked(1)];
+    let mut seen = lines(&peers[0]);
+    expected.sort();
+    seen.sort();
+    assert_eq!(seen, expected);
     let line = "POST /v1/projects/p-1/locations/global/edgeCacheServices/video:invalidateCache";
     let taken = (line.to_owned(), 200);
     assert_eq!(lines(&peers[1]), [taken.clone(), taken]);
