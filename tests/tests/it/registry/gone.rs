@@ -91,7 +91,11 @@ async fn a_participant_stays_while_something_waits_for_it() -> Result<()> {
     assert_eq!(execution.state(), v1::ExecutionState::Failed);
     let fault = execution.fault.as_ref().context("a fault")?;
     assert!(fault.message.contains("no longer"), "{fault:?}");
-    operator.create_participant("host").await?;
+    // What has ended leaves the outbox a moment later.
+    wait::until(SOON, "it may be created", async || {
+        operator.clone().create_participant("host").await
+    })
+    .await?;
     assert_eq!(delete(&mut operator, "host").await, Code::Ok);
     // Repeating it finds nothing, and does no harm.
     assert_eq!(delete(&mut operator, "host").await, Code::NotFound);
