@@ -145,6 +145,9 @@ impl Store {
                 return Ok(sealed);
             }
             sealed += new.len();
+            if new.len() < STEP {
+                return Ok(sealed);
+            }
         }
     }
 

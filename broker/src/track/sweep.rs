@@ -45,9 +45,12 @@ impl Sweeper {
     }
 
     async fn sweep_regularly(&self, stop: &CancellationToken) {
+        let mut more = false;
         loop {
-            // Replicas that were started together do not sweep together.
+            // Replicas that were started together do not sweep together. What is due and was left is gone on with at once, or the
+            // store would grow for as long as more is accepted than one sweep deletes.
             let pause = self.every.mul_f64(rand::rng().random_range(0.5..1.5));
+            let pause = if more { Duration::ZERO } else { pause };
             if stop
                 .run_until_cancelled(tokio::time::sleep(pause))
                 .await
@@ -55,13 +58,15 @@ impl Sweeper {
             {
                 return;
             }
-            if let Err(error) = self.sweep().await {
-                warn!(error = %Chain(&error), "cannot sweep");
-            }
+            let swept = self.sweep().await.inspect_err(|error| {
+                warn!(error = %Chain(error), "cannot sweep");
+            });
+            more = swept.unwrap_or(false);
         }
     }
 
-    async fn sweep(&self) -> Result<(), StoreError> {
+    /// Whether more may be due.
+    async fn sweep(&self) -> Result<bool, StoreError> {
         let participants = self
             .directory
             .read()
@@ -69,6 +74,7 @@ impl Sweeper {
             .keys()
             .cloned()
             .collect::<BTreeSet<_>>();
+        let mut more = false;
         for shard in self.tracker.store.keys().shards() {
             for participant in &participants {
                 self.end_silence(shard, participant).await?;
@@ -80,21 +86,21 @@ impl Sweeper {
                     self.end_silence(shard, &participant).await?;
                 }
             }
-            self.retire(shard).await?;
+            more |= self.retire(shard).await?;
         }
-        Ok(())
+        Ok(more)
     }
 
-    /// Deletes until nothing is due, within a bound that leaves time for the rest.
-    async fn retire(&self, shard: Shard) -> Result<(), StoreError> {
+    /// Deletes until nothing is due, within a bound that leaves time for the rest; whether more may be due.
+    async fn retire(&self, shard: Shard) -> Result<bool, StoreError> {
         for _ in 0..STEPS {
             let retired = self.tracker.store.retire(shard, now(), STEP).await?;
             counter!(names::RETIRED_TOTAL).increment(retired as u64);
             if retired < STEP.unsigned_abs() {
-                break;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn end_silence(
