@@ -21,7 +21,6 @@ mod under_way;
 use std::{
     collections::{BTreeMap, VecDeque},
     iter::Take,
-    mem,
     ops::Range,
 };
 
@@ -186,13 +185,13 @@ impl<W: Waits> Queue<W> {
         } else {
             (questions, calls)
         };
-        let of_others = look.scarce.clone();
+        let others = look.scarce.len();
         if let Some(place) = first.find(|place| self.may_go(name, *place, look)) {
             return Some(place);
         }
-        let waited_for = mem::replace(&mut look.scarce, of_others);
+        let own = look.scarce.split_off(others);
         let place = second.find(|place| self.may_go(name, *place, look));
-        look.scarce.extend(waited_for);
+        look.scarce.extend(own);
         place
     }
 

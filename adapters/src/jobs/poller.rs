@@ -232,6 +232,11 @@ impl Poller {
     }
 
     async fn take(&mut self, job: &Arc<Job>, asked: Asked) -> Result<(), JournalError> {
+        let tracked = self.tracked.get(&job.execution);
+        if tracked.is_none_or(|tracked| !Arc::ptr_eq(&tracked.job, job)) {
+            // Another job of the execution was begun meanwhile: that one is asked after.
+            return Ok(());
+        }
         match asked {
             Asked::Settled(results) => return self.finish(job, results).await,
             Asked::Running(_) if is_overdue(job, self.pace.give_up_after) => {

@@ -188,6 +188,24 @@ fn questions_do_not_starve_calls() {
     assert_eq!(order, ["1", "a", "2", "b", "3"]);
 }
 
+/// What a look remembers grows with what is lacking, and with nothing else.
+#[test]
+fn many_who_wait_are_looked_at_once_each() {
+    const ORIGINATORS: [&str; 40] = [
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r",
+        "s", "t", "a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1", "i1", "j1", "k1", "l1", "m1",
+        "n1", "o1", "p1", "q1", "r1", "s1", "t1",
+    ];
+    let mut stage = Stage::new();
+    for name in ORIGINATORS {
+        stage.push(name, wish(name, name));
+    }
+    assert_eq!(stage.names(), ["a"]);
+    assert_eq!(stage.next().unwrap_err(), Some(1_000));
+    stage.later(1_000);
+    assert_eq!(stage.names(), ["a1"]);
+}
+
 /// A call that waits for long for what no question needs keeps none back.
 #[test]
 fn a_call_that_waits_keeps_no_question_back() {
