@@ -29,8 +29,7 @@ mod sizes;
 mod speaker;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -48,7 +47,7 @@ pub(crate) use self::job::ApiJob;
 use self::{
     account::{Account, Accounts},
     begun::Begun,
-    call::{is_done, sleep_as_ours},
+    call::{Made, is_done, sleep_as_ours},
     desk::Desk,
     desks::Desks,
     edges::Edges,
@@ -96,8 +95,6 @@ pub(crate) struct Api {
     edges: Edges,
     /// Places of those who look because jobs have ended, who have none among the questions.
     looks: Semaphore,
-    /// The first jobs of executions whose later ones run.
-    ended: Mutex<HashMap<ExecutionId, Vec<Verdict>>>,
 }
 
 /// All that the calls of one order share.
@@ -152,7 +149,6 @@ impl Api {
             sizes: Sizes::new(settings),
             second_calls: settings.second_calls,
             looks: Semaphore::new(LOOKS_AT_ONCE),
-            ended: Mutex::default(),
         })
     }
 
@@ -230,7 +226,7 @@ impl Api {
         around: &dyn Surroundings,
         tally: &mut Tally,
     ) -> Option<Vec<Running>> {
-        let (mut begun, mut again) = (self.begun(telling), Vec::new());
+        let (mut begun, mut again) = (self.begun(), Vec::new());
         let calls = order.native.iter().flat_map(|native| &native.calls);
         let calls: Vec<_> = calls.enumerate().collect();
         for (number, call) in &calls {
@@ -241,7 +237,7 @@ impl Api {
             let made = (*number, *call, order.repeatable);
             let ends = self.call_beside(telling, made, around, (&mut begun, &mut *tally));
             let ends = ends.await?;
-            let all_done = ends.iter().all(is_done);
+            let all_done = ends.iter().all(|made| is_done(&made.end));
             if !telling.take(made, ends, &mut begun, tally) {
                 return Some(begun.into_jobs());
             }
@@ -319,13 +315,13 @@ impl Telling<'_> {
     fn take(
         &self,
         (number, call, _): (usize, &NativeCall, bool),
-        ends: Vec<End>,
+        ends: Vec<Made>,
         begun: &mut Begun,
         tally: &mut Tally,
     ) -> bool {
-        for end in ends {
+        for Made { end, asker } in ends {
             if let End::Judged(Verdict::Running { job }) = end {
-                begun.add(self.running(job, number, call));
+                begun.add(self.running(job, number, call), asker);
             } else if !tally.take(&call.selectors, end) {
                 return false;
             }

@@ -264,7 +264,6 @@ impl InvocationSystem {
         jobs::Pace {
             every: self.poll_every,
             report_every: self.report_every,
-            at_once: self.polls_at_once,
             give_up_after: self.give_up_after,
         }
     }

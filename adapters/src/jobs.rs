@@ -9,6 +9,7 @@ mod poller;
 
 use std::{sync::Arc, time::Duration};
 
+use dialects::Verdict;
 use domain::{ExecutionId, Fault, Outcome, ServerId, ServerResult};
 use service::trace::TraceContext;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -57,6 +58,9 @@ pub(crate) enum Asked {
     Silent(Fault),
 }
 
+/// How those parts of a job have ended that are asked for by themselves, where they have.
+pub(crate) type Heard = Vec<Option<Verdict>>;
+
 /// What the poller hears of.
 #[derive(Debug)]
 pub(crate) enum News {
@@ -78,15 +82,11 @@ pub(crate) struct Jobs {
 }
 
 impl Teller {
-    /// A question takes the slot; what is done because of its answer does not.
-    async fn ask(&self, job: &Job, slot: OwnedSemaphorePermit) -> Asked {
+    /// Asks for a job; of one system, or one account, a named number at a time.
+    async fn ask(&self, job: &Job, heard: &mut Heard) -> Asked {
         match self {
-            Self::System(system) => {
-                let asked = system.ask(job).await;
-                drop(slot);
-                asked
-            }
-            Self::Api(api) => api.ask(job, slot).await,
+            Self::System(system) => system.ask(job).await,
+            Self::Api(api) => api.ask(job, heard).await,
         }
     }
 

@@ -23,7 +23,10 @@ use domain::{
 use ipnet::IpNet;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use service::trace::TraceContext;
-use tokio::{sync::OwnedSemaphorePermit, time::sleep};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
 
 pub(crate) use self::callback::Callbacks;
 use self::{
@@ -52,6 +55,8 @@ pub(crate) struct System {
     callback: Option<String>,
     attempts: AttemptLimits,
     limits: CallLimits,
+    /// Those that are asked at a time.
+    questions: Semaphore,
 }
 
 /// What came of all tries of a submission.
@@ -94,6 +99,7 @@ impl System {
                 kept,
                 whole: true,
             },
+            questions: Semaphore::new(settings.polls_at_once),
         })
     }
 
@@ -186,6 +192,8 @@ impl System {
     }
 
     pub(crate) async fn ask(&self, job: &Job) -> Asked {
+        // It is never closed.
+        let _question = self.questions.acquire().await.ok();
         let path = format!("{EXECUTIONS_PATH}/{}", job.execution);
         let call = NativeCall::new("GET", None, &path, Vec::new());
         let headers = trace_headers(&job.trace().child());

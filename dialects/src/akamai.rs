@@ -17,7 +17,7 @@ use domain::{
 
 use crate::{
     AccountField, Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw,
-    Length, Limits, Presence, Site, Verdict, http, native,
+    Length, Limits, Presence, Site, Unfit, Verdict, http, native,
     vendor::{
         budget::CALLS,
         bulk, read, say,
@@ -127,13 +127,13 @@ impl Dialect for Akamai {
         &self,
         call: &NativeCall,
         value: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Vec<NativeCall>, String> {
+    ) -> Result<Vec<NativeCall>, Unfit> {
         if unit_of(call) == Some(TAGS) && value(CLIENT.name).is_none_or(|name| name.is_empty()) {
-            return Err(format!(
+            return Err(CLIENT.is_unfit(format!(
                 "{WHO} purges a tag in all that the API client of the credentials has access to; `{}` must name a client \
                  that has access to this configuration's content only",
                 CLIENT.name
-            ));
+            )));
         }
         Ok(vec![call.clone()])
     }

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::{
     AccountField, Answer, Authentication, Budget, Bulk, CannotSay, Counterpart, Dialect, Draw,
-    Length, Limits, Presence, Site, Verdict, http, native,
+    Length, Limits, Presence, Site, Unfit, Verdict, http, native,
     vendor::{
         budget::CALLS,
         bulk, read,
@@ -108,30 +108,30 @@ impl Dialect for Cloudflare {
         &self,
         call: &NativeCall,
         value: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Vec<NativeCall>, String> {
+    ) -> Result<Vec<NativeCall>, Unfit> {
         let is_alone = || value(ALONE.name).is_some_and(|zone| value(ZONE) == Some(zone));
         if unit_of(call) == Some(TAGS) && !is_alone() {
-            return Err(format!(
+            return Err(ALONE.is_unfit(format!(
                 "{WHO} purges a tag in all of the zone; `{}` must be the zone's id once more, which says that the zone carries \
                  this configuration's content only",
                 ALONE.name
-            ));
+            )));
         }
         let Some(variants) = value(VARIANTS.name).filter(|_| is_files(call)) else {
             return Ok(vec![call.clone()]);
         };
         let variants: Vec<BTreeMap<String, String>> =
             serde_json::from_str(&variants).map_err(|error| {
-                format!(
+                VARIANTS.is_unfit(format!(
                     "`{}` must be a JSON list of objects of texts: {error}",
                     VARIANTS.name
-                )
+                ))
             })?;
         if variants.len() > VARIANTS_LIMIT {
-            return Err(format!(
+            return Err(VARIANTS.is_unfit(format!(
                 "`{}` must name at most {VARIANTS_LIMIT} variants",
                 VARIANTS.name
-            ));
+            )));
         }
         let bulk = self.bulk(call, &NativeLimits::NONE);
         let files = bulk.map_or_else(Vec::new, |bulk| bulk.items);

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     AccountField, Answer, Authentication, Bulk, CannotSay, Counterpart, Dialect, Draw, Length,
-    Limits, Presence, Site, Verdict,
+    Limits, Presence, Site, Unfit, Verdict,
     cloudflare::{self, ALONE, Cloudflare, PATH, VARIANTS, ZONE},
     http,
     native::{Asked, Mistake},
@@ -74,7 +74,7 @@ impl Dialect for CloudflareZone {
         &self,
         call: &NativeCall,
         value: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Vec<NativeCall>, String> {
+    ) -> Result<Vec<NativeCall>, Unfit> {
         // That the zone is alone is said already: it stands there by this dialect's name.
         let known = |name: &str| value(if name == ALONE.name { ZONE } else { name });
         Cloudflare.at_account(call, &known)

@@ -18,7 +18,7 @@ use domain::{
 
 use crate::{
     AccountField, Answer, Authentication, Budget, CannotSay, Counterpart, Dialect, Draw, Length,
-    Limits, Outstanding, Presence, Site, Verdict, http, native,
+    Limits, Outstanding, Presence, Site, Unfit, Verdict, http, native,
     problem::retry_after,
     vendor::{
         budget::CALLS,
@@ -141,14 +141,14 @@ impl Dialect for CloudFront {
         &self,
         call: &NativeCall,
         value: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Vec<NativeCall>, String> {
+    ) -> Result<Vec<NativeCall>, Unfit> {
         let body = call.body.as_deref().unwrap_or_default();
         if body.contains("<Path>#") && value(TAG_HEADER.name).is_none_or(|name| name.is_empty()) {
-            return Err(format!(
+            return Err(TAG_HEADER.is_unfit(format!(
                 "{WHO} purges by tag only where the distribution has a `CacheTagConfig`, and ignores tags in silence \
                  elsewhere; `{}` must name the header that it has there",
                 TAG_HEADER.name
-            ));
+            )));
         }
         Ok(vec![call.clone()])
     }

@@ -8,7 +8,7 @@ use domain::{Command, Fidelity, HostName, NativeCall, Operation, Selector};
 
 use crate::{
     AccountField, Answer, Authentication, CannotSay, Counterpart, Dialect, Draw, Length, Limits,
-    Presence, Site, Verdict,
+    Presence, Site, Unfit, Verdict,
     cloudfront::{self, CloudFront, INVALIDATIONS, TAG_HEADER},
     native::{Asked, Mistake},
 };
@@ -91,7 +91,7 @@ impl Dialect for CloudFrontTenant {
         &self,
         call: &NativeCall,
         value: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Vec<NativeCall>, String> {
+    ) -> Result<Vec<NativeCall>, Unfit> {
         CloudFront.at_account(call, value)
     }
 

@@ -52,7 +52,7 @@ pub use answer::{Answer, Verdict};
 pub use registry::{all, by_name};
 pub use site::Site;
 pub use vendor::{
-    AccountField, Authentication, Length, Limits, Presence,
+    AccountField, Authentication, Length, Limits, Presence, Unfit,
     budget::{Budget, Cost, Draw, Outstanding, cost_of, cost_of_mapped},
     bulk::Bulk,
     sizes::{BrokenLimit, Size},
@@ -152,12 +152,12 @@ pub trait Dialect: Send + Sync {
     /// ([`Self::bulk`]). Why not, where a value cannot be used, or the call must not be made without one.
     ///
     /// # Errors
-    /// What is wrong with a value, or which is missing, as a sentence for whoever keeps the adapter.
+    /// Which value is wrong or missing.
     fn at_account(
         &self,
         call: &NativeCall,
         _value: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Vec<NativeCall>, String> {
+    ) -> Result<Vec<NativeCall>, Unfit> {
         Ok(vec![call.clone()])
     }
 

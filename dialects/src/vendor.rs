@@ -57,6 +57,25 @@ pub enum Presence {
     Default(&'static str),
 }
 
+/// Why a call cannot be made at an account: one of its values is missing or cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// Which, as in [`AccountField::name`].
+    pub field: &'static str,
+    /// What is wrong with it, as a sentence for whoever keeps the adapter.
+    pub why: String,
+}
+
+impl AccountField {
+    /// This value is what keeps a call from being made.
+    pub(crate) fn is_unfit(&self, why: impl Into<String>) -> Unfit {
+        Unfit {
+            field: self.name,
+            why: why.into(),
+        }
+    }
+}
+
 /// How a call proves who sends it. Credentials are the adapter's, from files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authentication {

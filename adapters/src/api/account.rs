@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dialects::{AccountField, Presence};
+use dialects::{AccountField, Presence, Unfit};
 use domain::{
     ConfigurationId, Fault,
     fault::{Again, FaultCode},
@@ -139,17 +139,15 @@ impl<'a> Account<'a> {
         value.unwrap_or_else(|| Err(missing(self.configuration, name, None)))
     }
 
-    /// Why a call cannot be made with it, as a dialect says it in a sentence. A value that this names may be there and not hold:
-    /// then why that is so says more.
-    pub(super) fn does_not_do(&self, why: &str) -> Fault {
-        let named = |name: &str| why.contains(&format!("`{name}`"));
-        let mut values = self.values.iter().filter(|(name, _)| named(name));
-        let fault = values.find_map(|(_, value)| value.clone().err());
-        fault.unwrap_or_else(|| {
-            not_configured(&format!(
-                "the adapter's `api.accounts` do not do for this call: {why}"
-            ))
-        })
+    /// Why a call cannot be made with it, as a dialect says it. The value may be there and not hold: then why that is so says more.
+    pub(super) fn does_not_do(&self, unfit: &Unfit) -> Fault {
+        match self.values.get(unfit.field) {
+            Some(Err(fault)) => fault.clone(),
+            _ => not_configured(&format!(
+                "the adapter's `api.accounts` do not do for this call: {}",
+                unfit.why
+            )),
+        }
     }
 
     /// Who it is to the provider, where the operator says so; otherwise its file is.
@@ -301,9 +299,13 @@ mod tests {
             let fault = account.value("zone").unwrap_err();
             assert_eq!(fault.code, FaultCode::NotConfigured);
             assert!(fault.message.contains(words), "{fault:?}");
-            assert_eq!(account.does_not_do("`zone` is not there"), fault);
-            let other = account.does_not_do("`network` is not there");
-            assert!(other.message.ends_with("`network` is not there"));
+            let unfit = |field| Unfit {
+                field,
+                why: "it does not do".to_owned(),
+            };
+            assert_eq!(account.does_not_do(&unfit("zone")), fault);
+            let other = account.does_not_do(&unfit("network"));
+            assert!(other.message.ends_with("it does not do"), "{other:?}");
         }
     }
 }

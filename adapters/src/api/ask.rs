@@ -1,21 +1,17 @@
 //! Asking a provider for its jobs, one after the other, until all of an execution have ended.
 //!
 //! Invariant: an answer about the question (credentials, pace), and one that cannot be read, says nothing of the job, which is asked
-//! for again. A question waits for no room: as soon as the answers are there, its place among the questions is another's.
+//! for again. Of one account a named number of executions is asked for at a time, so nobody waits for another's account; and whoever
+//! waits for room has no place among them.
 
-use std::{
-    collections::HashMap,
-    sync::{MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::time::Instant;
 
 use dialects::Verdict;
 use domain::{
-    ExecutionId, Fault,
+    Fault,
     fault::{Again, FaultCode},
 };
 use service::trace::TraceContext;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Api, ApiJob, Running, Telling, all_alike,
@@ -25,15 +21,16 @@ use super::{
 };
 use crate::{
     attempt::End,
-    jobs::{Asked, all_failed},
+    jobs::{Asked, Heard, all_failed},
     journal::{Job, now},
     tally::Tally,
     verify::Looked,
 };
 
 impl Api {
-    /// Asks for each job that has not ended, in order, as far as they have. Only that takes the slot.
-    pub(crate) async fn ask(&self, job: &Job, slot: OwnedSemaphorePermit) -> Asked {
+    /// Asks for its jobs that have not ended, in order, up to the first that runs on; for those behind it only where they hold room that
+    /// others may wait for.
+    pub(crate) async fn ask(&self, job: &Job, heard: &mut Heard) -> Asked {
         let Some(api) = &job.api else {
             let fault = unreadable_order("the journal does not say what the provider works on");
             return Asked::Settled(all_failed(&job.servers, &fault));
@@ -43,21 +40,28 @@ impl Api {
             Ok(telling) => telling,
             Err(fault) => return Asked::Silent(fault),
         };
-        let mut ended = self.lock().remove(&job.execution).unwrap_or_default();
-        for running in api.jobs.iter().skip(ended.len()) {
-            let still = match self.ask_one(&telling, running).await {
-                Ok(verdict) => {
-                    ended.push(verdict);
-                    continue;
+        // It is never closed.
+        let question = telling.desk.questions.acquire().await.ok();
+        heard.resize(api.jobs.len(), None);
+        let mut still = None;
+        for (running, heard) in api.jobs.iter().zip(heard.iter_mut()) {
+            if heard.is_some() || (still.is_some() && running.takes.is_none()) {
+                continue;
+            }
+            match self.ask_one(&telling, running).await {
+                Ok(verdict) => *heard = Some(verdict),
+                Err(runs @ Asked::Running(_)) => {
+                    still.get_or_insert(runs);
                 }
-                Err(still) => still,
-            };
-            self.lock().insert(job.execution.clone(), ended);
+                Err(other) => return other,
+            }
+        }
+        if let Some(still) = still {
             return still;
         }
-        drop(slot);
+        drop(question);
         let mut tally = api.tally.clone();
-        for (running, verdict) in api.jobs.iter().zip(ended) {
+        for (running, verdict) in api.jobs.iter().zip(heard.drain(..).flatten()) {
             tally.take(&running.selectors, End::Judged(verdict));
         }
         if let Some(later) = api.later.as_ref().filter(|_| tally.is_done()) {
@@ -134,7 +138,7 @@ impl Api {
                 finding: None,
             });
         };
-        if telling.desk.rests.is_resting(&running.job) {
+        if telling.desk.is_resting(&running.job) {
             return Err(Asked::Running(Vec::new()));
         }
         let call = telling.fill(running.number, &call).map_err(Asked::Silent)?;
@@ -162,15 +166,13 @@ impl Api {
     /// A job of the process before: what is under way with it counts from now on.
     pub(crate) fn resume(&self, job: &Job) {
         self.with_desk(job, |desk, running| {
-            if let Some(takes) = running.takes.clone() {
-                desk.resume(&running.job, takes);
-            }
+            let takes = running.takes.clone().unwrap_or_default();
+            desk.resume(&running.job, takes);
         });
     }
 
     /// Nobody asks for it any more.
     pub(crate) fn forget(&self, job: &Job) {
-        self.lock().remove(&job.execution);
         self.with_desk(job, |desk, running| desk.leave(&running.job));
     }
 
@@ -184,10 +186,6 @@ impl Api {
                 .iter()
                 .for_each(|running| each(&telling.desk, running));
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionId, Vec<Verdict>>> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,7 +10,6 @@
 use std::{
     future::pending,
     pin::pin,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,13 +17,12 @@ use dialects::Verdict;
 use domain::NativeCall;
 use tokio::time::sleep;
 
-use super::{Api, Running, Telling, desk::Desk};
+use super::{Api, Running, Telling, call::Made, desk::Asker};
 use crate::{attempt::End, caches::Surroundings, tally::Tally};
 
-/// What runs of an order.
+/// What runs of an order, and that it asks after each.
 pub(super) struct Begun {
-    jobs: Vec<Running>,
-    desk: Arc<Desk>,
+    jobs: Vec<(Running, Option<Asker>)>,
     /// When they are asked after next.
     due: Instant,
     every: Duration,
@@ -32,14 +30,14 @@ pub(super) struct Begun {
 
 impl Begun {
     /// One more.
-    pub(super) fn add(&mut self, running: Running) {
-        self.desk.ask_after(&running.job);
-        self.jobs.push(running);
+    pub(super) fn add(&mut self, running: Running, asker: Option<Asker>) {
+        self.jobs.push((running, asker));
     }
 
-    /// All of them, for the journal.
-    pub(super) fn into_jobs(mut self) -> Vec<Running> {
-        std::mem::take(&mut self.jobs)
+    /// All of them, for the journal, out of which they are asked after from then on.
+    pub(super) fn into_jobs(self) -> Vec<Running> {
+        let jobs = self.jobs.into_iter();
+        jobs.map(|(running, asker)| kept(running, asker)).collect()
     }
 
     /// Waits until they are to be asked after; for ever where there are none.
@@ -52,20 +50,19 @@ impl Begun {
     }
 }
 
-impl Drop for Begun {
-    fn drop(&mut self) {
-        for running in &self.jobs {
-            self.desk.leave(&running.job);
-        }
+/// The job, which nobody leaves by dropping this.
+fn kept(running: Running, asker: Option<Asker>) -> Running {
+    if let Some(asker) = asker {
+        asker.keep();
     }
+    running
 }
 
 impl Api {
     /// No job yet.
-    pub(super) fn begun(&self, telling: &Telling<'_>) -> Begun {
+    pub(super) fn begun(&self) -> Begun {
         Begun {
             jobs: Vec::new(),
-            desk: Arc::clone(&telling.desk),
             due: Instant::now() + self.poll_every,
             every: self.poll_every,
         }
@@ -78,7 +75,7 @@ impl Api {
         made: (usize, &NativeCall, bool),
         around: &dyn Surroundings,
         (begun, tally): (&mut Begun, &mut Tally),
-    ) -> Option<Vec<End>> {
+    ) -> Option<Vec<Made>> {
         let mut ended = Vec::new();
         let ends = {
             let mut call = pin!(self.call(telling, made, around, tally));
@@ -104,10 +101,13 @@ impl Api {
     ) {
         begun.is_due().await;
         let mut at = 0;
-        while let Some(running) = begun.jobs.get(at) {
+        while let Some((running, _)) = begun.jobs.get(at) {
             let asked = self.ask_one(telling, running).await;
             match asked {
-                Ok(verdict) => ended.push((begun.jobs.remove(at), verdict)),
+                Ok(verdict) => {
+                    let (running, asked_by) = begun.jobs.remove(at);
+                    ended.push((kept(running, asked_by), verdict));
+                }
                 // It runs on, or nobody knows: whoever asks last says so.
                 Err(_) => at += 1,
             }

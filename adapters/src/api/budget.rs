@@ -65,6 +65,8 @@ pub(super) struct Purse {
     file: Option<File>,
     /// As they were when they were last looked at.
     levels: Levels,
+    /// Whether that was without the file.
+    is_apart: bool,
 }
 
 impl Moment {
@@ -125,13 +127,12 @@ pub(super) fn rates(known: &[Budget], settings: &Settings) -> Rates {
 impl Purse {
     /// The buckets that are kept in `file`; without one, only by this process.
     pub(super) fn open(rates: Rates, file: Option<PathBuf>) -> Self {
-        let mut purse = Self {
+        Self {
             levels: Levels::begin(&rates, Moment::now()),
             rates,
             file: file.map(File::new),
-        };
-        purse.with(|_, _| ());
-        purse
+            is_apart: false,
+        }
     }
 
     /// Looks at the buckets as they are now and changes them, while nobody else does. A file that cannot be used leaves
@@ -139,9 +140,13 @@ impl Purse {
     pub(super) fn with<T>(&mut self, change: impl FnOnce(&mut Levels, &Rates) -> T) -> T {
         let open = self.file.as_mut().and_then(File::lock);
         let known = open.as_ref().and_then(Locked::read);
+        let was_apart = std::mem::replace(&mut self.is_apart, open.is_none());
         if open.is_some() {
             let begin = || Levels::begin(&self.rates, Moment::now());
-            self.levels = known.clone().unwrap_or_else(begin);
+            let own = std::mem::replace(&mut self.levels, known.clone().unwrap_or_else(begin));
+            if was_apart {
+                self.levels.at_least(own);
+            }
         }
         self.levels.correct(&self.rates, Moment::now());
         let made = change(&mut self.levels, &self.rates);
@@ -175,6 +180,18 @@ impl Levels {
         self.held_in.retain(|_, until| *until > now);
         for until in self.held_in.values_mut() {
             *until = (*until).min(longest);
+        }
+    }
+
+    /// What was drawn and heard without the file counts too.
+    fn at_least(&mut self, own: Self) {
+        for (unit, full_at) in own.full_at {
+            let known = self.full_at.entry(unit).or_default();
+            *known = (*known).max(full_at);
+        }
+        self.hold(own.held_until);
+        for (scope, until) in own.held_in {
+            self.hold_in(&scope, until);
         }
     }
 

@@ -17,9 +17,11 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::{
-    Api, Telling, clock,
+    Api, Telling,
+    budget::Moment,
+    clock,
     credential::Credential,
-    desk::{Lead, Turn},
+    desk::{Asker, Lead, Turn},
     headers,
     named::names_one_of,
     queue::{Key, Wish},
@@ -39,6 +41,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long everybody waits where a provider says that it was too much, and not how long.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 
+/// How a call ended, and who asks after the job that it began.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) end: End,
+    pub(super) asker: Option<Asker>,
+}
+
+impl From<End> for Made {
+    fn from(end: End) -> Self {
+        Self { end, asker: None }
+    }
+}
+
 impl Api {
     /// Makes one call, as often as it takes, in all that it comes to at the account: how each of them ended, up to the first
     /// that came to nothing. `None` where it was left.
@@ -48,34 +63,35 @@ impl Api {
         (number, call, repeatable): (usize, &NativeCall, bool),
         around: &dyn Surroundings,
         tally: &mut Tally,
-    ) -> Option<Vec<End>> {
+    ) -> Option<Vec<Made>> {
         let filled = telling.fill(number, call);
         let said = match filled.and_then(|filled| telling.at_account(&filled, self.sizes)) {
             Ok(said) => said,
-            Err(fault) => return Some(vec![End::Failed(fault)]),
+            Err(fault) => return Some(vec![End::Failed(fault).into()]),
         };
         let mut ends = Vec::with_capacity(said.len());
         for (place, said) in said.iter().enumerate() {
             let mut wish = match telling.wish((place, call), said, repeatable) {
                 Ok(wish) => wish,
                 Err(fault) => {
-                    ends.push(End::Failed(fault));
+                    ends.push(End::Failed(fault).into());
                     break;
                 }
             };
             wish.bulk = wish.bulk.map(|bulk| self.sizes.of(bulk));
-            let end = self
+            let made = self
                 .call_in_turn(telling, (said, wish), around, tally)
                 .await?;
-            let goes_on = is_done(&end) || matches!(end, End::Judged(Verdict::Running { .. }));
-            ends.push(end);
+            let runs = matches!(made.end, End::Judged(Verdict::Running { .. }));
+            let goes_on = is_done(&made.end) || runs;
+            ends.push(made);
             if !goes_on {
                 break;
             }
         }
         if ends.is_empty() {
             let fault = unreadable_order("the order has a call that says nothing");
-            ends.push(End::Failed(fault));
+            ends.push(End::Failed(fault).into());
         }
         Some(ends)
     }
@@ -87,7 +103,7 @@ impl Api {
         (call, mut wish): (&NativeCall, Wish),
         around: &dyn Surroundings,
         tally: &mut Tally,
-    ) -> Option<End> {
+    ) -> Option<Made> {
         let repeatable = wish.shares;
         let mut attempt = Attempt::new(self.attempts, repeatable, Some(telling.until));
         loop {
@@ -97,22 +113,22 @@ impl Api {
                 .await?;
             let reply = match turn {
                 Turn::Again => continue,
-                Turn::Never(fault) => return Some(End::Failed(fault)),
+                Turn::Never(fault) => return Some(End::Failed(fault).into()),
                 Turn::Alone => None,
-                Turn::Answered(reply) => {
+                Turn::Answered(reply, asker) => {
                     tally.attempted();
-                    Some(reply)
+                    Some((reply, asker))
                 }
                 Turn::Lead(lead) => self.lead(telling, call, (&wish, lead), tally).await,
             };
-            let Some(reply) = reply else {
+            let Some((reply, asker)) = reply else {
                 // What it says is refused together with others; alone it hears what is wrong with itself.
                 telling.desk.unsay(&wish);
                 wish.bulk = None;
                 continue;
             };
             match attempt.next(reply) {
-                Next::Ended(end) => return Some(end),
+                Next::Ended(end) => return Some(Made { end, asker }),
                 Next::Again(pause, fault) => {
                     telling.desk.unsay(&wish);
                     tally.tried(fault, pause);
@@ -129,7 +145,7 @@ impl Api {
         call: &NativeCall,
         (wish, mut lead): (&Wish, Lead),
         tally: &mut Tally,
-    ) -> Option<Reply> {
+    ) -> Option<(Reply, Option<Asker>)> {
         let said = lead.items.as_ref().map_or_else(
             || call.clone(),
             |items| telling.speaker.together(call, items),
@@ -143,17 +159,21 @@ impl Api {
             }
             Err(refused) => Reply::Unsent(refused.fault),
         };
-        if let Reply::Judged(Verdict::Running { job }) = &reply {
-            lead.began(job);
-        }
+        let asker = match &reply {
+            Reply::Judged(Verdict::Running { job }) => Some(lead.began(job)),
+            _ => None,
+        };
         if lead.is_for_several() {
             metrics::shared(telling.speaker.label(), lead.served());
         }
         let is_for_all = lead.items.is_none();
         let items = wish.bulk.as_ref().map(|bulk| bulk.items.clone());
         let own = of_whole(&reply, is_for_all, &items.unwrap_or_default());
-        lead.tell(|items| of_whole(&reply, is_for_all, items).map_or(Turn::Alone, Turn::Answered));
-        own
+        lead.tell(|items| match of_whole(&reply, is_for_all, items) {
+            Some(reply) => Turn::Answered(reply, asker.as_ref().and_then(Asker::another)),
+            None => Turn::Alone,
+        });
+        own.map(|reply| (reply, asker))
     }
 
     /// Waits until the account may ask after a job. The outer `None` where the order was left meanwhile; a fault where the
@@ -168,7 +188,7 @@ impl Api {
             let wish = telling.question(call);
             match telling.desk.wait(wish, telling.until, around).await? {
                 Turn::Never(fault) => return Some(Some(fault)),
-                Turn::Lead(_) | Turn::Answered(_) => return Some(None),
+                Turn::Lead(_) | Turn::Answered(..) => return Some(None),
                 Turn::Again | Turn::Alone => {}
             }
         }
@@ -238,7 +258,7 @@ impl Telling<'_> {
         if let Verdict::Running { job } = verdict
             && let Some(time) = headers::poll_after(answer, SystemTime::now())
         {
-            self.desk.rests.begin(job, time);
+            self.desk.rest(job, time);
         }
     }
 
@@ -283,10 +303,12 @@ impl Telling<'_> {
         // A call says neither which credentials it goes out with nor who judges its answer, and its lead decides both for all.
         let by = format!("{} {:?}", self.speaker.identity(), self.account.file());
         let bulk = self.speaker.bulk(filled, self.limits);
+        // What it comes to at the account is no part of the order: how it was cut, and what the account keeps apart.
+        let items = bulk.as_ref().map(|bulk| &bulk.items);
         Ok(Wish {
             flow: self.flow.clone(),
             draws: self.speaker.draws(filled),
-            same: Key::of(&format!("{by} {place} {plain:?}")),
+            same: Key::of(&format!("{by} {place} {plain:?} {items:?}")),
             bulk: bulk.filter(|_| repeatable).map(|bulk| Bulk {
                 kind: [by.as_str(), bulk.kind.as_str()].join(" "),
                 ..bulk
@@ -294,6 +316,7 @@ impl Telling<'_> {
             scope: filled.path.clone(),
             shares: repeatable,
             asks: false,
+            until: self.last_moment(),
         })
     }
 
@@ -307,7 +330,12 @@ impl Telling<'_> {
             scope: call.path.clone(),
             shares: false,
             asks: true,
+            until: self.last_moment(),
         }
+    }
+
+    fn last_moment(&self) -> Moment {
+        Moment::now().plus(self.time_left())
     }
 }
 

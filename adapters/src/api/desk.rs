@@ -1,7 +1,9 @@
 //! Where everybody waits who calls with one account, and hears the answer of a call that was made for several.
 //!
-//! Invariant: one call is chosen at a time, by what the account has left at that moment; whoever leaves is passed over, and
-//! whoever is left by the one that called for him waits again.
+//! Invariant: one call is chosen at a time, by what the account has left at that moment; whoever leaves is passed over, and what he
+//! waited for is another's at once; whoever is left by the one that called for him waits again. A job holds room as long as somebody
+//! asks after it: each of those for whom it was begun does from then on, until he says otherwise.
+//! Nobody but the one that chooses waits for the file that replicas share.
 //! Not here: the order (`queue`), what is left (`budget`), making the call (`call`).
 
 use std::{
@@ -17,14 +19,16 @@ use domain::{
     Fault,
     fault::{Again, FaultCode},
 };
+use service::exit::Chain;
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::{Notify, Semaphore, oneshot},
     task::AbortHandle,
     time::sleep,
 };
+use tracing::error;
 
 use super::{
-    budget::{Moment, Purse},
+    budget::{Levels, Moment, Purse, Rates},
     queue::{Going, Next, Queue, Takes, Waits, Wish},
     rests::Rests,
 };
@@ -36,12 +40,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_hours(1);
 /// Replicas that share a file may give something back sooner than it looks.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// How long nobody is chosen after a fault of ours.
+const AFTER_A_FAULT: Duration = Duration::from_secs(1);
 
 /// The account's desk.
 #[derive(Debug)]
 pub(super) struct Desk {
-    /// Its jobs that nobody asks after yet.
-    pub(super) rests: Rests,
+    /// Questions after jobs that are asked at a time.
+    pub(super) questions: Semaphore,
     inner: Arc<Inner>,
     choosing: AbortHandle,
 }
@@ -49,15 +55,31 @@ pub(super) struct Desk {
 #[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
+    /// Of the one that chooses.
+    purse: Mutex<Purse>,
+    /// Its jobs that nobody asks after yet.
+    rests: Rests,
     news: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     queue: Queue<Seat>,
-    purse: Purse,
+    /// What the provider said, and the one that chooses has not heard yet.
+    said: Vec<Said>,
     /// Calls that were chosen.
     calls: u64,
+}
+
+/// What a provider says of its pace.
+#[derive(Debug)]
+enum Said {
+    /// Nobody calls before that.
+    Hold(Moment),
+    /// Nobody calls within this scope before that.
+    HoldIn(String, Moment),
+    /// No more than this was left then.
+    AtMost(Draw, Moment),
 }
 
 /// Somebody who waits.
@@ -73,8 +95,8 @@ struct Seat {
 pub(super) enum Turn {
     /// Make the call.
     Lead(Lead),
-    /// It was made by another.
-    Answered(Reply),
+    /// It was made by another; and who asks after the job that it began, if it did.
+    Answered(Reply, Option<Asker>),
     /// It was refused for all that it said: ask for a call alone.
     Alone,
     /// Whoever was to call has gone: wait again.
@@ -92,6 +114,19 @@ pub(super) struct Lead {
     inner: Arc<Inner>,
     /// Its name among what is under way, until it has ended or has a job.
     holder: Option<String>,
+}
+
+/// Somebody asks after a job, until this is dropped or kept.
+#[derive(Debug)]
+pub(super) struct Asker {
+    inner: Arc<Inner>,
+    job: Option<String>,
+}
+
+/// Somebody waits; where he leaves without an answer, others may have what he waited for.
+struct Waiting<'a> {
+    news: &'a Notify,
+    has_heard: bool,
 }
 
 #[derive(Debug)]
@@ -114,16 +149,18 @@ impl Desk {
     ) -> Self {
         let state = State {
             queue: Queue::new(known, settings),
-            purse,
+            said: Vec::new(),
             calls: 0,
         };
         let inner = Arc::new(Inner {
             state: Mutex::new(state),
+            purse: Mutex::new(purse),
+            rests: Rests::default(),
             news: Notify::new(),
         });
         let choosing = tokio::spawn(choose(Arc::clone(&inner))).abort_handle();
         Self {
-            rests: Rests::default(),
+            questions: Semaphore::new(settings.polls_at_once),
             inner,
             choosing,
         }
@@ -141,6 +178,11 @@ impl Desk {
         }
         let began = Instant::now();
         let is_served = Arc::new(AtomicBool::new(false));
+        // What is dropped last tells of a seat that is empty already.
+        let mut waiting = Waiting {
+            news: &self.inner.news,
+            has_heard: false,
+        };
         let (answer, mut heard) = oneshot::channel();
         let seat = Seat {
             answer,
@@ -155,12 +197,17 @@ impl Desk {
             tokio::select! {
                 turn = &mut heard => {
                     metrics::paced(began.elapsed());
+                    waiting.has_heard = true;
                     return Some(turn.unwrap_or(Turn::Again));
                 }
                 () = sleep(LOOK_EVERY) => {}
             }
             if Instant::now() >= until && !is_served.load(Ordering::Acquire) {
-                return Some(Turn::Never(too_late()));
+                heard.close();
+                return Some(match heard.try_recv() {
+                    Ok(turn @ Turn::Answered(..)) => turn,
+                    _ => Turn::Never(too_late()),
+                });
             }
         }
     }
@@ -178,33 +225,32 @@ impl Desk {
 
     /// The provider wants everybody to wait.
     pub(super) fn hold(&self, time: Duration) {
-        let until = Moment::now().plus(time);
-        let change = |state: &mut State| state.purse.with(|levels, _| levels.hold(until));
-        self.inner.change(change);
+        self.inner.hear([Said::Hold(Moment::now().plus(time))]);
     }
 
     /// The provider wants those to wait that call within this scope.
     pub(super) fn hold_in(&self, scope: &str, time: Duration) {
         let until = Moment::now().plus(time);
-        let change = |state: &mut State| {
-            state.purse.with(|levels, _| levels.hold_in(scope, until));
-        };
-        self.inner.change(change);
+        self.inner.hear([Said::HoldIn(scope.to_owned(), until)]);
     }
 
     /// The provider says how much is left.
     pub(super) fn at_most(&self, left: &[Draw]) {
-        if left.is_empty() {
-            return;
+        if !left.is_empty() {
+            let now = Moment::now();
+            self.inner
+                .hear(left.iter().map(|one| Said::AtMost(*one, now)));
         }
-        let now = Moment::now();
-        self.inner.change(|state| {
-            state.purse.with(|levels, rates| {
-                for one in left {
-                    levels.at_most(rates, one, now);
-                }
-            });
-        });
+    }
+
+    /// The provider wants a job to be asked after so long.
+    pub(super) fn rest(&self, job: &str, time: Duration) {
+        self.inner.rests.begin(job, time);
+    }
+
+    /// Whether a job is not asked after yet.
+    pub(super) fn is_resting(&self, job: &str) -> bool {
+        self.inner.rests.is_resting(job)
     }
 
     /// What is under way with a job, for the journal.
@@ -220,21 +266,14 @@ impl Desk {
         });
     }
 
-    /// An execution asks after this job from now on.
-    pub(super) fn ask_after(&self, job: &str) {
-        self.inner.lock().queue.under_way.ask_after(job);
-    }
-
     /// An execution asks after this job no longer, and it may run on.
     pub(super) fn leave(&self, job: &str) {
-        if self.inner.change(|state| state.queue.under_way.leave(job)) {
-            self.rests.end(job);
-        }
+        self.inner.leave(job);
     }
 
     /// A job has ended.
     pub(super) fn end(&self, job: &str) {
-        self.rests.end(job);
+        self.inner.rests.end(job);
         self.inner.change(|state| state.queue.under_way.end(job));
     }
 }
@@ -256,21 +295,48 @@ impl Inner {
         changed
     }
 
-    /// The next that may go, or how long nobody can.
+    /// The provider said this; whoever chooses hears it before he does.
+    fn hear(&self, said: impl IntoIterator<Item = Said>) {
+        self.change(|state| state.said.extend(said));
+    }
+
+    fn leave(&self, job: &str) {
+        if self.change(|state| state.queue.under_way.leave(job)) {
+            self.rests.end(job);
+        }
+    }
+
+    /// The next that may go, or how long nobody can. Waits for the file.
     fn next(&self) -> Result<(Going<Seat>, String), Duration> {
-        let mut state = self.lock();
-        let State {
-            queue,
-            purse,
-            calls,
-        } = &mut *state;
+        let mut purse = self.purse.lock().unwrap_or_else(PoisonError::into_inner);
+        purse.with(|levels, rates| self.lock().choose(levels, rates))
+    }
+}
+
+impl State {
+    fn choose(
+        &mut self,
+        levels: &mut Levels,
+        rates: &Rates,
+    ) -> Result<(Going<Seat>, String), Duration> {
+        for said in self.said.drain(..) {
+            match said {
+                Said::Hold(until) => levels.hold(until),
+                Said::HoldIn(scope, until) => levels.hold_in(&scope, until),
+                Said::AtMost(left, then) => levels.at_most(rates, &left, then),
+            }
+        }
         let now = Moment::now();
-        match purse.with(|levels, rates| queue.next(levels, rates, now)) {
+        match self.queue.next(levels, rates, now) {
             Next::Go(going) => {
-                *calls += 1;
+                self.calls += 1;
                 // No provider names a job so.
-                let holder = format!(" {calls}");
-                queue.under_way.begin(holder.clone(), going.takes.clone());
+                let holder = format!(" {}", self.calls);
+                let takes = going.takes.clone();
+                self.queue.under_way.begin(holder.clone(), takes);
+                for (seat, _) in &going.partners {
+                    seat.is_served.store(true, Ordering::Release);
+                }
                 Ok((going, holder))
             }
             Next::Wait(at) => Err(at.map_or(IDLE, |at| at.since(now).max(SHORTEST))),
@@ -283,12 +349,14 @@ async fn choose(inner: Arc<Inner>) {
     loop {
         let own = Arc::clone(&inner);
         // Another process may have the file for a moment.
-        let Ok(next) = tokio::task::spawn_blocking(move || own.next()).await else {
-            return;
-        };
-        match next {
-            Ok((going, holder)) => lead(&inner, going, holder),
-            Err(rest) => {
+        match tokio::task::spawn_blocking(move || own.next()).await {
+            Err(fault) if fault.is_cancelled() => return,
+            Err(fault) => {
+                error!(error = %Chain(&fault), "nobody could be chosen for an account");
+                sleep(AFTER_A_FAULT).await;
+            }
+            Ok(Ok((going, holder))) => lead(&inner, going, holder),
+            Ok(Err(rest)) => {
                 tokio::select! {
                     () = inner.news.notified() => {}
                     () = sleep(rest) => {}
@@ -299,12 +367,9 @@ async fn choose(inner: Arc<Inner>) {
 }
 
 fn lead(inner: &Arc<Inner>, going: Going<Seat>, holder: String) {
-    let partners = going.partners.into_iter().map(|(seat, items)| {
-        seat.is_served.store(true, Ordering::Release);
-        Partner {
-            answer: seat.answer,
-            items,
-        }
+    let partners = going.partners.into_iter().map(|(seat, items)| Partner {
+        answer: seat.answer,
+        items,
     });
     let lead = Lead {
         items: going.items,
@@ -327,16 +392,15 @@ impl Lead {
         self.partners.len()
     }
 
-    /// It began a job, with which all that it takes stays under way.
-    pub(super) fn began(&mut self, job: &str) {
-        let Some(holder) = self.holder.take() else {
-            return;
-        };
-        let job = job.to_owned();
-        self.inner.change(|state| {
-            let takes = state.queue.under_way.end(&holder).unwrap_or_default();
-            state.queue.under_way.begin(job, takes);
-        });
+    /// It began a job, with which all that it takes stays under way. The one that called asks after it.
+    pub(super) fn began(&mut self, job: &str) -> Asker {
+        if let Some(holder) = self.holder.take() {
+            self.inner.change(|state| {
+                let takes = state.queue.under_way.end(&holder).unwrap_or_default();
+                state.queue.under_way.begin(job.to_owned(), takes);
+            });
+        }
+        Asker::new(&self.inner, job)
     }
 
     /// Tells everybody that it serves besides the one that called; `of` decides by a partner's items.
@@ -354,6 +418,43 @@ impl Drop for Lead {
         if let Some(holder) = self.holder.take() {
             self.inner
                 .change(|state| state.queue.under_way.end(&holder));
+        }
+    }
+}
+
+impl Asker {
+    fn new(inner: &Arc<Inner>, job: &str) -> Self {
+        inner.lock().queue.under_way.ask_after(job);
+        Self {
+            inner: Arc::clone(inner),
+            job: Some(job.to_owned()),
+        }
+    }
+
+    /// Another one asks after the same job.
+    pub(super) fn another(&self) -> Option<Self> {
+        let job = self.job.as_deref()?;
+        Some(Self::new(&self.inner, job))
+    }
+
+    /// The job has ended, or whoever goes on asking says so himself.
+    pub(super) fn keep(mut self) {
+        self.job = None;
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        if let Some(job) = &self.job {
+            self.inner.leave(job);
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.has_heard {
+            self.news.notify_one();
         }
     }
 }

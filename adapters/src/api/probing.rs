@@ -108,7 +108,7 @@ impl AtEdges<'_> {
         let calls = self.calls.looked_at.iter().filter(|(_, call)| meant(call));
         let before = usize::try_from(round).unwrap_or_default() * self.calls.count;
         let calls: Vec<_> = calls.collect();
-        let mut begun = self.api.begun(self.telling);
+        let mut begun = self.api.begun();
         for (number, call) in calls {
             let made = (before + number, call, true);
             let beside = (&mut begun, &mut *tally);

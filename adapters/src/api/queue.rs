@@ -20,7 +20,6 @@ mod under_way;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    iter::Take,
     ops::Range,
 };
 
@@ -34,7 +33,7 @@ use crate::config::Api as Settings;
 
 /// The unit that a call takes once, however many are served by it.
 const CALLS: &str = "calls";
-/// Questions of one flow, and calls, that are looked at for one that may go.
+/// Questions of one flow, and calls, that are looked at for one that may go; who waits for a place of its own does not count.
 const LOOK_AT: usize = 64;
 /// Who is served by one call, at most.
 const TOGETHER: usize = 1_000;
@@ -56,6 +55,8 @@ pub(super) struct Wish {
     pub(super) shares: bool,
     /// Whether it asks after a job.
     pub(super) asks: bool,
+    /// It goes by then or not at all.
+    pub(super) until: Moment,
 }
 
 /// Whoever waits, and may have gone.
@@ -98,6 +99,14 @@ struct Flow<W> {
     waiting: VecDeque<(Wish, W)>,
     /// Whether a question went last.
     asked: bool,
+}
+
+/// What a look says of one that waits.
+enum Chance {
+    Goes,
+    Waits,
+    /// For its own scope, whatever happens elsewhere.
+    WaitsThere,
 }
 
 /// What is looked at to choose one.
@@ -180,19 +189,35 @@ impl<W: Waits> Queue<W> {
     fn first(&self, name: &str, look: &mut Look<'_>) -> Option<usize> {
         let flow = self.flows.get(name)?;
         let [questions, calls] = flow.places();
-        let (mut first, mut second) = if flow.asked {
+        let (first, second) = if flow.asked {
             (calls, questions)
         } else {
             (questions, calls)
         };
         let others = look.scarce.len();
-        if let Some(place) = first.find(|place| self.may_go(name, *place, look)) {
+        if let Some(place) = self.first_of(flow, first, look) {
             return Some(place);
         }
         let own = look.scarce.split_off(others);
-        let place = second.find(|place| self.may_go(name, *place, look));
+        let place = self.first_of(flow, second, look);
         look.scarce.extend(own);
         place
+    }
+
+    fn first_of(&self, flow: &Flow<W>, places: Range<usize>, look: &mut Look<'_>) -> Option<usize> {
+        let mut looked = 0;
+        let waiting = flow.waiting.range(places.clone());
+        for (place, (wish, _)) in places.zip(waiting) {
+            match self.chance(wish, look) {
+                Chance::Goes => return Some(place),
+                Chance::Waits => looked += 1,
+                Chance::WaitsThere => {}
+            }
+            if looked >= LOOK_AT {
+                break;
+            }
+        }
+        None
     }
 
     /// What was said came to nothing: saying it again is no repetition.
@@ -207,28 +232,20 @@ impl<W: Waits> Queue<W> {
         waiting.filter(|(wish, _)| !wish.asks).count()
     }
 
-    fn may_go(&self, flow: &str, place: usize, look: &mut Look<'_>) -> bool {
-        let Some((wish, _)) = self
-            .flows
-            .get(flow)
-            .and_then(|flow| flow.waiting.get(place))
-        else {
-            return false;
-        };
-        if let Some(until) = self.recent.until(wish, look.now) {
-            look.wake_at(until);
-            return false;
-        }
+    fn chance(&self, wish: &Wish, look: &mut Look<'_>) -> Chance {
         if let Some(until) = look.levels.held_in(&wish.scope, look.now) {
             look.wake_at(until);
-            return false;
+            return Chance::WaitsThere;
         }
-        if wish
-            .draws
-            .iter()
-            .any(|draw| look.is_waited_for(&wish.scope, draw))
-        {
-            return false;
+        if look.is_full(wish) {
+            return Chance::WaitsThere;
+        }
+        if let Some(until) = self.recent.until(wish, look.now) {
+            look.wake_at(until);
+            return Chance::Waits;
+        }
+        if look.is_scarce(wish) {
+            return Chance::Waits;
         }
         let full = self
             .under_way
@@ -237,14 +254,16 @@ impl<W: Waits> Queue<W> {
             // It goes on when something has ended, which wakes.
             let full = full.into_iter().map(|unit| (wish.scope.clone(), unit));
             look.full.extend(full);
-            return false;
+            return Chance::WaitsThere;
         }
         match look.levels.lacks(look.rates, &wish.draws, look.now) {
-            None => true,
+            None => Chance::Goes,
+            // Who never has his turn keeps nobody from his.
+            Some((at, _)) if at > wish.until => Chance::Waits,
             Some((at, lacking)) => {
                 look.scarce.extend(lacking);
                 look.wake_at(at);
-                false
+                Chance::Waits
             }
         }
     }
@@ -292,7 +311,8 @@ impl<W: Waits> Queue<W> {
                     rest.push_back((wish, who));
                     continue;
                 }
-                let draws = if wish.same == lead.same {
+                let is_same = wish.same == lead.same && wish.bulk.is_some() == lead.bulk.is_some();
+                let draws = if is_same {
                     Some(Vec::new())
                 } else {
                     gathering.room_for(&wish)
@@ -324,19 +344,25 @@ impl<W> Flow<W> {
         self.waiting.partition_point(|(wish, _)| wish.asks)
     }
 
-    /// The places that are looked at: those of questions, and those of calls.
-    fn places(&self) -> [Take<Range<usize>>; 2] {
+    /// Those of questions, and those of calls.
+    fn places(&self) -> [Range<usize>; 2] {
         let (questions, all) = (self.questions(), self.waiting.len());
-        [0..questions, questions..all].map(|places| places.take(LOOK_AT))
+        [0..questions, questions..all]
     }
 }
 
 impl Look<'_> {
-    /// Whether somebody before waits for what this takes there.
-    fn is_waited_for(&self, scope: &str, draw: &Draw) -> bool {
+    /// Whether somebody before waits for what comes back of what this takes.
+    fn is_scarce(&self, wish: &Wish) -> bool {
+        let mut draws = wish.draws.iter();
+        draws.any(|draw| self.scarce.contains(&draw.unit))
+    }
+
+    /// Whether somebody before waits for room in the same scope.
+    fn is_full(&self, wish: &Wish) -> bool {
+        let takes = |unit| wish.draws.iter().any(|draw| draw.unit == unit);
         let mut full = self.full.iter();
-        self.scarce.contains(&draw.unit)
-            || full.any(|(place, unit)| place == scope && *unit == draw.unit)
+        full.any(|(scope, unit)| *scope == wish.scope && takes(*unit))
     }
 
     fn wake_at(&mut self, at: Moment) {
@@ -344,12 +370,14 @@ impl Look<'_> {
     }
 }
 
-/// In what time the scarcest of it comes back.
+/// In what time the scarcest of it comes back. Of what does not come back with time, the amount stands for it: as little as any time,
+/// and more for who takes more.
 fn cost(draws: &[Draw], rates: &Rates) -> u64 {
-    let each = draws
-        .iter()
-        .filter_map(|draw| Some(rates.get(draw.unit)?.time_of(draw.amount)));
-    each.max().unwrap_or(u64::from(!draws.is_empty()))
+    let each = draws.iter().map(|draw| {
+        let rate = rates.get(draw.unit);
+        rate.map_or(draw.amount.into(), |rate| rate.time_of(draw.amount))
+    });
+    each.max().unwrap_or_default()
 }
 
 #[cfg(test)]

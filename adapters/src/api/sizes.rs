@@ -45,7 +45,7 @@ impl Telling<'_> {
     ) -> Result<Vec<NativeCall>, Fault> {
         let value = |name: &str| self.account.value(name).ok().map(str::to_owned);
         let calls = self.speaker.at_account(filled, &value);
-        let calls = calls.map_err(|why| self.account.does_not_do(&why))?;
+        let calls = calls.map_err(|unfit| self.account.does_not_do(&unfit))?;
         let bulk = |call: &NativeCall| self.speaker.bulk(call, self.limits);
         let split = |call: NativeCall| match bulk(&call).map(|bulk| sizes.of(bulk)) {
             Some(bulk) if !self.speaker.has_jobs() => {

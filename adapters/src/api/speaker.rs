@@ -11,7 +11,7 @@ use std::{
 
 use amqp::envelope::MappingDocument;
 use dialects::{
-    AccountField, Answer, Authentication, Bulk, Counterpart, Dialect, Draw, Limits, Verdict,
+    AccountField, Answer, Authentication, Bulk, Counterpart, Dialect, Draw, Limits, Unfit, Verdict,
     mapped::Mapping,
 };
 use domain::{
@@ -187,7 +187,7 @@ impl Speaker {
         &self,
         call: &NativeCall,
         value: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Vec<NativeCall>, String> {
+    ) -> Result<Vec<NativeCall>, Unfit> {
         match self {
             Self::Dialect(dialect) => dialect.at_account(call, value),
             Self::Mapped(..) => Ok(vec![call.clone()]),

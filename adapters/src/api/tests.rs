@@ -9,7 +9,7 @@ mod secrets;
 mod together;
 mod whose;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Mutex};
 
 use amqp::envelope::{ExecutionReport, MappingDocument, OrderedServer, ReportedOutcome};
 use axum::{

@@ -63,7 +63,7 @@ pub struct Api {
     /// How often it is asked for what is under way.
     #[serde(with = "humantime_serde")]
     pub poll_every: Duration,
-    /// Questions at a time.
+    /// Executions of one account that are asked for at a time.
     pub polls_at_once: usize,
     /// For how long it is asked.
     #[serde(with = "humantime_serde")]
@@ -137,7 +137,6 @@ impl Api {
         jobs::Pace {
             every: self.poll_every,
             report_every: self.give_up_after,
-            at_once: self.polls_at_once,
             give_up_after: self.give_up_after,
         }
     }

@@ -1,9 +1,8 @@
 //! Asking for the jobs that run elsewhere, until each has settled.
 //!
-//! Invariant: one question per job at a time, a named number in all; a job that was called back is asked for at once, and
-//! again if the call came while it was being asked. Who looks afterwards whether a job did what it says, and tells it again, takes
-//! none of that number: he may wait for what only the answer to a question gives free. A job has one entry in the queue that
-//! counts; a job leaves only with a report.
+//! Invariant: one question per job at a time; a job that was called back is asked for at once, and again if the call came while it
+//! was being asked. A job has one entry in the queue that counts; a job leaves only with a report.
+//! Not here: how many are asked for at a time, which whoever is asked decides (`system`, `api`).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,13 +18,13 @@ use domain::{
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Asked, News, Teller, all_failed, is_overdue};
+use super::{Asked, Heard, News, Teller, all_failed, is_overdue};
 use crate::{
     ending::{self, fold},
     journal::{Job, Journal, JournalError, now},
@@ -49,8 +48,6 @@ pub(crate) struct Pace {
     pub(crate) every: Duration,
     /// It is reported at most how far one job is.
     pub(crate) report_every: Duration,
-    /// Questions at a time.
-    pub(crate) at_once: usize,
     /// For how long one job is asked for.
     pub(crate) give_up_after: Duration,
 }
@@ -67,10 +64,8 @@ pub(crate) struct Poller {
     due: VecDeque<Due>,
     /// Grows with every entry of the queue.
     generation: u64,
-    /// One for each question at a time.
-    slots: Arc<Semaphore>,
     /// Questions, and what is done because of their answers: one of them for each job at most.
-    asking: FuturesUnordered<BoxFuture<'static, (Arc<Job>, Asked)>>,
+    asking: FuturesUnordered<BoxFuture<'static, Answered>>,
     /// A quick system calls back before the answer to its submission has come through. The oldest are forgotten: such a
     /// job waits for its next poll.
     early: VecDeque<(ExecutionId, String)>,
@@ -83,8 +78,17 @@ struct Due {
     generation: u64,
 }
 
+/// What came of asking for a job.
+struct Answered {
+    job: Arc<Job>,
+    heard: Heard,
+    asked: Asked,
+}
+
 struct Tracked {
     job: Arc<Job>,
+    /// Not remembered over a restart: the parts are asked for again.
+    heard: Heard,
     /// Held as long as the job runs.
     _place: Option<OwnedSemaphorePermit>,
     asking: bool,
@@ -114,7 +118,6 @@ impl Poller {
             tracked: HashMap::new(),
             due: VecDeque::new(),
             generation: 0,
-            slots: Arc::new(Semaphore::new(pace.at_once)),
             asking: FuturesUnordered::new(),
             early: VecDeque::new(),
         }
@@ -128,18 +131,16 @@ impl Poller {
                 .due
                 .front()
                 .map_or_else(|| Instant::now() + IDLE, |due| due.at);
-            let room = self.slots.available_permits() > 0;
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 news = self.news.recv() => match news {
                     Some(news) => self.hear(news),
                     None => return Ok(()),
                 },
-                Some((job, asked)) = self.asking.next(), if !self.asking.is_empty() => {
-                    self.take(&job, asked).await?;
+                Some(answered) = self.asking.next(), if !self.asking.is_empty() => {
+                    self.take(answered).await?;
                 }
-                () = sleep_until(next), if room => {}
-                slot = Arc::clone(&self.slots).acquire_owned(), if !room => drop(slot),
+                () = sleep_until(next) => {}
             }
             metrics::jobs(self.tracked.len());
         }
@@ -154,6 +155,7 @@ impl Poller {
                 self.early.retain(|(early, _)| *early != execution);
                 let tracked = Tracked {
                     job,
+                    heard: Heard::new(),
                     _place: place,
                     asking: false,
                     called: false,
@@ -212,7 +214,6 @@ impl Poller {
     fn ask_what_is_due(&mut self) {
         while let Some(due) = self.due.front()
             && due.at <= Instant::now()
-            && let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned()
             && let Some(due) = self.due.pop_front()
         {
             let Some(tracked) = self.tracked.get_mut(&due.execution) else {
@@ -223,20 +224,27 @@ impl Poller {
             }
             (tracked.asking, tracked.called) = (true, false);
             let (teller, job) = (self.teller.clone(), Arc::clone(&tracked.job));
+            let mut heard = std::mem::take(&mut tracked.heard);
             let question = async move {
-                let asked = teller.ask(&job, slot).await;
-                (job, asked)
+                let asked = teller.ask(&job, &mut heard).await;
+                Answered { job, heard, asked }
             };
             self.asking.push(question.boxed());
         }
     }
 
-    async fn take(&mut self, job: &Arc<Job>, asked: Asked) -> Result<(), JournalError> {
-        let tracked = self.tracked.get(&job.execution);
-        if tracked.is_none_or(|tracked| !Arc::ptr_eq(&tracked.job, job)) {
-            // Another job of the execution was begun meanwhile: that one is asked after.
+    async fn take(&mut self, answered: Answered) -> Result<(), JournalError> {
+        let Answered { job, heard, asked } = answered;
+        let tracked = self.tracked.get_mut(&job.execution);
+        let Some(tracked) = tracked.filter(|tracked| Arc::ptr_eq(&tracked.job, &job)) else {
+            // Another job of the execution was begun meanwhile: that one is asked after, and nothing else.
+            if let Asked::ToldAgain(next) = asked {
+                self.teller.forget(&next);
+            }
             return Ok(());
-        }
+        };
+        tracked.heard = heard;
+        let job = &job;
         match asked {
             Asked::Settled(results) => return self.finish(job, results).await,
             Asked::Running(_) if is_overdue(job, self.pace.give_up_after) => {

@@ -88,8 +88,9 @@ fn a_tag_needs_a_client_of_its_own() {
     let named = |name: &str| (name == "client").then(|| "purge-shop".to_owned());
     assert_eq!(Akamai.at_account(&by_tag, &named), Ok(vec![by_tag.clone()]));
     for none in [None, Some(String::new())] {
-        let why = Akamai.at_account(&by_tag, &|_| none.clone());
-        assert!(why.is_err_and(|why| why.contains("`client`")));
+        let unfit = Akamai.at_account(&by_tag, &|_| none.clone()).unwrap_err();
+        assert_eq!(unfit.field, "client");
+        assert!(unfit.why.contains("`client`"), "{unfit:?}");
     }
     for other in [
         url("https://www.example.com/ccu/v3/delete/tag/a"),

@@ -84,7 +84,11 @@ fn a_file_is_said_with_the_headers_of_its_variants() {
         Ok(vec![page.clone()])
     );
     let wrong = Cloudflare.at_account(&page, &|_| Some("mobile".to_owned()));
-    assert!(wrong.is_err_and(|why| why.contains("must be a JSON list")));
+    assert!(
+        wrong.is_err_and(
+            |unfit| unfit.field == "variants" && unfit.why.contains("must be a JSON list")
+        )
+    );
 }
 
 /// A tag reaches through the zone, so it is said only where the account names the zone as the configuration's alone; the zone of
@@ -103,7 +107,7 @@ fn a_tag_needs_a_zone_of_its_own() {
     assert_eq!(at(Some("z1")), Ok(vec![by_tag.clone()]));
     for other in [None, Some(""), Some("true"), Some("z2")] {
         assert!(
-            at(other).is_err_and(|why| why.contains("`alone`")),
+            at(other).is_err_and(|unfit| unfit.field == "alone" && unfit.why.contains("`alone`")),
             "{other:?}"
         );
     }

@@ -94,10 +94,13 @@ fn a_tag_needs_a_distribution_that_looks_at_tags() {
         Ok(vec![by_tag.clone()])
     );
     for none in [None, Some(String::new())] {
-        let why = CloudFront.at_account(&by_tag, &|_| none.clone());
-        assert!(
-            why.is_err_and(|why| why.contains("`CacheTagConfig`") && why.contains("`tagheader`"))
-        );
+        let unfit = CloudFront
+            .at_account(&by_tag, &|_| none.clone())
+            .unwrap_err();
+        assert_eq!(unfit.field, "tagheader");
+        for part in ["`CacheTagConfig`", "`tagheader`"] {
+            assert!(unfit.why.contains(part), "{unfit:?}");
+        }
     }
     let by_path = call(&CloudFront, DELETE, url("https://www.example.com/a"));
     assert_eq!(

@@ -168,6 +168,25 @@ fn who_cannot_share_divides() {
     assert_eq!(rate.time_of(5), nanos(Duration::from_secs(1)));
 }
 
+/// What was drawn while the file could not be used was drawn, for all who have it.
+#[test]
+fn a_file_that_comes_back_gives_nothing_back() {
+    let folder = TempDir::new().unwrap();
+    let (way, file) = (folder.path().join("way"), folder.path().join("way/account"));
+    std::fs::write(&way, "no folder").unwrap();
+    let mut apart = Purse::open(rates(), Some(file.clone()));
+    let day = [draw("a-day", 100)];
+    apart.with(|levels, rates| levels.draw(rates, &day, Moment::now()));
+    std::fs::remove_file(&way).unwrap();
+    let mut other = Purse::open(rates(), Some(file));
+    let is_left = |purse: &mut Purse| {
+        purse.with(|levels, rates| levels.lacks(rates, &day, Moment::now()).is_none())
+    };
+    assert!(is_left(&mut other));
+    assert!(!is_left(&mut apart));
+    assert!(!is_left(&mut other));
+}
+
 /// A file that cannot be used leaves what the process knows itself.
 #[test]
 fn a_broken_file_is_done_without() {

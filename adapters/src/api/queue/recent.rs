@@ -126,6 +126,7 @@ mod tests {
             scope: String::new(),
             shares: true,
             asks: false,
+            until: Moment::now(),
         }
     }
 

@@ -106,6 +106,7 @@ fn wish(flow: &str, same: &str) -> Wish {
         scope: "/".to_owned(),
         shares: true,
         asks: false,
+        until: Moment::now().plus(Duration::from_hours(1)),
     }
 }
 
@@ -191,19 +192,90 @@ fn questions_do_not_starve_calls() {
 /// What a look remembers grows with what is lacking, and with nothing else.
 #[test]
 fn many_who_wait_are_looked_at_once_each() {
-    const ORIGINATORS: [&str; 40] = [
-        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r",
-        "s", "t", "a1", "b1", "c1", "d1", "e1", "f1", "g1", "h1", "i1", "j1", "k1", "l1", "m1",
-        "n1", "o1", "p1", "q1", "r1", "s1", "t1",
-    ];
+    const ORIGINATORS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
     let mut stage = Stage::new();
     for name in ORIGINATORS {
         stage.push(name, wish(name, name));
     }
     assert_eq!(stage.names(), ["a"]);
+    let mut look = Look {
+        levels: &mut stage.levels,
+        rates: &stage.rates,
+        now: stage.now,
+        scarce: Vec::new(),
+        full: Vec::new(),
+        wake: None,
+    };
+    for name in ORIGINATORS {
+        assert_eq!(stage.queue.first(name, &mut look), None);
+        assert!(look.scarce.len() <= 1, "{:?}", look.scarce);
+    }
     assert_eq!(stage.next().unwrap_err(), Some(1_000));
     stage.later(1_000);
-    assert_eq!(stage.names(), ["a1"]);
+    assert_eq!(stage.names(), ["b"]);
+}
+
+/// However many wait for room or for time in one place, what goes elsewhere is found.
+#[test]
+fn who_waits_in_one_place_hides_nobody_behind() {
+    let mut stage = Stage::new();
+    let call = |scope: &str, number: usize| Wish {
+        draws: vec![draw("paths", 2)],
+        scope: scope.to_owned(),
+        ..wish("a", &format!("{scope} {number}"))
+    };
+    stage.push("first", call("/full", 0));
+    let going = stage.next().unwrap().1;
+    stage.queue.under_way.begin("job".to_owned(), going.takes);
+    stage
+        .levels
+        .hold_in("/held", stage.now.plus(Duration::from_mins(1)));
+    for number in 1..=LOOK_AT {
+        stage.push("full", call("/full", number));
+        stage.push("held", call("/held", number));
+    }
+    stage.push("elsewhere", call("/d2", 0));
+    assert_eq!(stage.names(), ["elsewhere"]);
+}
+
+/// What does not come back before somebody's time is over is not kept for him.
+#[test]
+fn who_never_has_his_turn_keeps_nobody_from_his() {
+    let mut stage = Stage::new();
+    let spent = [draw("urls", 5)];
+    stage.levels.draw(&stage.rates, &spent, stage.now);
+    let urls = |amount, same, millis| Wish {
+        draws: vec![draw("urls", amount)],
+        until: stage.now.plus(Duration::from_millis(millis)),
+        ..wish(same, same)
+    };
+    let (many, few) = (urls(5, "a", 900), urls(1, "b", 1_100));
+    stage.push("many", many);
+    stage.push("few", few);
+    assert_eq!(stage.next().unwrap_err(), Some(200));
+    stage.later(200);
+    assert_eq!(stage.names(), ["few"]);
+}
+
+/// Whoever takes more of what is under way has fewer turns, though it comes back with no time.
+#[test]
+fn who_takes_more_room_has_fewer_turns() {
+    let mut stage = Stage::new();
+    let takes = |flow, same, amount| Wish {
+        draws: vec![draw("files", amount)],
+        ..wish(flow, same)
+    };
+    for (name, wish) in [
+        ("large", takes("a", "1", 3)),
+        ("large", takes("a", "2", 3)),
+        ("small", takes("b", "3", 1)),
+        ("small", takes("b", "4", 1)),
+        ("small", takes("b", "5", 1)),
+    ] {
+        stage.push(name, wish);
+    }
+    let order = [(); 5].map(|()| stage.names()[0]);
+    assert_eq!(order, ["large", "small", "small", "small", "large"]);
 }
 
 /// A call that waits for long for what no question needs keeps none back.
@@ -363,6 +435,21 @@ fn equal_calls_that_wait_together_are_made_once() {
     assert_eq!(stage.next().unwrap_err(), Some(400));
     stage.later(400);
     assert_eq!(stage.names(), ["second", "third"]);
+}
+
+/// Who was refused with others goes alone, though another one says the same again with others.
+#[test]
+fn who_goes_alone_is_served_by_no_list() {
+    let mut stage = Stage::new();
+    let alone = Wish {
+        bulk: None,
+        ..list("b", "files", &["u1"])
+    };
+    stage.push("list", list("a", "files", &["u1"]));
+    stage.push("alone", alone);
+    assert_eq!(stage.names(), ["list"]);
+    stage.later(1_000);
+    assert_eq!(stage.names(), ["alone"]);
 }
 
 /// What would be too much under way waits until something has ended, and holds nobody else up.

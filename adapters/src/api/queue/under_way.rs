@@ -27,7 +27,12 @@ pub(in crate::api) struct UnderWay {
     /// Those of them that the operator has set.
     own: BTreeSet<String>,
     held: HashMap<String, Held>,
+    sums: Sums,
 }
+
+/// What all of it comes to, by scope and unit.
+#[derive(Debug, Default)]
+struct Sums(HashMap<String, BTreeMap<String, u64>>);
 
 #[derive(Debug, Default)]
 struct Held {
@@ -44,6 +49,7 @@ impl UnderWay {
             limits,
             own: own.keys().cloned().collect(),
             held: HashMap::new(),
+            sums: Sums::default(),
         }
     }
 
@@ -69,13 +75,9 @@ impl UnderWay {
             let Some(limit) = self.limits.get(draw.unit) else {
                 return false;
             };
-            let held = self.held.values().map(|held| &held.takes);
-            let held = held.filter(|takes| takes.scope == scope);
-            let held = held
-                .chain([others])
-                .filter_map(|takes| takes.units.get(draw.unit));
-            let held = held.fold(0_u32, |sum, held| sum.saturating_add(*held));
-            held > 0 && held.saturating_add(draw.amount) > *limit
+            let others = others.units.get(draw.unit).copied().unwrap_or_default();
+            let held = self.sums.of(scope, draw.unit) + u64::from(others);
+            held > 0 && held + u64::from(draw.amount) > u64::from(*limit)
         };
         draws.iter().filter(lacks).map(|draw| draw.unit).collect()
     }
@@ -91,9 +93,10 @@ impl UnderWay {
 
     /// It is under way from now on.
     pub(in crate::api) fn begin(&mut self, holder: String, takes: Takes) {
-        if !takes.units.is_empty() {
-            self.held.entry(holder).or_default().takes = takes;
-        }
+        self.sums.add(&takes);
+        let held = self.held.entry(holder).or_default();
+        let before = std::mem::replace(&mut held.takes, takes);
+        self.sums.remove(&before);
     }
 
     /// One more asks after this job.
@@ -103,7 +106,7 @@ impl UnderWay {
         }
     }
 
-    /// One asks no longer after this job; whether nobody is known to do now: who asks after one that counts for nothing is not.
+    /// One asks no longer after this job; whether nobody does now.
     pub(in crate::api) fn leave(&mut self, job: &str) -> bool {
         let Some(held) = self.held.get_mut(job) else {
             return true;
@@ -111,17 +114,53 @@ impl UnderWay {
         held.askers = held.askers.saturating_sub(1);
         let is_left = held.askers == 0;
         if is_left {
-            self.held.remove(job);
+            self.end(job);
         }
         is_left
     }
 
     /// It has ended.
     pub(in crate::api) fn end(&mut self, holder: &str) -> Option<Takes> {
-        self.held.remove(holder).map(|held| held.takes)
+        let Held { takes, .. } = self.held.remove(holder)?;
+        self.sums.remove(&takes);
+        Some(takes)
     }
 
+    /// What counts of it, if anything does.
     pub(in crate::api) fn of(&self, holder: &str) -> Option<Takes> {
-        self.held.get(holder).map(|held| held.takes.clone())
+        let takes = self.held.get(holder).map(|held| &held.takes);
+        takes.filter(|takes| !takes.units.is_empty()).cloned()
+    }
+}
+
+impl Sums {
+    fn of(&self, scope: &str, unit: &str) -> u64 {
+        let sum = self.0.get(scope).and_then(|units| units.get(unit));
+        sum.copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, takes: &Takes) {
+        if takes.units.is_empty() {
+            return;
+        }
+        let units = self.0.entry(takes.scope.clone()).or_default();
+        for (unit, amount) in &takes.units {
+            *units.entry(unit.clone()).or_default() += u64::from(*amount);
+        }
+    }
+
+    fn remove(&mut self, takes: &Takes) {
+        let Some(units) = self.0.get_mut(&takes.scope) else {
+            return;
+        };
+        for (unit, amount) in &takes.units {
+            if let Some(sum) = units.get_mut(unit) {
+                *sum = sum.saturating_sub(u64::from(*amount));
+            }
+        }
+        units.retain(|_, sum| *sum > 0);
+        if units.is_empty() {
+            self.0.remove(&takes.scope);
+        }
     }
 }

@@ -51,7 +51,7 @@ async fn a_clock_that_is_off_is_the_fault() {
     assert!(fault.message.contains("Signature expired"), "{fault:?}");
 }
 
-/// What may not be repeated is not sent again after an interruption, nor after an answer that was lost.
+/// What may not be repeated is not sent again after an interruption.
 #[tokio::test]
 async fn what_may_not_be_repeated_is_never_sent_twice() {
     let folder = TempDir::new().unwrap();

@@ -1,7 +1,8 @@
 //! Calls that wait for room where much is under way, and what must go on meanwhile.
 
-use std::fmt::Write;
+use std::{fmt::Write, pin::pin};
 
+use dialects::{Budget, Draw};
 use domain::{
     Probes,
     verification::{Expect, Probe},
@@ -12,6 +13,11 @@ use super::{
     jobs::{INVALIDATIONS, invalidation},
     together::work,
     *,
+};
+use crate::api::{
+    budget::{Moment, Purse},
+    desk::Turn,
+    queue::{Key, Wish},
 };
 
 const BULK: &str = "/v2/mcc/customers/1/edge/bulkpurge";
@@ -28,12 +34,17 @@ fn bulk(number: usize) -> Order {
 }
 
 /// Calls for as many paths with `*` as CloudFront lets be in progress, each.
-fn patterns(folder: &TempDir, calls: u32) -> Order {
+fn patterns(folder: &TempDir, calls: usize) -> Order {
+    patterns_in(folder, &vec![15; calls])
+}
+
+/// Calls for so many paths with `*`.
+fn patterns_in(folder: &TempDir, calls: &[u32]) -> Order {
     let keys = "aws_access_key_id = A\naws_secret_access_key = s\n";
     std::fs::write(folder.path().join("token"), keys).unwrap();
-    let call = |number: u32| {
+    let call = |(number, paths): (u32, &u32)| {
         let mut body = "<CallerReference>{execution}</CallerReference>".to_owned();
-        for path in 0..15 {
+        for path in 0..*paths {
             write!(body, "<Path>/{number}/{path}/*</Path>").unwrap();
         }
         NativeCall {
@@ -42,7 +53,7 @@ fn patterns(folder: &TempDir, calls: u32) -> Order {
                 .header("content-type", "application/xml")
         }
     };
-    order("cloudfront", (0..calls).map(call).collect())
+    order("cloudfront", (0..).zip(calls).map(call).collect())
 }
 
 const QUICK: &str =
@@ -102,6 +113,112 @@ async fn a_call_gets_the_room_that_its_own_orders_job_held() {
         format!("GET {at}/I2"),
     ];
     assert_eq!(lines(&provider), [&*post, &one, &one, &post, &two]);
+}
+
+/// A job that has ended gives its room back, though one of its order that began before it runs on.
+#[tokio::test]
+async fn a_job_that_ended_gives_its_room_back_whatever_runs_before_it() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    for id in ["I1", "I2", "I3"] {
+        provider.answers(201, &[], &invalidation(id, "InProgress"));
+    }
+    let mut stage = Stage::start(&folder, &url, QUICK).await;
+    let job = |name: &str| ReportedOutcome::Running {
+        job: name.to_owned(),
+    };
+    let report = stage.carry_out(&patterns_in(&folder, &[7, 7])).await;
+    assert_eq!(report.outcome, job("I1 I2"));
+    for (id, status) in [("I1", "InProgress"), ("I2", "Completed")] {
+        provider.says_of_a_job(200, &invalidation(id, status));
+    }
+    let report = stage.carry_out(&patterns_in(&folder, &[8])).await;
+    assert_eq!(report.outcome, job("I3"));
+}
+
+/// While one account may not be asked, the jobs of others are, be there one question at a time.
+#[tokio::test]
+async fn an_account_that_waits_holds_up_no_other() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    for id in ["J1", "J2"] {
+        provider.answers(200, &[], &format!(r#"{{"Id":"{id}"}}"#));
+    }
+    let mut settings = configuration(
+        &folder,
+        &url,
+        "polls_at_once = 1
+",
+    );
+    let token = folder.path().join("of-blog");
+    std::fs::write(&token, "another\n").unwrap();
+    let account = crate::config::Account {
+        credentials: Some(token),
+        values: [("customer".to_owned(), "2".to_owned())].into(),
+        ..crate::config::Account::default()
+    };
+    let blog: domain::ConfigurationId = "blog".parse().unwrap();
+    (settings.api.accounts).insert(blog.clone(), account);
+    let mut stage = Stage::start_with(settings).await;
+    stage.carry_out(&bulk(0)).await;
+    let wait = vec![("retry-after", "3600")];
+    (provider.of_jobs.lock().unwrap()).push_back((429, wait, String::new()));
+    let was_asked = async {
+        while provider.asked().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // And is to be asked again.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    timeout(LONG, was_asked).await.unwrap();
+    let other = Order {
+        configuration: blog,
+        ..bulk(1)
+    };
+    provider.says_of_a_job(200, DONE);
+    stage.carry_out(&other).await;
+    let report = stage.report().await;
+    assert_eq!(report.execution, other.execution);
+    assert_eq!(report.outcome, ReportedOutcome::Done(Evidence::Reported));
+}
+
+/// Whoever leaves gives up what he waited for at once, though nothing comes back for hours.
+#[tokio::test]
+async fn who_leaves_lets_others_go() {
+    let folder = TempDir::new().unwrap();
+    let settings = configuration(&folder, "http://127.0.0.1:1", "").api;
+    let day = Budget {
+        unit: "urls",
+        amount: 10,
+        per: Duration::from_hours(24),
+        burst: 10,
+        source: "a test",
+    };
+    let purse = Purse::open(budget::rates(&[day], &settings), None);
+    let desk = Desk::open(purse, &settings, &[]);
+    let urls = |amount| Draw {
+        unit: "urls",
+        amount,
+    };
+    desk.at_most(&[urls(5)]);
+    let wish = |flow: &str, amount| Wish {
+        flow: flow.to_owned(),
+        draws: vec![urls(amount)],
+        same: Key::of(flow),
+        bulk: None,
+        scope: String::new(),
+        shares: false,
+        asks: false,
+        until: Moment::now().plus(Duration::from_hours(48)),
+    };
+    let until = Instant::now() + 2 * LONG;
+    let mut few = pin!(desk.wait(wish("b", 2), until, &|| true));
+    tokio::select! {
+        turn = desk.wait(wish("a", 10), until, &|| true) => panic!("{turn:?}"),
+        turn = timeout(Duration::from_millis(100), &mut few) => assert!(turn.is_err(), "{turn:?}"),
+    }
+    let turn = timeout(LONG, few).await.unwrap();
+    assert!(matches!(turn, Some(Turn::Lead(_))), "{turn:?}");
 }
 
 /// An order that was left while it waited, and may not be repeated, is not begun again. Nobody asks after what it began, so that takes

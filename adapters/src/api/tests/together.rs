@@ -131,6 +131,28 @@ async fn purges_that_wait_hold_to_the_limits_that_they_were_planned_with() {
     }
 }
 
+/// Orders that were planned with other limits say other things in the same place of the same call: neither is served by the other's.
+#[tokio::test]
+async fn the_same_cut_otherwise_is_not_the_same() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    for _ in 0..4 {
+        provider.answers(200, &[], OK);
+    }
+    let more = AFTER_A_PAUSE.replace("amount = 1,", "amount = 10,");
+    let mut stage = Stage::start(&folder, &url, &more).await;
+    let names: Vec<_> = (0..60).map(|number| format!("t{number}")).collect();
+    let all: Vec<_> = names.iter().map(String::as_str).collect();
+    let orders = [20, 60].map(|own| within(tags(&all), "tags", own));
+    for report in stage.carry_out_all(&orders).await {
+        let outcome = ReportedOutcome::Done(Evidence::Acknowledged);
+        assert_eq!(report.outcome, outcome, "{report:?}");
+    }
+    let mut said = lengths(&provider, "tags");
+    said.sort_unstable();
+    assert_eq!(said, [20, 20, 20, 60]);
+}
+
 pub(super) fn within(order: Order, unit: &str, amount: u32) -> Order {
     let mut order = order;
     order.native[0].limits = [(unit.to_owned(), amount)].into_iter().collect();

@@ -1,5 +1,7 @@
 //! The queue of jobs, without a clock.
 
+use dialects::Verdict;
+use domain::{Evidence, Finding};
 use service::trace::TraceContext;
 use tempfile::TempDir;
 
@@ -11,11 +13,40 @@ async fn ask_all(poller: &mut Poller) -> usize {
     let mut asked = 0;
     loop {
         poller.ask_what_is_due();
-        let Some((job, _)) = poller.asking.next().await else {
+        let Some(answered) = poller.asking.next().await else {
             return asked;
         };
         asked += 1;
-        poller.take(&job, Asked::Running(Vec::new())).await.unwrap();
+        poller.take(runs(answered)).await.unwrap();
+    }
+}
+
+fn runs(answered: Answered) -> Answered {
+    Answered {
+        asked: Asked::Running(Vec::new()),
+        ..answered
+    }
+}
+
+fn make_due(poller: &mut Poller) {
+    for due in &mut poller.due {
+        due.at = Instant::now();
+    }
+}
+
+/// What the only question comes to, when it is answered so by a job of which the first part has ended.
+async fn one_part_ended(poller: &mut Poller, asked: Asked) -> Answered {
+    make_due(poller);
+    poller.ask_what_is_due();
+    let answered = poller.asking.next().await.unwrap();
+    let ended = Verdict::Done {
+        evidence: Evidence::Reported,
+        finding: Finding::Accepted,
+    };
+    Answered {
+        heard: vec![Some(ended)],
+        asked,
+        ..answered
     }
 }
 
@@ -62,16 +93,35 @@ async fn a_callback_that_comes_too_early_is_remembered() {
 async fn callbacks_leave_one_entry_that_counts() {
     let folder = TempDir::new().unwrap();
     let mut poller = poller(&folder);
-    poller.slots = Arc::new(Semaphore::new(1));
     let order = tests::order();
     poller.hear(News::Job(Arc::new(job()), None));
     for _ in 0..5 {
         poller.called(order.execution.clone(), "token");
         assert_eq!(ask_all(&mut poller).await, 1);
     }
-    for due in &mut poller.due {
-        due.at = Instant::now();
-    }
+    make_due(&mut poller);
     assert_eq!(ask_all(&mut poller).await, 1);
     assert_eq!(poller.due.len(), 1);
+}
+
+/// What was heard of a job's first parts is there at its next question, and is no answer for the job that took its place.
+#[tokio::test]
+async fn a_job_that_takes_anothers_place_begins_anew() {
+    let folder = TempDir::new().unwrap();
+    let mut poller = poller(&folder);
+    let execution = job().execution;
+    poller.hear(News::Job(Arc::new(job()), None));
+    let answered = one_part_ended(&mut poller, Asked::Running(Vec::new())).await;
+    poller.take(answered).await.unwrap();
+    assert_eq!(poller.tracked[&execution].heard.len(), 1);
+
+    let late = one_part_ended(&mut poller, Asked::Settled(Vec::new())).await;
+    let next = Arc::new(job());
+    poller.hear(News::Job(Arc::clone(&next), None));
+    poller.take(late).await.unwrap();
+    let tracked = &poller.tracked[&execution];
+    assert!(Arc::ptr_eq(&tracked.job, &next));
+    assert!(tracked.heard.is_empty());
+    make_due(&mut poller);
+    assert_eq!(ask_all(&mut poller).await, 1);
 }
