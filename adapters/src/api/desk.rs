@@ -1,10 +1,11 @@
 //! Where everybody waits who calls with one account, and hears the answer of a call that was made for several.
 //!
 //! Invariant: one call is chosen at a time, by what the account has left at that moment; whoever leaves is passed over, and what he
-//! waited for is another's at once; whoever is left by the one that called for him waits again. A job holds room as long as somebody
-//! asks after it: each of those for whom it was begun does from then on, until he says otherwise.
-//! Nobody but the one that chooses waits for the file that replicas share.
-//! Not here: the order (`queue`), what is left (`budget`), making the call (`call`).
+//! waited for is another's at once; whoever is left by the one that called for him waits again. Nobody but the one that chooses waits
+//! for the file that replicas share.
+//! Not here: the order (`queue`), what is left (`budget`), making the call (`call`), and who asks after its job (`lead`).
+
+mod lead;
 
 use std::{
     sync::{
@@ -27,6 +28,7 @@ use tokio::{
 };
 use tracing::error;
 
+pub(super) use self::lead::{Asker, Lead};
 use super::{
     budget::{Levels, Moment, Purse, Rates},
     queue::{Going, Next, Queue, Takes, Waits, Wish},
@@ -105,34 +107,10 @@ pub(super) enum Turn {
     Never(Fault),
 }
 
-/// A call that was chosen, for everybody that it serves.
-#[derive(Debug)]
-pub(super) struct Lead {
-    /// What it says, where that is more than its own.
-    pub(super) items: Option<Vec<String>>,
-    partners: Vec<Partner>,
-    inner: Arc<Inner>,
-    /// Its name among what is under way, until it has ended or has a job.
-    holder: Option<String>,
-}
-
-/// Somebody asks after a job, until this is dropped or kept.
-#[derive(Debug)]
-pub(super) struct Asker {
-    inner: Arc<Inner>,
-    job: Option<String>,
-}
-
 /// Somebody waits; where he leaves without an answer, others may have what he waited for.
 struct Waiting<'a> {
     news: &'a Notify,
     has_heard: bool,
-}
-
-#[derive(Debug)]
-struct Partner {
-    answer: oneshot::Sender<Turn>,
-    items: Vec<String>,
 }
 
 impl Waits for Seat {
@@ -355,98 +333,13 @@ async fn choose(inner: Arc<Inner>) {
                 error!(error = %Chain(&fault), "nobody could be chosen for an account");
                 sleep(AFTER_A_FAULT).await;
             }
-            Ok(Ok((going, holder))) => lead(&inner, going, holder),
+            Ok(Ok((going, holder))) => lead::lead(&inner, going, holder),
             Ok(Err(rest)) => {
                 tokio::select! {
                     () = inner.news.notified() => {}
                     () = sleep(rest) => {}
                 }
             }
-        }
-    }
-}
-
-fn lead(inner: &Arc<Inner>, going: Going<Seat>, holder: String) {
-    let partners = going.partners.into_iter().map(|(seat, items)| Partner {
-        answer: seat.answer,
-        items,
-    });
-    let lead = Lead {
-        items: going.items,
-        partners: partners.collect(),
-        inner: Arc::clone(inner),
-        holder: Some(holder),
-    };
-    // Who has left meanwhile leaves those that he was to call for, and they wait again.
-    let _ = going.lead.answer.send(Turn::Lead(lead));
-}
-
-impl Lead {
-    /// Whether it serves others too.
-    pub(super) fn is_for_several(&self) -> bool {
-        !self.partners.is_empty()
-    }
-
-    /// How many it serves besides.
-    pub(super) fn served(&self) -> usize {
-        self.partners.len()
-    }
-
-    /// It began a job, with which all that it takes stays under way. The one that called asks after it.
-    pub(super) fn began(&mut self, job: &str) -> Asker {
-        if let Some(holder) = self.holder.take() {
-            self.inner.change(|state| {
-                let takes = state.queue.under_way.end(&holder).unwrap_or_default();
-                state.queue.under_way.begin(job.to_owned(), takes);
-            });
-        }
-        Asker::new(&self.inner, job)
-    }
-
-    /// Tells everybody that it serves besides the one that called; `of` decides by a partner's items.
-    pub(super) fn tell(self, of: impl Fn(&[String]) -> Turn) {
-        let mut lead = self;
-        for partner in std::mem::take(&mut lead.partners) {
-            // Who has left needs no answer.
-            let _ = partner.answer.send(of(&partner.items));
-        }
-    }
-}
-
-impl Drop for Lead {
-    fn drop(&mut self) {
-        if let Some(holder) = self.holder.take() {
-            self.inner
-                .change(|state| state.queue.under_way.end(&holder));
-        }
-    }
-}
-
-impl Asker {
-    fn new(inner: &Arc<Inner>, job: &str) -> Self {
-        inner.lock().queue.under_way.ask_after(job);
-        Self {
-            inner: Arc::clone(inner),
-            job: Some(job.to_owned()),
-        }
-    }
-
-    /// Another one asks after the same job.
-    pub(super) fn another(&self) -> Option<Self> {
-        let job = self.job.as_deref()?;
-        Some(Self::new(&self.inner, job))
-    }
-
-    /// The job has ended, or whoever goes on asking says so himself.
-    pub(super) fn keep(mut self) {
-        self.job = None;
-    }
-}
-
-impl Drop for Asker {
-    fn drop(&mut self) {
-        if let Some(job) = &self.job {
-            self.inner.leave(job);
         }
     }
 }

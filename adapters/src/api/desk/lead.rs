@@ -1,0 +1,120 @@
+//! A call that was chosen, and who asks after the job that it begins.
+//!
+//! Invariant: what is under way with a call counts until the call has ended, or as long as somebody asks after its job. Each of those
+//! whom the call served does from the answer on, until he drops his [`Asker`] or says that he goes on otherwise.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::{Going, Inner, Seat, Turn};
+
+/// A call that was chosen, for everybody that it serves.
+#[derive(Debug)]
+pub(in crate::api) struct Lead {
+    /// What it says, where that is more than its own.
+    pub(in crate::api) items: Option<Vec<String>>,
+    partners: Vec<Partner>,
+    inner: Arc<Inner>,
+    /// Its name among what is under way, until it has ended or has a job.
+    holder: Option<String>,
+}
+
+/// Somebody asks after a job, until this is dropped or kept.
+#[derive(Debug)]
+pub(in crate::api) struct Asker {
+    inner: Arc<Inner>,
+    job: Option<String>,
+}
+
+#[derive(Debug)]
+struct Partner {
+    answer: oneshot::Sender<Turn>,
+    items: Vec<String>,
+}
+
+/// Hands a call to the one that is to make it.
+pub(super) fn lead(inner: &Arc<Inner>, going: Going<Seat>, holder: String) {
+    let partners = going.partners.into_iter().map(|(seat, items)| Partner {
+        answer: seat.answer,
+        items,
+    });
+    let lead = Lead {
+        items: going.items,
+        partners: partners.collect(),
+        inner: Arc::clone(inner),
+        holder: Some(holder),
+    };
+    // Who has left meanwhile leaves those that he was to call for, and they wait again.
+    let _ = going.lead.answer.send(Turn::Lead(lead));
+}
+
+impl Lead {
+    /// Whether it serves others too.
+    pub(in crate::api) fn is_for_several(&self) -> bool {
+        !self.partners.is_empty()
+    }
+
+    /// How many it serves besides.
+    pub(in crate::api) fn served(&self) -> usize {
+        self.partners.len()
+    }
+
+    /// It began a job, with which all that it takes stays under way. The one that called asks after it.
+    pub(in crate::api) fn began(&mut self, job: &str) -> Asker {
+        if let Some(holder) = self.holder.take() {
+            self.inner.change(|state| {
+                let takes = state.queue.under_way.end(&holder).unwrap_or_default();
+                state.queue.under_way.begin(job.to_owned(), takes);
+            });
+        }
+        Asker::new(&self.inner, job)
+    }
+
+    /// Tells everybody that it serves besides the one that called; `of` decides by a partner's items.
+    pub(in crate::api) fn tell(self, of: impl Fn(&[String]) -> Turn) {
+        let mut lead = self;
+        for partner in std::mem::take(&mut lead.partners) {
+            // Who has left needs no answer.
+            let _ = partner.answer.send(of(&partner.items));
+        }
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        if let Some(holder) = self.holder.take() {
+            self.inner
+                .change(|state| state.queue.under_way.end(&holder));
+        }
+    }
+}
+
+impl Asker {
+    fn new(inner: &Arc<Inner>, job: &str) -> Self {
+        inner.lock().queue.under_way.ask_after(job);
+        Self {
+            inner: Arc::clone(inner),
+            job: Some(job.to_owned()),
+        }
+    }
+
+    /// Another one asks after the same job.
+    pub(in crate::api) fn another(&self) -> Option<Self> {
+        let job = self.job.as_deref()?;
+        Some(Self::new(&self.inner, job))
+    }
+
+    /// The job has ended, or whoever goes on asking says so himself.
+    pub(in crate::api) fn keep(mut self) {
+        self.job = None;
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        if let Some(job) = &self.job {
+            self.inner.leave(job);
+        }
+    }
+}
