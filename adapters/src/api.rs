@@ -34,7 +34,6 @@ use std::{
 };
 
 use amqp::envelope::{NativeOrder, Order};
-use dialects::Verdict;
 use domain::{
     ExecutionId, Fault, NativeCall, NativeLimits, ServerId, ServerResult,
     fault::{Again, FaultCode},
@@ -46,8 +45,7 @@ use tokio::sync::Semaphore;
 pub(crate) use self::job::ApiJob;
 use self::{
     account::{Account, Accounts},
-    begun::Begun,
-    call::{Made, is_done, sleep_as_ours},
+    call::{is_done, sleep_as_ours},
     desk::Desk,
     desks::Desks,
     edges::Edges,
@@ -59,7 +57,7 @@ use self::{
 };
 use crate::{
     address::lookup::GuardedLookup,
-    attempt::{AttemptLimits, End},
+    attempt::AttemptLimits,
     caches::Surroundings,
     circuit::Circuits,
     config,
@@ -69,9 +67,6 @@ use crate::{
     verify::Looked,
     worker::Work,
 };
-
-/// Who looks at edges at a time because jobs have ended.
-const LOOKS_AT_ONCE: usize = 64;
 
 /// The provider, as a caller sees it.
 #[derive(Debug)]
@@ -93,8 +88,6 @@ pub(crate) struct Api {
     /// Whether what a provider may undo by a race is called a second time.
     second_calls: bool,
     edges: Edges,
-    /// Places of those who look because jobs have ended, who have none among the questions.
-    looks: Semaphore,
 }
 
 /// All that the calls of one order share.
@@ -148,7 +141,6 @@ impl Api {
             poll_every: settings.poll_every,
             sizes: Sizes::new(settings),
             second_calls: settings.second_calls,
-            looks: Semaphore::new(LOOKS_AT_ONCE),
         })
     }
 
@@ -238,7 +230,7 @@ impl Api {
             let ends = self.call_beside(telling, made, around, (&mut begun, &mut *tally));
             let ends = ends.await?;
             let all_done = ends.iter().all(|made| is_done(&made.end));
-            if !telling.take(made, ends, &mut begun, tally) {
+            if !begun.take(made, ends, tally) {
                 return Some(begun.into_jobs());
             }
             let pause = telling.speaker.second_call(call);
@@ -249,7 +241,8 @@ impl Api {
         for (due, made) in again {
             sleep_as_ours(due, around).await?;
             let ends = self.call_beside(telling, made, around, (&mut begun, &mut *tally));
-            if !telling.take(made, ends.await?, &mut begun, tally) {
+            let ends = ends.await?;
+            if !begun.take(made, ends, tally) {
                 break;
             }
         }
@@ -309,34 +302,6 @@ impl Telling<'_> {
             number,
         };
         filling.fill(call)
-    }
-
-    /// Takes how all that a call came to has ended, each by itself; what runs is one job more. Whether the next call makes sense.
-    fn take(
-        &self,
-        (number, call, _): (usize, &NativeCall, bool),
-        ends: Vec<Made>,
-        begun: &mut Begun,
-        tally: &mut Tally,
-    ) -> bool {
-        for Made { end, asker } in ends {
-            if let End::Judged(Verdict::Running { job }) = end {
-                begun.add(self.running(job, number, call), asker);
-            } else if !tally.take(&call.selectors, end) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// A job that the call of this number began.
-    fn running(&self, job: String, number: usize, call: &NativeCall) -> Running {
-        Running {
-            takes: self.desk.takes_of(&job),
-            job,
-            number,
-            selectors: call.selectors.clone(),
-        }
     }
 
     fn time_left(&self) -> Duration {

@@ -61,6 +61,12 @@ pub(crate) enum Asked {
 /// How those parts of a job have ended that are asked for by themselves, where they have.
 pub(crate) type Heard = Vec<Option<Verdict>>;
 
+/// A place for one question, until it is dropped.
+#[derive(Debug)]
+struct Slot {
+    _held: Option<OwnedSemaphorePermit>,
+}
+
 /// What the poller hears of.
 #[derive(Debug)]
 pub(crate) enum News {
@@ -82,7 +88,16 @@ pub(crate) struct Jobs {
 }
 
 impl Teller {
-    /// Asks for a job; of one system, or one account, a named number at a time.
+    /// A place for one more question, if there is any. Of an API each account has its own (`api::desk`).
+    fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::System(system) => Some(Slot {
+                _held: Some(system.slot()?),
+            }),
+            Self::Api(_) => Some(Slot { _held: None }),
+        }
+    }
+
     async fn ask(&self, job: &Job, heard: &mut Heard) -> Asked {
         match self {
             Self::System(system) => system.ask(job).await,

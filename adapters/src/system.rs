@@ -9,7 +9,7 @@ mod callback;
 mod results;
 mod token;
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use amqp::envelope::{NativeOrder, Order};
 use dialects::{
@@ -55,8 +55,8 @@ pub(crate) struct System {
     callback: Option<String>,
     attempts: AttemptLimits,
     limits: CallLimits,
-    /// Those that are asked at a time.
-    questions: Semaphore,
+    /// One for each question at a time.
+    questions: Arc<Semaphore>,
 }
 
 /// What came of all tries of a submission.
@@ -99,7 +99,7 @@ impl System {
                 kept,
                 whole: true,
             },
-            questions: Semaphore::new(settings.polls_at_once),
+            questions: Arc::new(Semaphore::new(settings.polls_at_once)),
         })
     }
 
@@ -191,9 +191,12 @@ impl System {
         }
     }
 
+    /// A place for one more question, if there is any.
+    pub(crate) fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.questions).try_acquire_owned().ok()
+    }
+
     pub(crate) async fn ask(&self, job: &Job) -> Asked {
-        // It is never closed.
-        let _question = self.questions.acquire().await.ok();
         let path = format!("{EXECUTIONS_PATH}/{}", job.execution);
         let call = NativeCall::new("GET", None, &path, Vec::new());
         let headers = trace_headers(&job.trace().child());

@@ -129,7 +129,7 @@ impl Dialect for Akamai {
         value: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Vec<NativeCall>, Unfit> {
         if unit_of(call) == Some(TAGS) && value(CLIENT.name).is_none_or(|name| name.is_empty()) {
-            return Err(CLIENT.is_unfit(format!(
+            return Err(CLIENT.unfit(format!(
                 "{WHO} purges a tag in all that the API client of the credentials has access to; `{}` must name a client \
                  that has access to this configuration's content only",
                 CLIENT.name

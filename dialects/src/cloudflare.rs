@@ -111,7 +111,7 @@ impl Dialect for Cloudflare {
     ) -> Result<Vec<NativeCall>, Unfit> {
         let is_alone = || value(ALONE.name).is_some_and(|zone| value(ZONE) == Some(zone));
         if unit_of(call) == Some(TAGS) && !is_alone() {
-            return Err(ALONE.is_unfit(format!(
+            return Err(ALONE.unfit(format!(
                 "{WHO} purges a tag in all of the zone; `{}` must be the zone's id once more, which says that the zone carries \
                  this configuration's content only",
                 ALONE.name
@@ -122,13 +122,13 @@ impl Dialect for Cloudflare {
         };
         let variants: Vec<BTreeMap<String, String>> =
             serde_json::from_str(&variants).map_err(|error| {
-                VARIANTS.is_unfit(format!(
+                VARIANTS.unfit(format!(
                     "`{}` must be a JSON list of objects of texts: {error}",
                     VARIANTS.name
                 ))
             })?;
         if variants.len() > VARIANTS_LIMIT {
-            return Err(VARIANTS.is_unfit(format!(
+            return Err(VARIANTS.unfit(format!(
                 "`{}` must name at most {VARIANTS_LIMIT} variants",
                 VARIANTS.name
             )));

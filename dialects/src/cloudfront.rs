@@ -144,7 +144,7 @@ impl Dialect for CloudFront {
     ) -> Result<Vec<NativeCall>, Unfit> {
         let body = call.body.as_deref().unwrap_or_default();
         if body.contains("<Path>#") && value(TAG_HEADER.name).is_none_or(|name| name.is_empty()) {
-            return Err(TAG_HEADER.is_unfit(format!(
+            return Err(TAG_HEADER.unfit(format!(
                 "{WHO} purges by tag only where the distribution has a `CacheTagConfig`, and ignores tags in silence \
                  elsewhere; `{}` must name the header that it has there",
                 TAG_HEADER.name

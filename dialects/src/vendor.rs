@@ -68,7 +68,7 @@ pub struct Unfit {
 
 impl AccountField {
     /// This value is what keeps a call from being made.
-    pub(crate) fn is_unfit(&self, why: impl Into<String>) -> Unfit {
+    pub(crate) fn unfit(&self, why: impl Into<String>) -> Unfit {
         Unfit {
             field: self.name,
             why: why.into(),

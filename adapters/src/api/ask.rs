@@ -4,7 +4,7 @@
 //! for again. Of one account a named number of executions is asked for at a time, so nobody waits for another's account; and whoever
 //! waits for room has no place among them.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use dialects::Verdict;
 use domain::{
@@ -28,8 +28,8 @@ use crate::{
 };
 
 impl Api {
-    /// Asks for its jobs that have not ended, in order, up to the first that runs on; for those behind it only where they hold room that
-    /// others may wait for.
+    /// Asks for its jobs that have not ended, in order, up to the first that runs on; for those behind it only where others wait for the
+    /// room that they hold.
     pub(crate) async fn ask(&self, job: &Job, heard: &mut Heard) -> Asked {
         let Some(api) = &job.api else {
             let fault = unreadable_order("the journal does not say what the provider works on");
@@ -40,24 +40,27 @@ impl Api {
             Ok(telling) => telling,
             Err(fault) => return Asked::Silent(fault),
         };
-        // It is never closed.
-        let question = telling.desk.questions.acquire().await.ok();
+        let desk = Arc::clone(&telling.desk);
+        // It is never closed. Waiting for it takes nothing of the time to ask.
+        let question = desk.questions.acquire().await.ok();
+        let telling = self.anew(telling);
         heard.resize(api.jobs.len(), None);
         let mut still = None;
         for (running, heard) in api.jobs.iter().zip(heard.iter_mut()) {
-            if heard.is_some() || (still.is_some() && running.takes.is_none()) {
+            let is_due = still.is_none() || is_waited_for(&desk, running);
+            if heard.is_some() || !is_due || telling.time_left().is_zero() {
                 continue;
             }
             match self.ask_one(&telling, running).await {
                 Ok(verdict) => *heard = Some(verdict),
-                Err(runs @ Asked::Running(_)) => {
-                    still.get_or_insert(runs);
-                }
-                Err(other) => return other,
+                Err(other) => still = still.or(Some(other)),
             }
         }
         if let Some(still) = still {
             return still;
+        }
+        if heard.iter().any(Option::is_none) {
+            return Asked::Running(Vec::new());
         }
         drop(question);
         let mut tally = api.tally.clone();
@@ -66,11 +69,8 @@ impl Api {
         }
         if let Some(later) = api.later.as_ref().filter(|_| tally.is_done()) {
             // It is never closed. Waiting for it takes nothing of the time to look.
-            let _place = self.looks.acquire().await.ok();
-            let telling = Telling {
-                until: Instant::now() + self.total_time,
-                ..telling
-            };
+            let _place = desk.looks.acquire().await.ok();
+            let telling = self.anew(telling);
             if let Some(again) = self.look(&telling, later, &mut tally).await {
                 return Asked::ToldAgain(Box::new(after(job, api, tally, again)));
             }
@@ -123,22 +123,31 @@ impl Api {
         })
     }
 
+    /// The same with all of its time.
+    fn anew<'a>(&self, telling: Telling<'a>) -> Telling<'a> {
+        Telling {
+            until: Instant::now() + self.total_time,
+            ..telling
+        }
+    }
+
     /// How one job ended, or what to say of the execution because it has not.
     pub(super) async fn ask_one(
         &self,
         telling: &Telling<'_>,
         running: &Running,
     ) -> Result<Verdict, Asked> {
+        let key = running.key();
         let Some(call) = telling.speaker.poll(&running.job) else {
             let message = "the provider named a job, and this dialect cannot ask after one";
             let fault = Fault::participant(FaultCode::UnreadableAnswer, Again::Never, message);
-            telling.desk.end(&running.job);
+            telling.desk.end(&key);
             return Ok(Verdict::Failed {
                 fault,
                 finding: None,
             });
         };
-        if telling.desk.is_resting(&running.job) {
+        if telling.desk.is_resting(&key) {
             return Err(Asked::Running(Vec::new()));
         }
         let call = telling.fill(running.number, &call).map_err(Asked::Silent)?;
@@ -152,12 +161,14 @@ impl Api {
             Err(error) => return Err(Asked::Silent(error.fault())),
         };
         let verdict = telling.speaker.judge_poll(&running.job, &answer);
-        telling.rest(&verdict, &answer);
+        if matches!(verdict, Verdict::Running { .. }) {
+            telling.rest(&key, &answer);
+        }
         match telling.learn(&call, verdict, &answer) {
             Verdict::Running { .. } => Err(Asked::Running(Vec::new())),
             Verdict::Failed { fault, .. } if is_ours(&fault) => Err(Asked::Silent(fault)),
             verdict => {
-                telling.desk.end(&running.job);
+                telling.desk.end(&key);
                 Ok(verdict)
             }
         }
@@ -167,13 +178,13 @@ impl Api {
     pub(crate) fn resume(&self, job: &Job) {
         self.with_desk(job, |desk, running| {
             let takes = running.takes.clone().unwrap_or_default();
-            desk.resume(&running.job, takes);
+            desk.resume(&running.key(), takes);
         });
     }
 
     /// Nobody asks for it any more.
     pub(crate) fn forget(&self, job: &Job) {
-        self.with_desk(job, |desk, running| desk.leave(&running.job));
+        self.with_desk(job, |desk, running| desk.leave(&running.key()));
     }
 
     fn with_desk(&self, job: &Job, each: impl Fn(&Desk, &Running)) {
@@ -187,6 +198,12 @@ impl Api {
                 .for_each(|running| each(&telling.desk, running));
         }
     }
+}
+
+/// Whether others wait for the room that a job holds.
+fn is_waited_for(desk: &Desk, running: &Running) -> bool {
+    let takes = running.takes.as_ref().filter(|takes| takes.counts());
+    takes.is_some_and(|takes| desk.is_full(&takes.scope))
 }
 
 /// The job of what was told again.

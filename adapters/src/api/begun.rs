@@ -29,9 +29,27 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    /// One more.
-    pub(super) fn add(&mut self, running: Running, asker: Option<Asker>) {
-        self.jobs.push((running, asker));
+    /// Takes how all that a call came to has ended, each by itself; what runs is one job more. Whether the next call makes sense.
+    pub(super) fn take(
+        &mut self,
+        (number, call, _): (usize, &NativeCall, bool),
+        ends: Vec<Made>,
+        tally: &mut Tally,
+    ) -> bool {
+        for Made { end, asker } in ends {
+            if let End::Judged(Verdict::Running { job }) = end {
+                let running = Running {
+                    takes: asker.as_ref().and_then(Asker::takes),
+                    job,
+                    number,
+                    selectors: call.selectors.clone(),
+                };
+                self.jobs.push((running, asker));
+            } else if !tally.take(&call.selectors, end) {
+                return false;
+            }
+        }
+        true
     }
 
     /// All of them, for the journal, out of which they are asked after from then on.
@@ -102,11 +120,10 @@ impl Api {
         begun.is_due().await;
         let mut at = 0;
         while let Some((running, _)) = begun.jobs.get(at) {
-            let asked = self.ask_one(telling, running).await;
-            match asked {
+            match self.ask_one(telling, running).await {
                 Ok(verdict) => {
-                    let (running, asked_by) = begun.jobs.remove(at);
-                    ended.push((kept(running, asked_by), verdict));
+                    let (job, asker) = begun.jobs.remove(at);
+                    ended.push((kept(job, asker), verdict));
                 }
                 // It runs on, or nobody knows: whoever asks last says so.
                 Err(_) => at += 1,

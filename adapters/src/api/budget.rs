@@ -144,7 +144,7 @@ impl Purse {
         if open.is_some() {
             let begin = || Levels::begin(&self.rates, Moment::now());
             let own = std::mem::replace(&mut self.levels, known.clone().unwrap_or_else(begin));
-            if was_apart {
+            if was_apart || known.is_none() {
                 self.levels.at_least(own);
             }
         }
@@ -183,7 +183,7 @@ impl Levels {
         }
     }
 
-    /// What was drawn and heard without the file counts too.
+    /// No less was drawn and heard than this, without the file.
     fn at_least(&mut self, own: Self) {
         for (unit, full_at) in own.full_at {
             let known = self.full_at.entry(unit).or_default();

@@ -21,7 +21,7 @@ use super::{
     budget::Moment,
     clock,
     credential::Credential,
-    desk::{Asker, Lead, Turn},
+    desk::{Asker, Lead, Turn, key_of},
     headers,
     named::names_one_of,
     queue::{Key, Wish},
@@ -166,11 +166,12 @@ impl Api {
         if lead.is_for_several() {
             metrics::shared(telling.speaker.label(), lead.served());
         }
-        let is_for_all = lead.items.is_none();
         let items = wish.bulk.as_ref().map(|bulk| bulk.items.clone());
-        let own = of_whole(&reply, is_for_all, &items.unwrap_or_default());
-        lead.tell(|items| match of_whole(&reply, is_for_all, items) {
-            Some(reply) => Turn::Answered(reply, asker.as_ref().and_then(Asker::another)),
+        let items = items.unwrap_or_default();
+        let whole = lead.items.as_ref().unwrap_or(&items).len();
+        let own = of_whole(&reply, whole, &items);
+        lead.tell(|items| match of_whole(&reply, whole, items) {
+            Some(reply) => Turn::Answered(reply, asker.as_ref().map(Asker::another)),
             None => Turn::Alone,
         });
         own.map(|reply| (reply, asker))
@@ -201,7 +202,9 @@ impl Api {
             Ok(Ok(answer)) => {
                 let verdict = speaker.judge(call, &answer);
                 telling.desk.at_most(&speaker.left(call, &answer));
-                telling.rest(&verdict, &answer);
+                if let Verdict::Running { job } = &verdict {
+                    telling.rest(&key_of(&call.path, job), &answer);
+                }
                 Reply::Judged(telling.learn(call, verdict, &answer))
             }
             Ok(Err(error)) if error.is_unsent() => Reply::Unsent(error.fault()),
@@ -253,11 +256,9 @@ impl Api {
 }
 
 impl Telling<'_> {
-    /// Where it works on a job and says when to ask after it, that is when.
-    pub(super) fn rest(&self, verdict: &Verdict, answer: &Answer) {
-        if let Verdict::Running { job } = verdict
-            && let Some(time) = headers::poll_after(answer, SystemTime::now())
-        {
+    /// Where it says when to ask after a job, that is when.
+    pub(super) fn rest(&self, job: &str, answer: &Answer) {
+        if let Some(time) = headers::poll_after(answer, SystemTime::now()) {
             self.desk.rest(job, time);
         }
     }
@@ -339,11 +340,11 @@ impl Telling<'_> {
     }
 }
 
-/// What a reply to a whole call means for one that has these items; `None` where only a call of its own can tell.
-fn of_whole(reply: &Reply, is_its_own: bool, items: &[String]) -> Option<Reply> {
+/// What a reply to a call of so many items means for one that has these of them; `None` where only a call of its own can tell.
+fn of_whole(reply: &Reply, whole: usize, items: &[String]) -> Option<Reply> {
     match reply {
         Reply::Judged(Verdict::Failed { fault, .. })
-            if !is_its_own
+            if items.len() < whole
                 && fault.again == Again::Never
                 && fault.code == FaultCode::Refused
                 && !names_one_of(&fault.message, items) =>
@@ -417,10 +418,11 @@ mod tests {
             ["\"x:y\"".to_owned()],
         );
         let reply = refused("Cloudflare answered 400: 1016: invalid url: x:y");
-        assert!(of_whole(&reply, false, &bad).is_some());
-        assert!(of_whole(&reply, false, &good).is_none());
-        assert!(of_whole(&reply, true, &good).is_some());
+        assert!(of_whole(&reply, 2, &bad).is_some());
+        assert!(of_whole(&reply, 2, &good).is_none());
+        assert!(of_whole(&reply, 1, &good).is_some());
+        assert!(of_whole(&reply, 0, &[]).is_some());
         let lost = Reply::Lost(Fault::participant(FaultCode::TimedOut, Again::Soon, "no"));
-        assert!(of_whole(&lost, false, &good).is_some());
+        assert!(of_whole(&lost, 2, &good).is_some());
     }
 }

@@ -28,7 +28,7 @@ use tokio::{
 };
 use tracing::error;
 
-pub(super) use self::lead::{Asker, Lead};
+pub(super) use self::lead::{Asker, Lead, key_of};
 use super::{
     budget::{Levels, Moment, Purse, Rates},
     queue::{Going, Next, Queue, Takes, Waits, Wish},
@@ -44,12 +44,16 @@ const IDLE: Duration = Duration::from_hours(1);
 const SHORTEST: Duration = Duration::from_millis(1);
 /// How long nobody is chosen after a fault of ours.
 const AFTER_A_FAULT: Duration = Duration::from_secs(1);
+/// Who looks at edges at a time because jobs have ended.
+const LOOKS_AT_ONCE: usize = 64;
 
 /// The account's desk.
 #[derive(Debug)]
 pub(super) struct Desk {
-    /// Questions after jobs that are asked at a time.
+    /// Places of executions that are asked after at a time.
     pub(super) questions: Semaphore,
+    /// Places of those who look because jobs have ended, who have none among the questions.
+    pub(super) looks: Semaphore,
     inner: Arc<Inner>,
     choosing: AbortHandle,
 }
@@ -59,7 +63,7 @@ struct Inner {
     state: Mutex<State>,
     /// Of the one that chooses.
     purse: Mutex<Purse>,
-    /// Its jobs that nobody asks after yet.
+    /// Its jobs whose provider said when to come again.
     rests: Rests,
     news: Notify,
 }
@@ -139,6 +143,7 @@ impl Desk {
         let choosing = tokio::spawn(choose(Arc::clone(&inner))).abort_handle();
         Self {
             questions: Semaphore::new(settings.polls_at_once),
+            looks: Semaphore::new(LOOKS_AT_ONCE),
             inner,
             choosing,
         }
@@ -180,12 +185,17 @@ impl Desk {
                 }
                 () = sleep(LOOK_EVERY) => {}
             }
-            if Instant::now() >= until && !is_served.load(Ordering::Acquire) {
-                heard.close();
-                return Some(match heard.try_recv() {
-                    Ok(turn @ Turn::Answered(..)) => turn,
-                    _ => Turn::Never(too_late()),
-                });
+            let is_late = Instant::now() >= until && {
+                // Nobody is chosen meanwhile.
+                let _state = self.inner.lock();
+                let is_served = is_served.load(Ordering::Acquire);
+                if !is_served {
+                    heard.close();
+                }
+                !is_served
+            };
+            if is_late {
+                return Some(Turn::Never(too_late()));
             }
         }
     }
@@ -231,9 +241,9 @@ impl Desk {
         self.inner.rests.is_resting(job)
     }
 
-    /// What is under way with a job, for the journal.
-    pub(super) fn takes_of(&self, job: &str) -> Option<Takes> {
-        self.inner.lock().queue.under_way.of(job)
+    /// Whether somebody waits for room in this scope.
+    pub(super) fn is_full(&self, scope: &str) -> bool {
+        self.inner.lock().queue.is_full(scope)
     }
 
     /// A job of the process before.
@@ -308,8 +318,8 @@ impl State {
         match self.queue.next(levels, rates, now) {
             Next::Go(going) => {
                 self.calls += 1;
-                // No provider names a job so.
-                let holder = format!(" {}", self.calls);
+                // No job is known so: that begins with a path.
+                let holder = format!("call {}", self.calls);
                 let takes = going.takes.clone();
                 self.queue.under_way.begin(holder.clone(), takes);
                 for (seat, _) in &going.partners {

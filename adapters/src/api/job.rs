@@ -11,7 +11,7 @@ use domain::{ConfigurationId, DialectName, NativeLimits, ServerId};
 use serde::{Deserialize, Serialize};
 use service::trace::TraceContext;
 
-use super::{probing::Later, queue::Takes};
+use super::{desk::key_of, probing::Later, queue::Takes};
 use crate::{
     journal::{Job, now},
     tally::Tally,
@@ -50,9 +50,18 @@ pub(super) struct Running {
     /// Which call of the order began it, from 0.
     pub(super) number: usize,
     pub(super) selectors: Vec<u32>,
-    /// What is under way with it; with one that several executions share, the same at each.
+    /// Where it was begun, and what is under way with it; with one that several executions share, the same at each. Older journals
+    /// have it only where something is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) takes: Option<Takes>,
+}
+
+impl Running {
+    /// What its account knows it by.
+    pub(super) fn key(&self) -> String {
+        let scope = self.takes.as_ref().map(|takes| takes.scope.as_str());
+        key_of(scope.unwrap_or_default(), &self.job)
+    }
 }
 
 impl ApiJob {

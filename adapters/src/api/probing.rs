@@ -116,7 +116,7 @@ impl AtEdges<'_> {
                 .api
                 .call_beside(self.telling, made, self.around, beside)
                 .await?;
-            if !self.telling.take(made, ends, &mut begun, tally) {
+            if !begun.take(made, ends, tally) {
                 break;
             }
         }

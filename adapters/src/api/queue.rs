@@ -2,7 +2,8 @@
 //!
 //! Invariant: originators have their turns in fair order: what each took is remembered as time, and whoever has had least
 //! goes next, however much the others ask for. An originator's questions after its jobs are of its turns, and in these alternate
-//! with its calls: a call may wait for a job to end, and many jobs must not keep new calls from going. Nobody overtakes where what he needs is what another one waits for.
+//! with its calls: a call may wait for a job to end, and many jobs must not keep new calls from going. Nobody overtakes where what he
+//! needs is what another one waits for who may still have his turn.
 //! A call answers only those that waited when it was chosen: a purge that comes after an equal one was sent is sent again,
 //! because the content may have changed in between.
 //! Not here: waiting (`desk`), what is left (`budget`).
@@ -19,7 +20,7 @@ mod recent;
 mod under_way;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     ops::Range,
 };
 
@@ -33,7 +34,7 @@ use crate::config::Api as Settings;
 
 /// The unit that a call takes once, however many are served by it.
 const CALLS: &str = "calls";
-/// Questions of one flow, and calls, that are looked at for one that may go; who waits for a place of its own does not count.
+/// Questions of one flow, and calls, that are looked at for one that may go. Who says nothing of those behind him does not count.
 const LOOK_AT: usize = 64;
 /// Who is served by one call, at most.
 const TOGETHER: usize = 1_000;
@@ -90,6 +91,8 @@ pub(super) struct Queue<W> {
     time: u64,
     recent: Recent,
     pub(super) under_way: UnderWay,
+    /// Where somebody waited for room when nobody could go.
+    full: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -105,8 +108,8 @@ struct Flow<W> {
 enum Chance {
     Goes,
     Waits,
-    /// For its own scope, whatever happens elsewhere.
-    WaitsThere,
+    /// For its own scope, whatever happens elsewhere, or for what does not come in time.
+    WaitsAside,
 }
 
 /// What is looked at to choose one.
@@ -131,6 +134,7 @@ impl<W: Waits> Queue<W> {
             time: 0,
             recent: Recent::new(settings.duplicate_window),
             under_way: UnderWay::new(known.collect(), &settings.outstanding),
+            full: HashSet::new(),
         }
     }
 
@@ -182,7 +186,14 @@ impl<W: Waits> Queue<W> {
                     .map_or(Next::Wait(None), Next::Go);
             }
         }
-        Next::Wait(look.wake)
+        let Look { wake, full, .. } = look;
+        self.full = full.into_iter().map(|(scope, _)| scope).collect();
+        Next::Wait(wake)
+    }
+
+    /// Whether somebody waits for room in this scope.
+    pub(super) fn is_full(&self, scope: &str) -> bool {
+        self.full.contains(scope)
     }
 
     /// The first of a flow that may go. What its calls wait for does not keep its questions back.
@@ -211,7 +222,7 @@ impl<W: Waits> Queue<W> {
             match self.chance(wish, look) {
                 Chance::Goes => return Some(place),
                 Chance::Waits => looked += 1,
-                Chance::WaitsThere => {}
+                Chance::WaitsAside => {}
             }
             if looked >= LOOK_AT {
                 break;
@@ -235,10 +246,10 @@ impl<W: Waits> Queue<W> {
     fn chance(&self, wish: &Wish, look: &mut Look<'_>) -> Chance {
         if let Some(until) = look.levels.held_in(&wish.scope, look.now) {
             look.wake_at(until);
-            return Chance::WaitsThere;
+            return Chance::WaitsAside;
         }
         if look.is_full(wish) {
-            return Chance::WaitsThere;
+            return Chance::WaitsAside;
         }
         if let Some(until) = self.recent.until(wish, look.now) {
             look.wake_at(until);
@@ -254,15 +265,16 @@ impl<W: Waits> Queue<W> {
             // It goes on when something has ended, which wakes.
             let full = full.into_iter().map(|unit| (wish.scope.clone(), unit));
             look.full.extend(full);
-            return Chance::WaitsThere;
+            return Chance::WaitsAside;
         }
         match look.levels.lacks(look.rates, &wish.draws, look.now) {
             None => Chance::Goes,
-            // Who never has his turn keeps nobody from his.
-            Some((at, _)) if at > wish.until => Chance::Waits,
             Some((at, lacking)) => {
-                look.scarce.extend(lacking);
                 look.wake_at(at);
+                if at > wish.until {
+                    return Chance::WaitsAside;
+                }
+                look.scarce.extend(lacking);
                 Chance::Waits
             }
         }
@@ -370,8 +382,8 @@ impl Look<'_> {
     }
 }
 
-/// In what time the scarcest of it comes back. Of what does not come back with time, the amount stands for it: as little as any time,
-/// and more for who takes more.
+/// In what time the scarcest of it comes back, in nanoseconds. What does not come back with time counts as one for each: hardly
+/// anything beside what does, and more for who takes more.
 fn cost(draws: &[Draw], rates: &Rates) -> u64 {
     let each = draws.iter().map(|draw| {
         let rate = rates.get(draw.unit);

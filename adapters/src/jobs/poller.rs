@@ -2,7 +2,8 @@
 //!
 //! Invariant: one question per job at a time; a job that was called back is asked for at once, and again if the call came while it
 //! was being asked. A job has one entry in the queue that counts; a job leaves only with a report.
-//! Not here: how many are asked for at a time, which whoever is asked decides (`system`, `api`).
+//! Not here: how many are asked for at a time, which whoever is asked decides (`system`, `api`). What finds no place stays in the
+//! queue, in which a job that was called back is in front.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -140,7 +141,8 @@ impl Poller {
                 Some(answered) = self.asking.next(), if !self.asking.is_empty() => {
                     self.take(answered).await?;
                 }
-                () = sleep_until(next) => {}
+                // Where there is no place, the end of a question wakes.
+                () = sleep_until(next), if self.teller.slot().is_some() => {}
             }
             metrics::jobs(self.tracked.len());
         }
@@ -214,6 +216,7 @@ impl Poller {
     fn ask_what_is_due(&mut self) {
         while let Some(due) = self.due.front()
             && due.at <= Instant::now()
+            && let Some(slot) = self.teller.slot()
             && let Some(due) = self.due.pop_front()
         {
             let Some(tracked) = self.tracked.get_mut(&due.execution) else {
@@ -227,6 +230,7 @@ impl Poller {
             let mut heard = std::mem::take(&mut tracked.heard);
             let question = async move {
                 let asked = teller.ask(&job, &mut heard).await;
+                drop(slot);
                 Answered { job, heard, asked }
             };
             self.asking.push(question.boxed());

@@ -7,7 +7,12 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Going, Inner, Seat, Turn};
+use super::{Going, Inner, Seat, Takes, Turn};
+
+/// What a job is known by: a provider's name for one may hold only where it was begun.
+pub(in crate::api) fn key_of(scope: &str, job: &str) -> String {
+    [scope, job].join(" ")
+}
 
 /// A call that was chosen, for everybody that it serves.
 #[derive(Debug)]
@@ -60,15 +65,21 @@ impl Lead {
         self.partners.len()
     }
 
-    /// It began a job, with which all that it takes stays under way. The one that called asks after it.
+    /// It began a job of this name, with which all that it takes stays under way. The one that called asks after it.
     pub(in crate::api) fn began(&mut self, job: &str) -> Asker {
-        if let Some(holder) = self.holder.take() {
-            self.inner.change(|state| {
-                let takes = state.queue.under_way.end(&holder).unwrap_or_default();
-                state.queue.under_way.begin(job.to_owned(), takes);
-            });
+        let holder = self.holder.take().unwrap_or_default();
+        let job = self.inner.change(|state| {
+            let under_way = &mut state.queue.under_way;
+            let takes = under_way.end(&holder).unwrap_or_default();
+            let job = key_of(&takes.scope, job);
+            under_way.begin(job.clone(), takes);
+            under_way.ask_after(&job);
+            job
+        });
+        Asker {
+            inner: Arc::clone(&self.inner),
+            job: Some(job),
         }
-        Asker::new(&self.inner, job)
     }
 
     /// Tells everybody that it serves besides the one that called; `of` decides by a partner's items.
@@ -91,18 +102,21 @@ impl Drop for Lead {
 }
 
 impl Asker {
-    fn new(inner: &Arc<Inner>, job: &str) -> Self {
-        inner.lock().queue.under_way.ask_after(job);
+    /// Another one asks after the same job.
+    pub(in crate::api) fn another(&self) -> Self {
+        if let Some(job) = &self.job {
+            self.inner.lock().queue.under_way.ask_after(job);
+        }
         Self {
-            inner: Arc::clone(inner),
-            job: Some(job.to_owned()),
+            inner: Arc::clone(&self.inner),
+            job: self.job.clone(),
         }
     }
 
-    /// Another one asks after the same job.
-    pub(in crate::api) fn another(&self) -> Option<Self> {
+    /// What is under way with the job, for the journal.
+    pub(in crate::api) fn takes(&self) -> Option<Takes> {
         let job = self.job.as_deref()?;
-        Some(Self::new(&self.inner, job))
+        self.inner.lock().queue.under_way.of(job)
     }
 
     /// The job has ended, or whoever goes on asking says so himself.

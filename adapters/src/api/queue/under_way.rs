@@ -126,10 +126,15 @@ impl UnderWay {
         Some(takes)
     }
 
-    /// What counts of it, if anything does.
     pub(in crate::api) fn of(&self, holder: &str) -> Option<Takes> {
-        let takes = self.held.get(holder).map(|held| &held.takes);
-        takes.filter(|takes| !takes.units.is_empty()).cloned()
+        self.held.get(holder).map(|held| held.takes.clone())
+    }
+}
+
+impl Takes {
+    /// Whether others may have to wait for it.
+    pub(in crate::api) fn counts(&self) -> bool {
+        !self.units.is_empty()
     }
 }
 

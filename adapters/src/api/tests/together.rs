@@ -196,6 +196,23 @@ async fn who_is_refused_is_refused_alone() {
     assert_eq!(provider.asked().len(), 3);
 }
 
+/// What a refusal of more says of a part of it, the part hears alone, though the call that was refused said no more than its lead's own.
+#[tokio::test]
+async fn who_asked_for_a_part_of_what_was_refused_is_asked_alone() {
+    let folder = TempDir::new().unwrap();
+    let (provider, url) = Provider::start().await;
+    let bad = r#"{"success":false,"errors":[{"code":1016,"message":"Invalid tag: evil"}]}"#;
+    provider.answers(400, &[], bad);
+    provider.answers(200, &[], OK);
+    let mut stage = Stage::start(&folder, &url, AFTER_A_PAUSE).await;
+    let orders = [tags(&["good", "evil"]), tags(&["good"])];
+    let reports = stage.carry_out_all(&orders).await;
+    assert!(failed(&reports[0]).message.contains("Invalid tag: evil"));
+    let outcome = ReportedOutcome::Done(Evidence::Acknowledged);
+    assert_eq!(reports[1].outcome, outcome, "{reports:?}");
+    assert_eq!(lengths(&provider, "tags"), [2, 1]);
+}
+
 /// A purge and a load of one configuration keep their order, and nothing behind a custom operation overtakes it.
 #[tokio::test]
 async fn what_does_not_commute_keeps_its_order() {
