@@ -55,7 +55,7 @@ pub(crate) struct System {
     callback: Option<String>,
     attempts: AttemptLimits,
     limits: CallLimits,
-    /// One for each question at a time.
+    /// Places of questions that are asked at a time.
     questions: Arc<Semaphore>,
 }
 

@@ -28,8 +28,8 @@ use crate::{
 };
 
 impl Api {
-    /// Asks for its jobs that have not ended, in order, up to the first that runs on; for those behind it only where others wait for the
-    /// room that they hold.
+    /// Asks for its jobs that have not ended, in order, up to the first of which nothing new is heard; for those behind it only where
+    /// others wait for the room that they hold.
     pub(crate) async fn ask(&self, job: &Job, heard: &mut Heard) -> Asked {
         let Some(api) = &job.api else {
             let fault = unreadable_order("the journal does not say what the provider works on");
@@ -164,7 +164,7 @@ impl Api {
         if matches!(verdict, Verdict::Running { .. }) {
             telling.rest(&key, &answer);
         }
-        match telling.learn(&call, verdict, &answer) {
+        match telling.learn(&call.path, verdict, &answer) {
             Verdict::Running { .. } => Err(Asked::Running(Vec::new())),
             Verdict::Failed { fault, .. } if is_ours(&fault) => Err(Asked::Silent(fault)),
             verdict => {
@@ -202,7 +202,7 @@ impl Api {
 
 /// Whether others wait for the room that a job holds.
 fn is_waited_for(desk: &Desk, running: &Running) -> bool {
-    let takes = running.takes.as_ref().filter(|takes| takes.counts());
+    let takes = running.takes.as_ref().filter(|takes| takes.holds_room());
     takes.is_some_and(|takes| desk.is_full(&takes.scope))
 }
 

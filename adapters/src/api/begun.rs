@@ -39,7 +39,7 @@ impl Begun {
         for Made { end, asker } in ends {
             if let End::Judged(Verdict::Running { job }) = end {
                 let running = Running {
-                    takes: asker.as_ref().and_then(Asker::takes),
+                    takes: asker.as_ref().map(Asker::takes),
                     job,
                     number,
                     selectors: call.selectors.clone(),
@@ -122,8 +122,8 @@ impl Api {
         while let Some((running, _)) = begun.jobs.get(at) {
             match self.ask_one(telling, running).await {
                 Ok(verdict) => {
-                    let (job, asker) = begun.jobs.remove(at);
-                    ended.push((kept(job, asker), verdict));
+                    let (one, asker) = begun.jobs.remove(at);
+                    ended.push((kept(one, asker), verdict));
                 }
                 // It runs on, or nobody knows: whoever asks last says so.
                 Err(_) => at += 1,

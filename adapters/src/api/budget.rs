@@ -183,7 +183,7 @@ impl Levels {
         }
     }
 
-    /// No less was drawn and heard than this, without the file.
+    /// No less was drawn and heard than this, whatever stands in the file: this process had done without it, or it was lost.
     fn at_least(&mut self, own: Self) {
         for (unit, full_at) in own.full_at {
             let known = self.full_at.entry(unit).or_default();

@@ -6,7 +6,10 @@
 //! out with the credentials of each of them and is judged as each of them would judge, and what is refused for the whole is asked
 //! again one by one, but for those whose item the provider names.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant, SystemTime},
+};
 
 use dialects::{Answer, Bulk, Verdict};
 use domain::{
@@ -153,7 +156,7 @@ impl Api {
         let reply = match self.circuits.enter(&self.address) {
             Ok(pass) => {
                 tally.attempted();
-                let reply = self.call_once(telling, &said).await;
+                let reply = self.call_once(telling, &said, &wish.scope).await;
                 settle(pass, &reply);
                 reply
             }
@@ -196,16 +199,16 @@ impl Api {
     }
 
     /// One try, signed now.
-    async fn call_once(&self, telling: &Telling<'_>, call: &NativeCall) -> Reply {
+    async fn call_once(&self, telling: &Telling<'_>, call: &NativeCall, scope: &str) -> Reply {
         let speaker = &telling.speaker;
         match self.send(telling, call).await {
             Ok(Ok(answer)) => {
                 let verdict = speaker.judge(call, &answer);
                 telling.desk.at_most(&speaker.left(call, &answer));
                 if let Verdict::Running { job } = &verdict {
-                    telling.rest(&key_of(&call.path, job), &answer);
+                    telling.rest(&key_of(scope, job), &answer);
                 }
-                Reply::Judged(telling.learn(call, verdict, &answer))
+                Reply::Judged(telling.learn(scope, verdict, &answer))
             }
             Ok(Err(error)) if error.is_unsent() => Reply::Unsent(error.fault()),
             Ok(Err(error)) => Reply::Lost(error.fault()),
@@ -256,15 +259,15 @@ impl Api {
 }
 
 impl Telling<'_> {
-    /// Where it says when to ask after a job, that is when.
-    pub(super) fn rest(&self, job: &str, answer: &Answer) {
+    /// Where it says when to ask after the job of this key, that is when.
+    pub(super) fn rest(&self, key: &str, answer: &Answer) {
         if let Some(time) = headers::poll_after(answer, SystemTime::now()) {
-            self.desk.rest(job, time);
+            self.desk.rest(key, time);
         }
     }
 
-    /// What an answer says besides: that everybody has to wait, or all who call where this call went, or that our clock is off.
-    pub(super) fn learn(&self, call: &NativeCall, verdict: Verdict, answer: &Answer) -> Verdict {
+    /// What an answer says besides: that everybody has to wait, or all who call within this scope, or that our clock is off.
+    pub(super) fn learn(&self, scope: &str, verdict: Verdict, answer: &Answer) -> Verdict {
         let speaker = &self.speaker;
         let used_up = headers::used_up(answer, SystemTime::now());
         let asked = match &verdict {
@@ -273,7 +276,7 @@ impl Telling<'_> {
         };
         if let Some(time) = asked.max(used_up) {
             if speaker.is_full(answer) {
-                self.desk.hold_in(&call.path, time);
+                self.desk.hold_in(scope, time);
             } else {
                 self.desk.hold(time);
             }
@@ -303,7 +306,7 @@ impl Telling<'_> {
         };
         // A call says neither which credentials it goes out with nor who judges its answer, and its lead decides both for all.
         let by = format!("{} {:?}", self.speaker.identity(), self.account.file());
-        let bulk = self.speaker.bulk(filled, self.limits);
+        let bulk = self.speaker.bulk(filled, self.limits).map(of_each_one);
         // What it comes to at the account is no part of the order: how it was cut, and what the account keeps apart.
         let items = bulk.as_ref().map(|bulk| &bulk.items);
         Ok(Wish {
@@ -353,6 +356,13 @@ fn of_whole(reply: &Reply, whole: usize, items: &[String]) -> Option<Reply> {
         }
         reply => Some(reply.clone()),
     }
+}
+
+/// The list with each item once.
+fn of_each_one(mut bulk: Bulk) -> Bulk {
+    let mut known = HashSet::new();
+    bulk.items.retain(|item| known.insert(item.clone()));
+    bulk
 }
 
 /// Whether all that a call asked for is done, as far as the provider says.

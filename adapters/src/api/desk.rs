@@ -231,14 +231,14 @@ impl Desk {
         }
     }
 
-    /// The provider wants a job to be asked after so long.
-    pub(super) fn rest(&self, job: &str, time: Duration) {
-        self.inner.rests.begin(job, time);
+    /// The provider wants the job of this key to be asked after so long.
+    pub(super) fn rest(&self, key: &str, time: Duration) {
+        self.inner.rests.begin(key, time);
     }
 
     /// Whether a job is not asked after yet.
-    pub(super) fn is_resting(&self, job: &str) -> bool {
-        self.inner.rests.is_resting(job)
+    pub(super) fn is_resting(&self, key: &str) -> bool {
+        self.inner.rests.is_resting(key)
     }
 
     /// Whether somebody waits for room in this scope.
@@ -247,22 +247,22 @@ impl Desk {
     }
 
     /// A job of the process before.
-    pub(super) fn resume(&self, job: &str, takes: Takes) {
+    pub(super) fn resume(&self, key: &str, takes: Takes) {
         self.inner.change(|state| {
-            state.queue.under_way.begin(job.to_owned(), takes);
-            state.queue.under_way.ask_after(job);
+            state.queue.under_way.begin(key.to_owned(), takes);
+            state.queue.under_way.ask_after(key);
         });
     }
 
     /// An execution asks after this job no longer, and it may run on.
-    pub(super) fn leave(&self, job: &str) {
-        self.inner.leave(job);
+    pub(super) fn leave(&self, key: &str) {
+        self.inner.leave(key);
     }
 
     /// A job has ended.
-    pub(super) fn end(&self, job: &str) {
-        self.inner.rests.end(job);
-        self.inner.change(|state| state.queue.under_way.end(job));
+    pub(super) fn end(&self, key: &str) {
+        self.inner.rests.end(key);
+        self.inner.change(|state| state.queue.under_way.end(key));
     }
 }
 
@@ -288,9 +288,9 @@ impl Inner {
         self.change(|state| state.said.extend(said));
     }
 
-    fn leave(&self, job: &str) {
-        if self.change(|state| state.queue.under_way.leave(job)) {
-            self.rests.end(job);
+    fn leave(&self, key: &str) {
+        if self.change(|state| state.queue.under_way.leave(key)) {
+            self.rests.end(key);
         }
     }
 
@@ -318,7 +318,7 @@ impl State {
         match self.queue.next(levels, rates, now) {
             Next::Go(going) => {
                 self.calls += 1;
-                // No job is known so: that begins with a path.
+                // No job's key begins so, but with a path or a blank.
                 let holder = format!("call {}", self.calls);
                 let takes = going.takes.clone();
                 self.queue.under_way.begin(holder.clone(), takes);

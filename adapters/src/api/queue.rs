@@ -108,7 +108,7 @@ struct Flow<W> {
 enum Chance {
     Goes,
     Waits,
-    /// For its own scope, whatever happens elsewhere, or for what does not come in time.
+    /// For what says nothing of those behind: room or time in its own scope, its own repetition, or what does not come in time.
     WaitsAside,
 }
 
@@ -163,6 +163,7 @@ impl<W: Waits> Queue<W> {
         self.flows
             .retain(|_, flow| !flow.waiting.is_empty() || flow.time > time);
         if let Some(held) = levels.held(now) {
+            self.full.clear();
             return Next::Wait(Some(held));
         }
         let mut look = Look {
@@ -248,15 +249,15 @@ impl<W: Waits> Queue<W> {
             look.wake_at(until);
             return Chance::WaitsAside;
         }
+        let lacking = look.levels.lacks(look.rates, &wish.draws, look.now);
+        if let Some((at, _)) = &lacking {
+            look.wake_at(*at);
+            if *at > wish.until {
+                return Chance::WaitsAside;
+            }
+        }
         if look.is_full(wish) {
             return Chance::WaitsAside;
-        }
-        if let Some(until) = self.recent.until(wish, look.now) {
-            look.wake_at(until);
-            return Chance::Waits;
-        }
-        if look.is_scarce(wish) {
-            return Chance::Waits;
         }
         let full = self
             .under_way
@@ -267,13 +268,16 @@ impl<W: Waits> Queue<W> {
             look.full.extend(full);
             return Chance::WaitsAside;
         }
-        match look.levels.lacks(look.rates, &wish.draws, look.now) {
+        if let Some(until) = self.recent.until(wish, look.now) {
+            look.wake_at(until);
+            return Chance::WaitsAside;
+        }
+        if look.is_scarce(wish) {
+            return Chance::Waits;
+        }
+        match lacking {
             None => Chance::Goes,
-            Some((at, lacking)) => {
-                look.wake_at(at);
-                if at > wish.until {
-                    return Chance::WaitsAside;
-                }
+            Some((_, lacking)) => {
                 look.scarce.extend(lacking);
                 Chance::Waits
             }

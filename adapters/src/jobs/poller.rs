@@ -3,7 +3,7 @@
 //! Invariant: one question per job at a time; a job that was called back is asked for at once, and again if the call came while it
 //! was being asked. A job has one entry in the queue that counts; a job leaves only with a report.
 //! Not here: how many are asked for at a time, which whoever is asked decides (`system`, `api`). What finds no place stays in the
-//! queue, in which a job that was called back is in front.
+//! queue, and so do jobs that were called back, in one of their own: neither keeps the other waiting.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -63,6 +63,10 @@ pub(crate) struct Poller {
     tracked: HashMap<ExecutionId, Tracked>,
     /// All wait equally long, so the first in is the first due.
     due: VecDeque<Due>,
+    /// Those that were called back and wait for a place only.
+    called: VecDeque<Due>,
+    /// Whether the last one asked for was of these.
+    was_called: bool,
     /// Grows with every entry of the queue.
     generation: u64,
     /// Questions, and what is done because of their answers: one of them for each job at most.
@@ -118,6 +122,8 @@ impl Poller {
             news,
             tracked: HashMap::new(),
             due: VecDeque::new(),
+            called: VecDeque::new(),
+            was_called: false,
             generation: 0,
             asking: FuturesUnordered::new(),
             early: VecDeque::new(),
@@ -207,17 +213,15 @@ impl Poller {
             generation,
         };
         if at_once {
-            self.due.push_front(due(Instant::now()));
+            self.called.push_back(due(Instant::now()));
         } else {
             self.due.push_back(due(Instant::now() + self.pace.every));
         }
     }
 
     fn ask_what_is_due(&mut self) {
-        while let Some(due) = self.due.front()
-            && due.at <= Instant::now()
-            && let Some(slot) = self.teller.slot()
-            && let Some(due) = self.due.pop_front()
+        while let Some(slot) = self.teller.slot()
+            && let Some(due) = self.next_due()
         {
             let Some(tracked) = self.tracked.get_mut(&due.execution) else {
                 continue;
@@ -234,6 +238,19 @@ impl Poller {
                 Answered { job, heard, asked }
             };
             self.asking.push(question.boxed());
+        }
+    }
+
+    /// Whoever was called back and whoever is due by time, in turns.
+    fn next_due(&mut self) -> Option<Due> {
+        let now = Instant::now();
+        let is_due = self.due.front().is_some_and(|due| due.at <= now);
+        let by_time = is_due && (self.was_called || self.called.is_empty());
+        self.was_called = !by_time;
+        if by_time {
+            self.due.pop_front()
+        } else {
+            self.called.pop_front()
         }
     }
 

@@ -29,7 +29,9 @@ pub(in crate::api) struct Lead {
 #[derive(Debug)]
 pub(in crate::api) struct Asker {
     inner: Arc<Inner>,
-    job: Option<String>,
+    /// Of the job; nothing where this was kept.
+    key: Option<String>,
+    takes: Takes,
 }
 
 #[derive(Debug)]
@@ -68,17 +70,18 @@ impl Lead {
     /// It began a job of this name, with which all that it takes stays under way. The one that called asks after it.
     pub(in crate::api) fn began(&mut self, job: &str) -> Asker {
         let holder = self.holder.take().unwrap_or_default();
-        let job = self.inner.change(|state| {
+        let (key, takes) = self.inner.change(|state| {
             let under_way = &mut state.queue.under_way;
             let takes = under_way.end(&holder).unwrap_or_default();
-            let job = key_of(&takes.scope, job);
-            under_way.begin(job.clone(), takes);
-            under_way.ask_after(&job);
-            job
+            let key = key_of(&takes.scope, job);
+            under_way.begin(key.clone(), takes.clone());
+            under_way.ask_after(&key);
+            (key, takes)
         });
         Asker {
             inner: Arc::clone(&self.inner),
-            job: Some(job),
+            key: Some(key),
+            takes,
         }
     }
 
@@ -104,31 +107,31 @@ impl Drop for Lead {
 impl Asker {
     /// Another one asks after the same job.
     pub(in crate::api) fn another(&self) -> Self {
-        if let Some(job) = &self.job {
-            self.inner.lock().queue.under_way.ask_after(job);
+        if let Some(key) = &self.key {
+            self.inner.lock().queue.under_way.ask_after(key);
         }
         Self {
             inner: Arc::clone(&self.inner),
-            job: self.job.clone(),
+            key: self.key.clone(),
+            takes: self.takes.clone(),
         }
     }
 
     /// What is under way with the job, for the journal.
-    pub(in crate::api) fn takes(&self) -> Option<Takes> {
-        let job = self.job.as_deref()?;
-        self.inner.lock().queue.under_way.of(job)
+    pub(in crate::api) fn takes(&self) -> Takes {
+        self.takes.clone()
     }
 
     /// The job has ended, or whoever goes on asking says so himself.
     pub(in crate::api) fn keep(mut self) {
-        self.job = None;
+        self.key = None;
     }
 }
 
 impl Drop for Asker {
     fn drop(&mut self) {
-        if let Some(job) = &self.job {
-            self.inner.leave(job);
+        if let Some(key) = &self.key {
+            self.inner.leave(key);
         }
     }
 }

@@ -13,7 +13,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What is under way with one call.
+/// Where a call was made, and what is under way with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Takes {
     pub(in crate::api) scope: String,
@@ -125,15 +125,11 @@ impl UnderWay {
         self.sums.remove(&takes);
         Some(takes)
     }
-
-    pub(in crate::api) fn of(&self, holder: &str) -> Option<Takes> {
-        self.held.get(holder).map(|held| held.takes.clone())
-    }
 }
 
 impl Takes {
     /// Whether others may have to wait for it.
-    pub(in crate::api) fn counts(&self) -> bool {
+    pub(in crate::api) fn holds_room(&self) -> bool {
         !self.units.is_empty()
     }
 }

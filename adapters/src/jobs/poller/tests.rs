@@ -1,9 +1,10 @@
 //! The queue of jobs, without a clock.
 
 use dialects::Verdict;
-use domain::{Evidence, Finding};
+use domain::{CommandId, Evidence, Finding};
 use service::trace::TraceContext;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::*;
 use crate::system::{System, job_of, tests};
@@ -51,7 +52,13 @@ async fn one_part_ended(poller: &mut Poller, asked: Asked) -> Answered {
 }
 
 fn poller(folder: &TempDir) -> Poller {
-    let configuration = tests::configuration(folder, "http://127.0.0.1:1", "1h");
+    poller_with(folder, 16)
+}
+
+/// With so many places for questions.
+fn poller_with(folder: &TempDir, places: usize) -> Poller {
+    let mut configuration = tests::configuration(folder, "http://127.0.0.1:1", "1h");
+    configuration.invocation_system.polls_at_once = places;
     let (sender, _reports) = mpsc::channel(1);
     let participant = &configuration.participant;
     let (journal, _writer) = Journal::open(&configuration.journal, participant, sender).unwrap();
@@ -102,6 +109,39 @@ async fn callbacks_leave_one_entry_that_counts() {
     make_due(&mut poller);
     assert_eq!(ask_all(&mut poller).await, 1);
     assert_eq!(poller.due.len(), 1);
+}
+
+/// Whoever is called back is in front of those that are due, and these have every other place, so that neither waits for all of the
+/// other kind.
+#[tokio::test]
+async fn who_is_called_back_and_who_is_due_take_turns() {
+    let folder = TempDir::new().unwrap();
+    let mut poller = poller_with(&folder, 1);
+    let numbered = |number: u128| {
+        let command = CommandId::from_uuid(Uuid::from_u128(number));
+        let job = job();
+        let execution = ExecutionId {
+            command,
+            ..job.execution.clone()
+        };
+        Job { execution, ..job }
+    };
+    for number in 0..5 {
+        poller.hear(News::Job(Arc::new(numbered(number)), None));
+    }
+    make_due(&mut poller);
+    for number in 2..5 {
+        poller.called(numbered(number).execution, "token");
+    }
+    let mut order = Vec::new();
+    for _ in 0..5 {
+        poller.ask_what_is_due();
+        assert_eq!(poller.asking.len(), 1);
+        let answered = poller.asking.next().await.unwrap();
+        order.push(answered.job.execution.command.as_uuid().as_u128());
+        poller.take(runs(answered)).await.unwrap();
+    }
+    assert_eq!(order, [2, 0, 3, 1, 4]);
 }
 
 /// What was heard of a job's first parts is there at its next question, and is no answer for the job that took its place.

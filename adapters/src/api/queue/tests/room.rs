@@ -1,6 +1,7 @@
 //! What may be under way at a time, and where.
 
 use super::*;
+use crate::api::desk::key_of;
 
 /// However many wait for room or for time in one place, what goes elsewhere is found.
 #[test]
@@ -164,4 +165,85 @@ fn a_hold_of_one_scope_holds_nobody_else() {
     assert_eq!(stage.next().unwrap_err(), Some(60_000));
     stage.later(60_000);
     assert_eq!(stage.names(), ["held"]);
+}
+
+/// Where somebody waits for room is known, whoever before him waits for time.
+#[test]
+fn who_waits_for_room_is_known_whatever_others_lack() {
+    let mut stage = Stage::new();
+    let path = |flow: &str, same: &str| Wish {
+        draws: vec![draw("calls", 1), draw("paths", 2)],
+        scope: "/d1".to_owned(),
+        ..wish(flow, same)
+    };
+    stage.push("first", path("c", "1"));
+    let going = stage.next().unwrap().1;
+    stage.queue.under_way.begin("job".to_owned(), going.takes);
+    stage.push("call", wish("a", "2"));
+    stage.push("room", path("b", "3"));
+    assert_eq!(stage.next().unwrap_err(), Some(1_000));
+    assert!(stage.queue.is_full("/d1") && !stage.queue.is_full("/d2"));
+    stage.queue.under_way.end("job");
+    assert!(stage.next().is_err());
+    assert!(!stage.queue.is_full("/d1"));
+}
+
+/// Whoever does not have his turn in time keeps no room, and hides nobody, however many there are of him.
+#[test]
+fn who_never_has_his_turn_keeps_no_room() {
+    let mut stage = Stage::new();
+    let spent = [draw("urls", 5)];
+    stage.levels.draw(&stage.rates, &spent, stage.now);
+    let until = stage.now.plus(Duration::from_millis(900));
+    let late = |number: usize| Wish {
+        draws: vec![draw("urls", 5), draw("paths", 2)],
+        until,
+        ..wish("a", &number.to_string())
+    };
+    stage.push(
+        "first",
+        Wish {
+            draws: vec![draw("paths", 1)],
+            ..wish("a", "first")
+        },
+    );
+    let going = stage.next().unwrap().1;
+    stage.queue.under_way.begin("job".to_owned(), going.takes);
+    for number in 0..=LOOK_AT {
+        stage.push("late", late(number));
+    }
+    stage.push(
+        "small",
+        Wish {
+            draws: vec![draw("paths", 1)],
+            ..wish("a", "small")
+        },
+    );
+    assert_eq!(stage.names(), ["small"]);
+    assert_eq!(stage.next().unwrap_err(), Some(1_000));
+}
+
+/// The same name in two places is two jobs.
+#[test]
+fn a_name_holds_where_it_was_given() {
+    let keys = ["/sites/1/purge", "/sites/2/purge"].map(|scope| key_of(scope, "7"));
+    let known = [("paths".to_owned(), 1)].into();
+    let mut under_way = UnderWay::new(known, &BTreeMap::new());
+    for (key, scope) in keys.iter().zip(["/sites/1/purge", "/sites/2/purge"]) {
+        let mut takes = Takes {
+            scope: scope.to_owned(),
+            ..Takes::default()
+        };
+        under_way.add(&mut takes, &[draw("paths", 1)]);
+        under_way.begin(key.clone(), takes);
+    }
+    under_way.end(&keys[0]);
+    let is_full = |scope| {
+        let lacks = under_way.lacks(scope, &[draw("paths", 1)], &Takes::default());
+        !lacks.is_empty()
+    };
+    assert_eq!(
+        ["/sites/1/purge", "/sites/2/purge"].map(is_full),
+        [false, true]
+    );
 }
