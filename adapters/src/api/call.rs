@@ -6,10 +6,7 @@
 //! out with the credentials of each of them and is judged as each of them would judge, and what is refused for the whole is asked
 //! again one by one, but for those whose item the provider names.
 
-use std::{
-    collections::HashSet,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::{Duration, Instant, SystemTime};
 
 use dialects::{Answer, Bulk, Verdict};
 use domain::{
@@ -306,7 +303,7 @@ impl Telling<'_> {
         };
         // A call says neither which credentials it goes out with nor who judges its answer, and its lead decides both for all.
         let by = format!("{} {:?}", self.speaker.identity(), self.account.file());
-        let bulk = self.speaker.bulk(filled, self.limits).map(of_each_one);
+        let bulk = self.speaker.bulk(filled, self.limits);
         // What it comes to at the account is no part of the order: how it was cut, and what the account keeps apart.
         let items = bulk.as_ref().map(|bulk| &bulk.items);
         Ok(Wish {
@@ -356,13 +353,6 @@ fn of_whole(reply: &Reply, whole: usize, items: &[String]) -> Option<Reply> {
         }
         reply => Some(reply.clone()),
     }
-}
-
-/// The list with each item once.
-fn of_each_one(mut bulk: Bulk) -> Bulk {
-    let mut known = HashSet::new();
-    bulk.items.retain(|item| known.insert(item.clone()));
-    bulk
 }
 
 /// Whether all that a call asked for is done, as far as the provider says.

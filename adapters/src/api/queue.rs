@@ -91,7 +91,7 @@ pub(super) struct Queue<W> {
     time: u64,
     recent: Recent,
     pub(super) under_way: UnderWay,
-    /// Where somebody waited for room when nobody could go.
+    /// Where somebody waited for room when nobody could go, as far as was looked.
     full: HashSet<String>,
 }
 
@@ -245,14 +245,12 @@ impl<W: Waits> Queue<W> {
     }
 
     fn chance(&self, wish: &Wish, look: &mut Look<'_>) -> Chance {
-        if let Some(until) = look.levels.held_in(&wish.scope, look.now) {
-            look.wake_at(until);
-            return Chance::WaitsAside;
-        }
+        let held = look.levels.held_in(&wish.scope, look.now);
         let lacking = look.levels.lacks(look.rates, &wish.draws, look.now);
-        if let Some((at, _)) = &lacking {
-            look.wake_at(*at);
-            if *at > wish.until {
+        let at = held.max(lacking.as_ref().map(|(at, _)| *at));
+        if let Some(at) = at {
+            look.wake_at(at);
+            if at > wish.until {
                 return Chance::WaitsAside;
             }
         }
@@ -266,6 +264,9 @@ impl<W: Waits> Queue<W> {
             // It goes on when something has ended, which wakes.
             let full = full.into_iter().map(|unit| (wish.scope.clone(), unit));
             look.full.extend(full);
+            return Chance::WaitsAside;
+        }
+        if held.is_some() {
             return Chance::WaitsAside;
         }
         if let Some(until) = self.recent.until(wish, look.now) {

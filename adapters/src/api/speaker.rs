@@ -3,7 +3,7 @@
 //! Invariant: an order that was made by a version of a document is judged by that version and no other.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -231,10 +231,11 @@ impl Speaker {
         }
     }
 
-    /// The call as a list, where others can be said with it, within the participant's limits. A document says nothing of that.
+    /// The call as a list of what it says, each once, where others can be said with it, within the participant's limits. A document says
+    /// nothing of that.
     pub(super) fn bulk(&self, call: &NativeCall, limits: &NativeLimits) -> Option<Bulk> {
         match self {
-            Self::Dialect(dialect) => dialect.bulk(call, limits),
+            Self::Dialect(dialect) => dialect.bulk(call, limits).map(of_each_one),
             Self::Mapped(..) => None,
         }
     }
@@ -268,6 +269,13 @@ impl fmt::Debug for Speaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())
     }
+}
+
+/// The list with each item once.
+fn of_each_one(mut bulk: Bulk) -> Bulk {
+    let mut known = HashSet::new();
+    bulk.items.retain(|item| known.insert(item.clone()));
+    bulk
 }
 
 fn unreadable(message: &str) -> Fault {

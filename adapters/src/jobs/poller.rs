@@ -221,7 +221,7 @@ impl Poller {
 
     fn ask_what_is_due(&mut self) {
         while let Some(slot) = self.teller.slot()
-            && let Some(due) = self.next_due()
+            && let Some((due, was_called)) = self.next_due()
         {
             let Some(tracked) = self.tracked.get_mut(&due.execution) else {
                 continue;
@@ -230,6 +230,7 @@ impl Poller {
                 continue;
             }
             (tracked.asking, tracked.called) = (true, false);
+            self.was_called = was_called;
             let (teller, job) = (self.teller.clone(), Arc::clone(&tracked.job));
             let mut heard = std::mem::take(&mut tracked.heard);
             let question = async move {
@@ -241,17 +242,17 @@ impl Poller {
         }
     }
 
-    /// Whoever was called back and whoever is due by time, in turns.
-    fn next_due(&mut self) -> Option<Due> {
+    /// Whoever was called back and whoever is due by time, in turns; whether it is one of the former. Who counts no more takes no turn.
+    fn next_due(&mut self) -> Option<(Due, bool)> {
         let now = Instant::now();
         let is_due = self.due.front().is_some_and(|due| due.at <= now);
-        let by_time = is_due && (self.was_called || self.called.is_empty());
-        self.was_called = !by_time;
-        if by_time {
-            self.due.pop_front()
+        let was_called = !is_due || (!self.was_called && !self.called.is_empty());
+        let queue = if was_called {
+            &mut self.called
         } else {
-            self.called.pop_front()
-        }
+            &mut self.due
+        };
+        Some((queue.pop_front()?, was_called))
     }
 
     async fn take(&mut self, answered: Answered) -> Result<(), JournalError> {
