@@ -31,151 +31,135 @@ const TOLD_AGAIN: &str = "adapter_probe_repeats_total";
 const REPORT_SIZE: &str = "adapter_report_executions";
 const REPORTS_REFUSED: &str = "adapter_reports_refused_total";
 
-const fn row(
-    name: &'static str,
-    kind: Kind,
-    unit: Unit,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Description {
-    Description {
-        name,
-        kind,
-        unit,
-        labels,
-        help,
-    }
-}
-
 /// All metrics of the adapter.
 pub const TABLE: &[Description] = &[
-    row(
+    Description::new(
         EXECUTIONS,
         Kind::Counter,
         Unit::Count,
         &["outcome"],
         "Executions reported, by what was reported.",
     ),
-    row(
+    Description::new(
         IN_FLIGHT,
         Kind::Gauge,
         Unit::Count,
         &[],
         "Executions that are being carried out.",
     ),
-    row(
+    Description::new(
         JOBS,
         Kind::Gauge,
         Unit::Count,
         &[],
         "Executions that the invocation system or the provider works on.",
     ),
-    row(
+    Description::new(
         REDELIVERED,
         Kind::Counter,
         Unit::Count,
         &[],
         "Dispatches that RabbitMQ delivered again.",
     ),
-    row(
+    Description::new(
         UNREADABLE,
         Kind::Counter,
         Unit::Count,
         &["what"],
         "Messages and orders that could not be read; an `unidentified-order` ends unanswered.",
     ),
-    row(
+    Description::new(
         NOT_BELIEVED,
         Kind::Counter,
         Unit::Count,
         &["why"],
         "Dispatches that are not carried out because of their signature; they are dead-lettered.",
     ),
-    row(
+    Description::new(
         ANSWERED,
         Kind::Counter,
         Unit::Count,
         &["entry"],
         "Executions answered from the journal, by what it held.",
     ),
-    row(
+    Description::new(
         FLUSHES,
         Kind::Histogram,
         Unit::Seconds,
         &[],
         "One transaction of the journal, its flush included.",
     ),
-    row(
+    Description::new(
         FLUSHED,
         Kind::Histogram,
         Unit::Count,
         &[],
         "Records that shared one flush.",
     ),
-    row(
+    Description::new(
         CALLS,
         Kind::Counter,
         Unit::Count,
         &["dialect", "status"],
         "Calls to native systems, by class of status; `none` without an answer.",
     ),
-    row(
+    Description::new(
         CALL_TIME,
         Kind::Histogram,
         Unit::Seconds,
         &["dialect"],
         "One call, from the first byte to the last.",
     ),
-    row(
+    Description::new(
         PACED,
         Kind::Histogram,
         Unit::Seconds,
         &[],
         "How long a call to a provider waited for its account's budgets.",
     ),
-    row(
+    Description::new(
         SHARED,
         Kind::Counter,
         Unit::Count,
         &["dialect"],
         "Calls to a provider that were not made, because another one's said them too.",
     ),
-    row(
+    Description::new(
         CIRCUITS,
         Kind::Gauge,
         Unit::Count,
         &[],
         "Servers that are left alone for a while, because they did not answer.",
     ),
-    row(
+    Description::new(
         FAULTS,
         Kind::Counter,
         Unit::Count,
         &["code"],
         "Faults of servers after the last try.",
     ),
-    row(
+    Description::new(
         PROBES,
         Kind::Counter,
         Unit::Count,
         &["verdict"],
         "URLs that were looked at after a command, by what that showed.",
     ),
-    row(
+    Description::new(
         TOLD_AGAIN,
         Kind::Counter,
         Unit::Count,
         &[],
         "Commands told once more, because looking afterwards did not prove them.",
     ),
-    row(
+    Description::new(
         REPORT_SIZE,
         Kind::Histogram,
         Unit::Count,
         &[],
         "Executions in one report message.",
     ),
-    row(
+    Description::new(
         REPORTS_REFUSED,
         Kind::Counter,
         Unit::Count,

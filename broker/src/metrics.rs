@@ -60,175 +60,175 @@ pub const TRUST_RELOADS_TOTAL: &str = "broker_trust_reloads_total";
 
 /// The table.
 pub const TABLE: &[Description] = &[
-    row(
+    Description::new(
         COMMANDS_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["operation", "result", "reason"],
         "Submits by what became of them: accepted or repeated, by operation; refused, plans included, by the reason of the error.",
     ),
-    row(
+    Description::new(
         EXECUTIONS_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["participant", "state"],
         "Executions that reached a state.",
     ),
-    row(
+    Description::new(
         SETTLE_SECONDS,
         Kind::Histogram,
         Unit::Seconds,
         &["participant"],
         "From the acceptance of a command to the settled state of an execution.",
     ),
-    row(
+    Description::new(
         OUTBOX_EXECUTIONS,
         Kind::Gauge,
         Unit::Count,
         &["participant", "shard"],
         "Executions that wait in the outbox; shown by the replica that empties it.",
     ),
-    row(
+    Description::new(
         OUTBOX_AGE_SECONDS,
         Kind::Gauge,
         Unit::Seconds,
         &["participant", "shard"],
         "Age of the oldest execution in the outbox.",
     ),
-    row(
+    Description::new(
         UNREPORTED_EXECUTIONS,
         Kind::Gauge,
         Unit::Count,
         &["participant", "shard"],
         "Executions that are marked as dispatched and have not been reported; what RabbitMQ has not confirmed is in the outbox, too.",
     ),
-    row(
+    Description::new(
         DISPATCHES_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["participant", "result"],
         "Messages to adapters: confirmed, refused, unroutable, timed_out or unavailable.",
     ),
-    row(
+    Description::new(
         DISPATCH_EXECUTIONS,
         Kind::Histogram,
         Unit::Count,
         &[],
         "Executions in one message to an adapter.",
     ),
-    row(
+    Description::new(
         PUBLISH_SECONDS,
         Kind::Histogram,
         Unit::Seconds,
         &[],
         "From the publishing of a message to its confirm.",
     ),
-    row(
+    Description::new(
         REPORTS_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["result"],
         "Messages from adapters: applied, or why they are dead-lettered: unreadable, foreign, unknown_execution, store_broken, or what is wrong with the signature (unsigned, malformed_signature, unknown_key, forged, other_participant, key_out_of_time, too_old, from_the_future).",
     ),
-    row(
+    Description::new(
         RECEIPTS_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["result"],
         "Receipts of participants: chained, told_otherwise (chained too, and not of what the broker told), not_signed or unreadable.",
     ),
-    row(
+    Description::new(
         REDELIVERIES_TOTAL,
         Kind::Counter,
         Unit::Count,
         &[],
         "Messages from adapters that RabbitMQ delivered again.",
     ),
-    row(
+    Description::new(
         REPEATED_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["participant"],
         "Outcomes of executions that changed nothing: delivered or sent again, come too late, or played back by somebody else.",
     ),
-    row(
+    Description::new(
         WATCHERS,
         Kind::Gauge,
         Unit::Count,
         &[],
         "Calls of WatchCommand that are open.",
     ),
-    row(
+    Description::new(
         LANES_OWNED,
         Kind::Gauge,
         Unit::Count,
         &[],
         "Outboxes that this replica empties.",
     ),
-    row(
+    Description::new(
         RETIRED_TOTAL,
         Kind::Counter,
         Unit::Count,
         &[],
         "Commands deleted when their retention had passed.",
     ),
-    row(
+    Description::new(
         ABSORBED_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["participant"],
         "Executions that were sent as part of a later one that covers them, because the participant was behind.",
     ),
-    row(
+    Description::new(
         CANCELS_ASKED_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["participant"],
         "Executions that had been sent when they were cancelled, so that the adapter was asked to leave them.",
     ),
-    row(
+    Description::new(
         RELEASED_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["participant"],
         "Scheduled executions whose time came and that went to the outbox.",
     ),
-    row(
+    Description::new(
         DEAD_LETTERS,
         Kind::Gauge,
         Unit::Count,
         &["participant"],
         "Messages that could not be handled, `replies` for reports; every replica shows all of them.",
     ),
-    row(
+    Description::new(
         DEAD_LETTERS_WORKED_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["work"],
         "Dead letters that were sent again (`retried`) or thrown away (`discarded`).",
     ),
-    row(
+    Description::new(
         CONNECTIONS,
         Kind::Gauge,
         Unit::Count,
         &[],
         "Connections of callers that are open.",
     ),
-    row(
+    Description::new(
         CONNECTIONS_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["result"],
         "Connections at the door: accepted, failed (the handshake), timed_out, evicted or full.",
     ),
-    row(
+    Description::new(
         CALLS_REFUSED_TOTAL,
         Kind::Counter,
         Unit::Count,
         &["reason"],
         "Calls refused, and streams ended: for what their connection is (unidentified, aged or full), unread, or late with their answer.",
     ),
-    row(
+    Description::new(
         TRUST_RELOADS_TOTAL,
         Kind::Counter,
         Unit::Count,
@@ -263,22 +263,6 @@ pub fn count_cancel_asked(participant: &ParticipantId) {
 /// Counts an execution whose scheduled time came.
 pub fn count_released(participant: &ParticipantId) {
     counter!(RELEASED_TOTAL, "participant" => participant.to_string()).increment(1);
-}
-
-const fn row(
-    name: &'static str,
-    kind: Kind,
-    unit: Unit,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Description {
-    Description {
-        name,
-        kind,
-        unit,
-        labels,
-        help,
-    }
 }
 
 /// How a dispatch that was not confirmed is counted.

@@ -63,6 +63,23 @@ pub struct Description {
 }
 
 impl Description {
+    /// A row.
+    pub const fn new(
+        name: &'static str,
+        kind: Kind,
+        unit: Unit,
+        labels: &'static [&'static str],
+        help: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            kind,
+            unit,
+            labels,
+            help,
+        }
+    }
+
     /// The row of the documentation: `| name | kind | unit | labels | help |`.
     pub fn row(&self) -> String {
         let labels: Vec<String> = self

@@ -8,7 +8,7 @@ use anyhow::Result;
 use domain::signing::SigningKey;
 use proto::v1;
 
-use super::Federation;
+use super::{Client, Federation};
 use crate::Shared;
 
 /// The broker's public keys, for adapters.
@@ -56,6 +56,16 @@ impl Federation {
             public_key: self.key(participant)?.public().to_string(),
             ..v1::SigningKey::default()
         })
+    }
+
+    /// Creates a participant whose key is registered.
+    pub async fn create_signing(&self, operator: &mut Client, participant: &str) -> Result<()> {
+        let participant = v1::Participant {
+            id: participant.to_owned(),
+            signing_keys: vec![self.registered_key(participant)?],
+            ..v1::Participant::default()
+        };
+        operator.put_participant(participant).await
     }
 
     /// Where a private key lies.

@@ -8,42 +8,19 @@ use broker::store::{Keys, Lane, Store};
 use domain::Evidence;
 use proto::v1;
 use tests::{
-    adapter::ScriptedAdapter,
-    federation::{Client, Federation, NOWHERE, Program, purge},
+    federation::purge,
     http,
     relay::{Relay, Weather},
     shared, wait,
 };
+
+use crate::stage::{Stage, stage};
 
 mod repeated;
 
 const SOON: Duration = Duration::from_secs(20);
 const URL: &str = "http://www.shop.example/x";
 const WINDOW_OF_ONE: &str = "[outbox]\nwindow = 1";
-
-struct Stage {
-    federation: Federation,
-    broker: Program,
-    owner: Client,
-    a: ScriptedAdapter,
-}
-
-/// One participant with a scripted adapter.
-async fn stage(settings: &str) -> Result<Stage> {
-    let federation = Federation::with_settings(shared()?, settings).await?;
-    let broker = federation.broker("broker").await?;
-    let mut operator = federation.client(&broker, "operator/ops")?;
-    operator.create_participant("a").await?;
-    operator.open_shop("a", ("varnish", NOWHERE)).await?;
-    let owner = federation.client(&broker, "participant/a")?;
-    let a = federation.scripted("a")?;
-    Ok(Stage {
-        federation,
-        broker,
-        owner,
-        a,
-    })
-}
 
 /// The same, with a link between broker and RabbitMQ that can be cut.
 async fn stage_with_relay() -> Result<(Stage, Relay)> {

@@ -41,6 +41,7 @@ mod registry;
 mod secrets;
 mod signing;
 mod six_kinds;
+mod stage;
 mod tls;
 mod tracking;
 mod vendors;

@@ -34,12 +34,7 @@ impl Road {
         let federation = Federation::signed(shared()?, settings).await?;
         let broker = federation.broker("broker").await?;
         let mut operator = federation.client(&broker, "operator/ops")?;
-        let participant = v1::Participant {
-            id: "a".to_owned(),
-            signing_keys: vec![federation.registered_key("a")?],
-            ..v1::Participant::default()
-        };
-        operator.put_participant(participant).await?;
+        federation.create_signing(&mut operator, "a").await?;
         operator.create_participant("b").await?;
         operator.open_shop("a", ("varnish", cache().await?)).await?;
         Ok(Self {

@@ -44,12 +44,7 @@ impl Stage {
         let federation = Federation::signed(shared()?, settings).await?;
         let broker = federation.broker("broker").await?;
         let mut operator = federation.client(&broker, "operator/ops")?;
-        let participant = v1::Participant {
-            id: "a".to_owned(),
-            signing_keys: vec![federation.registered_key("a")?],
-            ..v1::Participant::default()
-        };
-        operator.put_participant(participant).await?;
+        federation.create_signing(&mut operator, "a").await?;
         operator.open_shop("a", ("varnish", NOWHERE)).await?;
         let link = LinkSettings::new(federation.shared().amqp.clone().into(), "administrator");
         Ok(Self {

@@ -11,38 +11,15 @@ use domain::{
 use proto::v1;
 use serde_json::json;
 use tests::{
-    adapter::ScriptedAdapter,
-    federation::{Client, Federation, NOWHERE, Program, purge},
+    federation::{Client, purge},
     rabbitmq::Management,
-    shared, wait,
+    wait,
 };
+
+use crate::stage::{Stage, stage};
 
 const SOON: Duration = Duration::from_secs(20);
 const URL: &str = "http://www.shop.example/x";
-
-struct Stage {
-    federation: Federation,
-    broker: Program,
-    owner: Client,
-    a: ScriptedAdapter,
-}
-
-/// One participant with a scripted adapter.
-async fn stage(settings: &str) -> Result<Stage> {
-    let federation = Federation::with_settings(shared()?, settings).await?;
-    let broker = federation.broker("broker").await?;
-    let mut operator = federation.client(&broker, "operator/ops")?;
-    operator.create_participant("a").await?;
-    operator.open_shop("a", ("varnish", NOWHERE)).await?;
-    let owner = federation.client(&broker, "participant/a")?;
-    let a = federation.scripted("a")?;
-    Ok(Stage {
-        federation,
-        broker,
-        owner,
-        a,
-    })
-}
 
 fn state(command: &v1::Command) -> v1::ExecutionState {
     command
