@@ -92,6 +92,8 @@ pub(crate) struct Spot {
     pub(crate) url: ContentUrl,
     /// What is told again because of it.
     selectors: Vec<u32>,
+    /// Whether it only stands for more.
+    sample: bool,
     /// Where, if not at the server itself.
     pub(crate) at: Option<Edge>,
 }
@@ -127,6 +129,7 @@ impl<'a> Case<'a> {
             spot: Spot {
                 url: probe.url.clone(),
                 selectors: probe.selectors.clone(),
+                sample: probe.sample,
                 at: at.cloned(),
             },
             seen: Vec::new(),

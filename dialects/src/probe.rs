@@ -98,6 +98,16 @@ pub fn judge(expect: Expect, told: Told, earlier: &[Sighting], after: [&Sighting
     }
 }
 
+/// Why a sample shows nothing of what else is meant, whatever the cache says of it: there is nothing, as far as was seen.
+pub fn nothing_there(earlier: &[Sighting], after: [&Sighting; 2]) -> Option<String> {
+    let mut all = earlier.iter().chain(after);
+    let is_nowhere = all.all(|seen| matches!(seen.status, 404 | 410));
+    let status = after[1].status;
+    is_nowhere.then(|| {
+        format!("it answers {status}, before and after: where there is nothing, nothing is shown of what else is meant")
+    })
+}
+
 /// Whether one answer is younger than the command.
 fn look(told: Told, earlier: &[Sighting], seen: &Sighting) -> Judgement {
     if let Some(age) = seen.age.map(Duration::from_secs) {

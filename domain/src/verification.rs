@@ -52,6 +52,9 @@ pub struct Probe {
     pub url: ContentUrl,
     /// The selectors of the command that mean it, counted from 0: what is told again where it is found stale.
     pub selectors: Vec<u32>,
+    /// Whether it only stands for more that they mean, and none of them names it: where there is nothing, nothing is shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sample: bool,
 }
 
 impl Probes {
@@ -80,9 +83,16 @@ impl Probes {
         }
         let probes: Vec<Probe> = urls
             .into_iter()
-            .map(|url| Probe {
-                url: url.clone(),
-                selectors: meaning(&command.selectors, url),
+            .map(|url| {
+                let selectors = meaning(&command.selectors, url);
+                let mut meant = (0..).zip(&command.selectors);
+                Probe {
+                    url: url.clone(),
+                    sample: !meant.any(|(number, selector)| {
+                        matches!(selector, Selector::Url(_)) && selectors.contains(&number)
+                    }),
+                    selectors,
+                }
             })
             .collect();
         let covered = |number: &u32| probes.iter().any(|probe| probe.selectors.contains(number));
@@ -211,9 +221,13 @@ mod tests {
         let looked: Vec<_> = probes
             .probes
             .iter()
-            .map(|probe| (probe.url.path_and_query(), probe.selectors.clone()))
+            .map(|probe| {
+                let selectors = probe.selectors.clone();
+                (probe.url.path_and_query(), selectors, probe.sample)
+            })
             .collect();
-        assert_eq!(looked, [("/img/x.png?v=1", vec![1]), ("/1", vec![0])]);
+        let sample = ("/img/x.png?v=1", vec![1], true);
+        assert_eq!(looked, [sample, ("/1", vec![0], false)]);
         assert_eq!(probes.uncovered, [2]);
     }
 

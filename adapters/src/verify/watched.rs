@@ -43,7 +43,13 @@ impl Watched {
             Ok(second) => second,
             Err(fault) => return (Judgement::Unseen(fault.message), vec![first]),
         };
-        let judgement = probe::judge(expect, told, &self.seen, [&first, &second]);
+        let after = [&first, &second];
+        let judgement = match probe::judge(expect, told, &self.seen, after) {
+            Judgement::Proven if self.spot.sample => {
+                probe::nothing_there(&self.seen, after).map_or(Judgement::Proven, Judgement::Unseen)
+            }
+            judgement => judgement,
+        };
         (judgement, vec![first, second])
     }
 

@@ -366,3 +366,16 @@ proptest! {
         prop_assert_ne!(judged, Judgement::Proven);
     }
 }
+
+/// Where a sample is missing before and after, nothing is shown; where it went away, or came, something is.
+#[test]
+fn a_sample_that_is_nowhere_shows_nothing() {
+    let with = |status, seen: Sighting| Sighting { status, ..seen };
+    let (before, after) = (with(404, seen_before(5)), with(404, seen(5)));
+    let gone = with(410, seen(6));
+    let why = nothing_there(std::slice::from_ref(&before), [&after, &gone]).unwrap();
+    assert!(why.starts_with("it answers 410"), "{why}");
+    assert!(nothing_there(&[], [&after, &gone]).is_some());
+    assert!(nothing_there(&[seen_before(5)], [&after, &gone]).is_none());
+    assert!(nothing_there(&[before], [&after, &seen(6)]).is_none());
+}

@@ -46,6 +46,7 @@ async fn carried_out(expect: Expect, seconds: u32, edge: Edge) -> ExecutionRepor
     let probe = Probe {
         url: "http://www.example.com/a".parse().unwrap(),
         selectors: vec![0],
+        sample: false,
     };
     let order = Order {
         probes: Some(Probes {

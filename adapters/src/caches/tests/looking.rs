@@ -55,6 +55,7 @@ fn verified(server: &Server) -> Order {
             probes: vec![Probe {
                 url,
                 selectors: vec![0],
+                sample: false,
             }],
             uncovered: Vec::new(),
         }),
@@ -64,6 +65,37 @@ fn verified(server: &Server) -> Order {
 
 fn proof_of(result: &ServerResult) -> &Proof {
     result.proof.as_ref().unwrap()
+}
+
+/// The same, where the URL only stands for more.
+fn by_sample(server: &Server, sample: bool) -> Order {
+    let mut order = verified(server);
+    for probe in order
+        .probes
+        .iter_mut()
+        .flat_map(|probes| &mut probes.probes)
+    {
+        probe.sample = sample;
+    }
+    order
+}
+
+/// A cache that holds nothing at all proves a URL that was purged to be gone, and nothing of what a URL only stands for.
+#[tokio::test]
+async fn a_sample_that_is_nowhere_verifies_nothing() {
+    let server = server(|_, _| async {
+        (StatusCode::NOT_FOUND, [("x-cache", "MISS")], "not found").into_response()
+    });
+    let server = server.await;
+    for (sample, verdict) in [
+        (false, ProofVerdict::Verified),
+        (true, ProofVerdict::Unprobed),
+    ] {
+        let results = tell(&by_sample(&server, sample)).await;
+        let proof = proof_of(&results[0]);
+        assert_eq!(proof.verdict, verdict, "{proof:?}");
+        assert_eq!(proof.probes[0].why.is_some(), sample);
+    }
 }
 
 /// Before, the purge, and twice after it: gone at once.

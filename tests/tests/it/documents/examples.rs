@@ -66,6 +66,7 @@ pub(super) fn probes(expect: Expect) -> Result<Probes> {
         probes: vec![Probe {
             url: "https://www.example.com/a?b=c".parse()?,
             selectors: vec![0, 1],
+            sample: true,
         }],
         uncovered: vec![2],
     })
