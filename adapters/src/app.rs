@@ -3,13 +3,13 @@
 //! Invariant: parts end from the front: first nothing more comes in, then what began is carried out, written down,
 //! reported and acknowledged, and then the connections close. Each part ends when those before it are gone.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::sync::Arc;
 
 use amqp::{Consumer, ConsumerSettings, LinkState, Publisher};
 use service::{
     Shutdown,
     configuration::Problems,
-    exit::{Chain, Exit},
+    exit::Chain,
     telemetry::{BindError, Condition, InstallError, Readiness, Signals, install_metrics},
     watched::WatchedError,
 };
@@ -43,33 +43,6 @@ type Said = (HowFar, Arc<Signing>);
 
 /// The pause before connecting again where RabbitMQ names none.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
-
-/// What the command line takes.
-#[derive(Debug, clap::Parser)]
-#[command(
-    version,
-    about = "Carries out what the federation's broker dispatches to one participant."
-)]
-pub struct Arguments {
-    /// The operator's configuration file (TOML), laid over the compiled-in default.
-    #[arg(long, env = "ADAPTER_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-/// Reads a program's arguments. What is wrong with them ends it with the code of a wrong configuration, where clap's own
-/// would be 2.
-pub fn arguments<A: clap::Parser>() -> Result<A, ExitCode> {
-    A::try_parse().map_err(|error| {
-        // There is nobody left to tell where this fails.
-        let _ = error.print();
-        let exit = if error.use_stderr() {
-            Exit::Configuration
-        } else {
-            Exit::Done
-        };
-        exit.into()
-    })
-}
 
 /// Why the adapter cannot start.
 #[derive(Debug, Error)]

@@ -37,7 +37,10 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = match service::arguments() {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit,
+    };
     let file = arguments.config.as_deref();
     let load = || read::<config::Config>(file);
     let load_serving = || read::<config::Serving>(file);
@@ -49,10 +52,7 @@ fn main() -> ExitCode {
         Task::Check => service::answer("broker", load_serving, |_| {
             Ok("the configuration is good\n".to_owned())
         }),
-        Task::Defaults => {
-            print(config::DEFAULT);
-            ExitCode::SUCCESS
-        }
+        Task::Defaults => service::show(config::DEFAULT),
         Task::RedisAcl => {
             let load = || read::<config::AtRedis>(file);
             service::answer("broker", load, |config| app::redis_acl(&config.0))
@@ -62,9 +62,4 @@ fn main() -> ExitCode {
 
 fn read<C: DeserializeOwned + Checked>(file: Option<&Path>) -> Result<C, Problems> {
     configuration::load(config::DEFAULT, file, config::ENVIRONMENT_PREFIX)
-}
-
-#[expect(clippy::print_stdout, reason = "this is what was asked for")]
-fn print(text: &str) {
-    print!("{text}");
 }

@@ -73,20 +73,37 @@ where
     }
 }
 
+/// Reads a program's arguments. What is wrong with them ends it with [`Exit::Configuration`], where clap's own code would be 2.
+pub fn arguments<A: clap::Parser>() -> Result<A, ExitCode> {
+    A::try_parse().map_err(|error| {
+        // There is nobody left to tell where this fails.
+        let _ = error.print();
+        let exit = if error.use_stderr() {
+            Exit::Configuration
+        } else {
+            Exit::Done
+        };
+        exit.into()
+    })
+}
+
+/// Prints what was asked for, whatever the configuration, and ends.
+#[expect(clippy::print_stdout, reason = "this is what was asked for")]
+pub fn show(text: &str) -> ExitCode {
+    print!("{text}");
+    Exit::Done.into()
+}
+
 /// Runs a task that only answers: prints what `answer` makes of the configuration, and ends. Nothing is logged.
 ///
 /// Problems, of the configuration or of the answer, go to stderr and end in [`Exit::Configuration`].
-#[expect(clippy::print_stdout, reason = "this is what was asked for")]
 pub fn answer<C: Checked>(
     name: &'static str,
     load: impl FnOnce() -> Result<C, Problems>,
     answer: impl FnOnce(&C) -> Result<String, Problems>,
 ) -> ExitCode {
     match load().and_then(|configuration| answer(&configuration)) {
-        Ok(text) => {
-            print!("{text}");
-            Exit::Done.into()
-        }
+        Ok(text) => show(&text),
         Err(problems) => refuse(name, &problems).into(),
     }
 }

@@ -26,5 +26,5 @@ pub mod watched;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use crypto::install_crypto;
-pub use exit::{answer, main};
+pub use exit::{answer, arguments, main, show};
 pub use shutdown::Shutdown;

@@ -95,13 +95,16 @@ fn is_open(command: &CommandView) -> bool {
     executions.any(ExecutionView::is_under_way)
 }
 
-/// Done when it began nowhere, partly when somewhere, failed when it was too late for all.
+/// Done when it began nowhere, partly when somewhere, failed when it was too late for all that could carry it out.
 fn exit(command: &CommandView) -> Exit {
     let executions = command.executions.iter();
-    let undone = executions.filter(|execution| execution.is_undone()).count();
-    match undone {
+    let able: Vec<_> = executions
+        .filter(|execution| !execution.is_unsupported())
+        .collect();
+    let undone = able.iter().filter(|execution| execution.is_undone());
+    match undone.count() {
         _ if is_open(command) => Exit::StillRunning,
-        undone if undone == command.executions.len() => Exit::Done,
+        undone if undone == able.len() => Exit::Done,
         0 => Exit::Failed,
         _ => Exit::Partly,
     }

@@ -89,7 +89,7 @@ struct Revoke {
     /// The authority's folder
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Its serial number as `list` shows it, or its file; or whose: all that participant/ID, participant/ID/person/NAME or operator/NAME has
+    /// Its serial number as `list` shows it, or its file; or whose: all that participant/ID and its people, participant/ID/person/NAME or operator/NAME has
     #[arg(value_name = "SERIAL|FILE|WHO")]
     which: String,
 }

@@ -337,6 +337,11 @@ impl ExecutionView {
         is_under_way(&self.state)
     }
 
+    /// Whether its participant cannot do it.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.state == "unsupported"
+    }
+
     /// Whether it ended without having begun.
     pub(crate) fn is_undone(&self) -> bool {
         matches!(self.state.as_str(), "cancelled" | "expired" | "unsupported")

@@ -81,13 +81,15 @@ fn without_times(text: &str) -> String {
 /// A script asks only the number.
 #[tokio::test]
 async fn every_end_of_a_cancel_has_its_exit_code() {
-    use ExecutionState::{Cancelled, Done, Expired, Running, Unanswered};
+    use ExecutionState::{Cancelled, Done, Expired, Running, Unanswered, Unsupported};
     let ends = [
         ([Cancelled, Cancelled, Cancelled], 0),
         ([Cancelled, Expired, Cancelled], 0),
         ([Cancelled, Done, Cancelled], 3),
         ([Cancelled, Unanswered, Cancelled], 3),
         ([Done, Done, Unanswered], 1),
+        ([Done, Unsupported, Unsupported], 1),
+        ([Cancelled, Unsupported, Cancelled], 0),
         ([Cancelled, Running, Done], 5),
     ];
     for ([north, south, west], code) in ends {

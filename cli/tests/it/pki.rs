@@ -158,13 +158,15 @@ async fn a_participants_people_have_certificates_of_their_own() {
         let run = pki(&folder, &format!("issue fed {wrong}")).await;
         assert_eq!(run.code, Some(2), "{wrong}: {}", run.stderr);
     }
-    done(&folder, "revoke fed participant/acme/person/ann").await;
-    let listed = done(&folder, "list fed --json").await.stdout;
-    let listed: serde_json::Value = serde_json::from_str(&listed).expect("is a document");
-    let certificates = listed["certificates"].as_array().expect("is a list");
-    let revoked = |certificate: &&serde_json::Value| certificate["revoked"] == true;
-    let revoked: Vec<_> = certificates.iter().filter(revoked).collect();
-    assert_eq!(certificates.len(), 3);
-    assert_eq!(revoked.len(), 1);
-    assert_eq!(revoked[0]["holder"], "participant/acme/person/ann");
+    done(&folder, "issue fed participant/acme-two").await;
+    // Who leaves takes nobody along; a participant takes its people.
+    for (who, left) in [("participant/acme/person/ann", 3), ("participant/acme", 1)] {
+        done(&folder, &format!("revoke fed {who}")).await;
+        let listed = done(&folder, "list fed --json").await.stdout;
+        let listed: serde_json::Value = serde_json::from_str(&listed).expect("is a document");
+        let certificates = listed["certificates"].as_array().expect("is a list");
+        assert_eq!(certificates.len(), 4);
+        let counts = |certificate: &&serde_json::Value| certificate["revoked"] == false;
+        assert_eq!(certificates.iter().filter(counts).count(), left, "{who}");
+    }
 }

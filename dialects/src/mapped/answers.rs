@@ -149,6 +149,10 @@ impl Rule {
                 let again = seconds.map_or_else(|| retry_after(read.answer), Again::AfterSeconds);
                 self.fault(read, FaultCode::Throttled, again)
             }
+            // A job that was asked after has ended so.
+            Means::Failed if read.job.is_some() => {
+                self.fault(read, FaultCode::NativeError, Again::Never)
+            }
             Means::Failed => self.fault(read, FaultCode::NativeError, retry_after(read.answer)),
             Means::Refused => self.fault(read, FaultCode::Refused, Again::Never),
         }

@@ -231,11 +231,23 @@ fn a_job_is_polled() {
         Verdict::Done { .. }
     ));
     let (code, again, message) = fault(judged(r#"{"state":"broken","error":{"text":"disk"}}"#));
-    assert_eq!(
-        (code, again),
-        (FaultCode::NativeError, Again::AfterSeconds(9))
-    );
+    // That is the end of the job: nobody asks after it again.
+    assert_eq!((code, again), (FaultCode::NativeError, Again::Never));
     assert!(message.ends_with("disk"), "{message}");
+}
+
+/// The smallest mapping of the documentation is a good one.
+#[test]
+fn the_documented_mapping_is_good() {
+    let text = include_str!("../../../docs/mappings.md");
+    let (_, rest) = text.split_once("```yaml\n").unwrap();
+    let (smallest, _) = rest.split_once("```").unwrap();
+    let mapping = Mapping::read(smallest).unwrap();
+    let page = url("http://www.example.com/a");
+    assert_eq!(
+        said(&mapping, DELETE, vec![page]),
+        r#"POST /purge [0] {"url": "http://www.example.com/a"}"#
+    );
 }
 
 /// The participant's account is for its own document to speak of: no selector gets a value of it into a call.

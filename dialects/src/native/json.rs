@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 use super::Mistake;
 
+/// Characters of a member's name that a mistake says.
+const NAME_LENGTH: usize = 40;
+
 /// An object.
 pub(super) struct Body(Map<String, Value>);
 
@@ -15,13 +18,14 @@ impl Body {
         let Ok(members) = serde_json::from_str::<Map<String, Value>>(text) else {
             return Err(wrong("must be a JSON object"));
         };
-        if members.keys().all(|name| known.contains(&name.as_str())) {
-            Ok(Self(members))
-        } else {
-            Err(wrong(format!(
-                "must have no members but {}",
-                known.join(", ")
-            )))
+        let mut names = members.keys();
+        match names.find(|name| !known.contains(&name.as_str())) {
+            None => Ok(Self(members)),
+            Some(other) => Err(wrong(format!(
+                "must have no members but {}, and not `{}`",
+                known.join(", "),
+                other.chars().take(NAME_LENGTH).collect::<String>()
+            ))),
         }
     }
 

@@ -115,19 +115,38 @@ fn everything_that_is_wrong_with_a_broker_is_listed() -> Result<()> {
 fn everything_that_is_wrong_with_an_adapter_is_listed() -> Result<()> {
     let folder = tempfile::TempDir::new()?;
     let file = write(folder.path(), ADAPTER)?;
-    let mut command = Command::new(binaries::adapter()?);
-    let output = command.arg("--config").arg(&file).output()?;
-    assert_lists(
-        &output,
-        &[
-            "amqp.certificate_authority",
-            "amqp.url",
-            "journal.folder",
-            "logs.filter",
-            "signing.broker_keys",
-            "signing.key",
-        ],
-    );
+    for task in ["check", "run"] {
+        let mut command = Command::new(binaries::adapter()?);
+        let output = command.arg("--config").arg(&file).arg(task).output()?;
+        assert_lists(
+            &output,
+            &[
+                "amqp.certificate_authority",
+                "amqp.url",
+                "journal.folder",
+                "logs.filter",
+                "signing.broker_keys",
+                "signing.key",
+            ],
+        );
+    }
+    Ok(())
+}
+
+/// What is typed wrongly ends like a wrong file; what prints the defaults needs no file.
+#[test]
+fn wrong_arguments_end_with_64_and_defaults_are_printed() -> Result<()> {
+    for program in [binaries::broker()?, binaries::adapter()?] {
+        for wrong in ["chek", "--bogus"] {
+            let output = Command::new(&program).arg(wrong).output()?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(64), "{said}");
+            assert!(said.contains(wrong), "{said}");
+        }
+        let output = Command::new(&program).arg("defaults").output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("[amqp]"), "{said}");
+    }
     Ok(())
 }
 

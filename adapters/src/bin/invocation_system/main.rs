@@ -129,7 +129,7 @@ impl Settings for Configuration {
 }
 
 fn main() -> ExitCode {
-    let arguments: Arguments = match adapters::app::arguments() {
+    let arguments: Arguments = match service::arguments() {
         Ok(arguments) => arguments,
         Err(exit) => return exit,
     };

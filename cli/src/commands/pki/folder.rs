@@ -111,7 +111,8 @@ impl Folder {
         Ok(certificates)
     }
 
-    /// What somebody has that still counts, where `typed` is a caller's path such as `participant/acme` and no file.
+    /// What somebody has that still counts, where `typed` is a caller's path such as `participant/acme` and no file; of a
+    /// participant, what its people have, too.
     pub(super) fn issued_to(&self, typed: &str) -> Result<Option<Vec<CertificateView>>, Failure> {
         let is_caller = matches!(
             typed.split('/').collect::<Vec<_>>()[..],
@@ -121,7 +122,9 @@ impl Folder {
             return Ok(None);
         }
         let mut certificates = self.list()?;
-        certificates.retain(|one| one.holder == typed && one.counts());
+        let people = format!("{typed}/person/");
+        let is_theirs = |holder: &str| holder == typed || holder.starts_with(&people);
+        certificates.retain(|one| is_theirs(&one.holder) && one.counts());
         Ok(Some(certificates))
     }
 

@@ -38,7 +38,7 @@ fn akamai_is_read() {
     path must be `/ccu/v3/`, invalidate or delete, url or tag or cpcode, and nothing or `production`
     body objects[0]: must be an absolute http or https URL
     body objects[0]: must be a text
-    body must have no members but objects
+    body must have no members but objects, and not `hostname`
     body must name 1 to 1000 things to purge (SELECTORS_PER_COMMAND)
     body must be a JSON object
     method must be POST
@@ -106,7 +106,7 @@ fn cloudflare_is_read() {
     body purge_everything: must be true, and alone
     body files[0]: must have a url and nothing else; with headers it would mean one variant, and a command means all
     body files: must be a list
-    body must have no members but files, tags, hosts, prefixes, purge_everything
+    body must have no members but files, tags, hosts, prefixes, purge_everything, and not `everything`
     body must name 1 to 1000 things to purge (SELECTORS_PER_COMMAND)
     "#);
 }
@@ -292,7 +292,7 @@ fn edgecast_is_read() {
     Load http://www.example.com/a
     Purge(Delete) www.example.com/gala*.fl*
     body MediaPath: must not end in `*.*`, which means one directory without those below it
-    body must have no members but MediaPath, MediaType
+    body must have no members but MediaPath, MediaType, and not `EdgeNodeRegionIds`
     body MediaPath: must be a text
     body MediaType: must be 2, 3, 8 or 14
     body must name 1 to 1000 things to purge (SELECTORS_PER_COMMAND)
