@@ -11,7 +11,7 @@ use crate::{
     failure::Failure,
     output::Output,
     table,
-    view::{DraftView, PlanView},
+    view::{DraftView, OperationView, PlanView},
 };
 
 /// Shows a plan.
@@ -72,6 +72,24 @@ pub(super) fn print(output: Output, plan: &PlanView, draft: CommandDraft) -> Res
         configuration_id: plan.configuration_id.clone(),
         ..draft
     });
-    output.text(&table::plan(plan, &table::operation(&asked)))?;
+    output.text(&table::plan(plan, &asked_as_read(plan, asked)))?;
     Ok(Exit::Done)
+}
+
+/// What is asked for; of a native request, what the broker reads it as.
+fn asked_as_read(plan: &PlanView, asked: DraftView) -> String {
+    let OperationView::Native { dialect } = &asked.operation else {
+        return table::operation(&asked);
+    };
+    if matches!(plan.operation, OperationView::Unrecognized) {
+        // An older broker does not say.
+        return table::operation(&asked);
+    }
+    let request = format!("a request to {dialect}, read as: ");
+    let read = DraftView {
+        operation: plan.operation.clone(),
+        selectors: plan.selectors.clone(),
+        ..asked
+    };
+    request + &table::operation(&read) + &table::each_of(&read.selectors)
 }

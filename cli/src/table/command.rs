@@ -9,7 +9,7 @@ use super::{Tone, history, paint, plain, proof, result, tone_of, toned};
 use crate::{
     view::{
         ApprovalView, CommandView, DraftView, ExecutionView, OperationView, ScopeView,
-        ServerResultView, StandingView, text_of,
+        SelectorView, ServerResultView, StandingView, text_of,
     },
     words,
 };
@@ -123,6 +123,22 @@ fn asked(command: &CommandView) -> String {
 /// `purge (delete) of 2 selectors of shop, only at other participants`.
 pub(crate) fn operation(draft: &DraftView) -> String {
     what(draft) + &scope(&draft.scope)
+}
+
+/// The selectors, a line for each, where there are several; the rest is in `--json`.
+pub(crate) fn each_of(selectors: &[SelectorView]) -> String {
+    if selectors.len() < 2 {
+        return String::new();
+    }
+    let mut lines = String::new();
+    for selector in selectors.iter().take(LINES_MAXIMUM) {
+        // Writing to a String cannot fail.
+        let _ = write!(lines, "\n  {}", words::short(&text_of(selector)));
+    }
+    if selectors.len() > LINES_MAXIMUM {
+        lines.push_str("\n  …");
+    }
+    lines
 }
 
 /// `purge (delete) of 2 selectors of shop`.

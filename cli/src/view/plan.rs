@@ -7,12 +7,18 @@ use proto::v1::{
 };
 use serde::Serialize;
 
-use super::word::{said, text, word};
+use super::{
+    draft::{OperationView, SelectorView},
+    word::{said, text, word},
+};
 
 /// A plan.
 #[derive(Debug, Serialize)]
 pub(crate) struct PlanView {
     pub(crate) configuration_id: String,
+    /// What is to be done; of a native request, what it was read as.
+    pub(crate) operation: OperationView,
+    pub(crate) selectors: Vec<SelectorView>,
     pub(crate) executions: Vec<PlannedExecutionView>,
     /// What would be looked at afterwards.
     pub(crate) probes: Vec<PlannedProbeView>,
@@ -92,6 +98,8 @@ impl PlanView {
         Self {
             participants_without_servers,
             configuration_id: plan.configuration_id,
+            operation: plan.operation.and_then(|operation| operation.kind).into(),
+            selectors: plan.selectors.into_iter().map(SelectorView::from).collect(),
             needs_approval: plan.needs_approval,
             executions: plan
                 .executions

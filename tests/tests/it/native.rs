@@ -64,6 +64,7 @@ fn plain() -> v1::CommandDraft {
     draft(v1::operation::Kind::Purge(invalidate), &URLS)
 }
 
+/// The plan; a URL means both schemes, so it is told as one of `https`.
 async fn plan(owner: &mut Client, draft: v1::CommandDraft) -> Result<v1::Plan, Status> {
     let request = v1::SubmitCommandRequest {
         draft: Some(draft),
@@ -71,7 +72,13 @@ async fn plan(owner: &mut Client, draft: v1::CommandDraft) -> Result<v1::Plan, S
         ..v1::SubmitCommandRequest::default()
     };
     let answer = owner.commands.submit_command(request).await?.into_inner();
-    Ok(answer.plan.unwrap_or_default())
+    let mut plan = answer.plan.unwrap_or_default();
+    for selector in &mut plan.selectors {
+        if let Some(Kind::Url(url)) = &mut selector.kind {
+            *url = url.replacen("http://", "https://", 1);
+        }
+    }
+    Ok(plan)
 }
 
 fn field(status: &Status) -> Option<String> {

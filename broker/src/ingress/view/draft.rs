@@ -9,10 +9,8 @@ use super::{breadth, proof, timestamp};
 pub(super) fn draft(command: &Command) -> v1::CommandDraft {
     v1::CommandDraft {
         configuration_id: command.configuration.to_string(),
-        operation: Some(v1::Operation {
-            kind: Some(operation(&command.operation)),
-        }),
-        selectors: command.selectors.iter().map(selector).collect(),
+        operation: Some(operation(&command.operation)),
+        selectors: selectors(command),
         scope: Some(v1::Scope {
             kind: Some(scope(&command.scope)),
         }),
@@ -38,9 +36,10 @@ pub(super) fn draft(command: &Command) -> v1::CommandDraft {
     }
 }
 
-fn operation(operation: &Operation) -> v1::operation::Kind {
+/// What is to be done.
+pub(super) fn operation(operation: &Operation) -> v1::Operation {
     use v1::operation::Kind;
-    match operation {
+    let kind = match operation {
         Operation::Purge(mode) => {
             let mode = match mode {
                 PurgeMode::Delete => v1::PurgeMode::Delete,
@@ -54,7 +53,13 @@ fn operation(operation: &Operation) -> v1::operation::Kind {
             name: custom.name.to_string(),
             parameters: custom.parameters.clone().into_iter().collect(),
         }),
-    }
+    };
+    v1::Operation { kind: Some(kind) }
+}
+
+/// With which of it.
+pub(super) fn selectors(command: &Command) -> Vec<v1::Selector> {
+    command.selectors.iter().map(selector).collect()
 }
 
 fn selector(selector: &Selector) -> v1::Selector {

@@ -5,7 +5,7 @@ use dialects::{Cost, Counterpart, cost_of, cost_of_mapped, vendor::budget::LOOKE
 use domain::{NativeCall, Probes, verification::Expect};
 use proto::v1;
 
-use super::{fidelity, proof};
+use super::{draft, fidelity, proof};
 use crate::translate::{Planned, PlannedExecution};
 
 /// A plan.
@@ -20,6 +20,8 @@ pub(in crate::ingress) fn plan(planned: &Planned) -> v1::Plan {
             .map(|execution| planned_execution(execution, told_again))
             .collect(),
         needs_approval: planned.approve_until.is_some(),
+        operation: Some(draft::operation(&planned.command.operation)),
+        selectors: draft::selectors(&planned.command),
         ..proof::looked_at(&planned.command)
     }
 }

@@ -53,6 +53,8 @@ pub(super) fn plan(mapping: &Mapping, draft: &CommandDraft) -> Result<PlanView, 
     };
     let plan = v1::Plan {
         configuration_id: configuration.id.to_string(),
+        operation: draft.operation.clone(),
+        selectors: draft.selectors.clone(),
         executions: vec![execution],
         ..v1::Plan::default()
     };
