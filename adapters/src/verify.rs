@@ -92,8 +92,8 @@ pub(crate) struct Spot {
     pub(crate) url: ContentUrl,
     /// What is told again because of it.
     selectors: Vec<u32>,
-    /// Whether it only stands for more.
-    sample: bool,
+    /// Whether it stands for nothing but itself.
+    exact: bool,
     /// Where, if not at the server itself.
     pub(crate) at: Option<Edge>,
 }
@@ -129,7 +129,7 @@ impl<'a> Case<'a> {
             spot: Spot {
                 url: probe.url.clone(),
                 selectors: probe.selectors.clone(),
-                sample: probe.sample,
+                exact: probe.exact,
                 at: at.cloned(),
             },
             seen: Vec::new(),

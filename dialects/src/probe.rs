@@ -46,6 +46,8 @@ pub enum Judgement {
     Refuted(String),
     /// They show neither; telling again and looking later may.
     Undecided(String),
+    /// They show nothing, and will not however often somebody looks.
+    Nothing(String),
     /// The answers are not about the content.
     Unseen(String),
 }
@@ -98,13 +100,18 @@ pub fn judge(expect: Expect, told: Told, earlier: &[Sighting], after: [&Sighting
     }
 }
 
-/// Why a sample shows nothing of what else is meant, whatever the cache says of it: there is nothing, as far as was seen.
+/// Why a URL that stands for more shows nothing of that, whatever the cache says of it: there is nothing, as far as was seen.
 pub fn nothing_there(earlier: &[Sighting], after: [&Sighting; 2]) -> Option<String> {
     let mut all = earlier.iter().chain(after);
-    let is_nowhere = all.all(|seen| matches!(seen.status, 404 | 410));
+    let is_nowhere = all.all(|seen| (400..=499).contains(&seen.status));
     let status = after[1].status;
+    let when = if earlier.iter().any(|seen| seen.before) {
+        "before and after"
+    } else {
+        "and nobody looked before"
+    };
     is_nowhere.then(|| {
-        format!("it answers {status}, before and after: where there is nothing, nothing is shown of what else is meant")
+        format!("it answers {status}, {when}: where there is nothing, nothing is shown of what else is meant")
     })
 }
 

@@ -52,9 +52,9 @@ pub struct Probe {
     pub url: ContentUrl,
     /// The selectors of the command that mean it, counted from 0: what is told again where it is found stale.
     pub selectors: Vec<u32>,
-    /// Whether it only stands for more that they mean, and none of them names it: where there is nothing, nothing is shown.
+    /// Whether all of them name just this URL. Otherwise it stands for more, and where there is nothing, nothing is shown of that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub sample: bool,
+    pub exact: bool,
 }
 
 impl Probes {
@@ -88,8 +88,8 @@ impl Probes {
                 let mut meant = (0..).zip(&command.selectors);
                 Probe {
                     url: url.clone(),
-                    sample: !meant.any(|(number, selector)| {
-                        matches!(selector, Selector::Url(_)) && selectors.contains(&number)
+                    exact: meant.all(|(number, selector)| {
+                        matches!(selector, Selector::Url(_)) || !selectors.contains(&number)
                     }),
                     selectors,
                 }
@@ -223,12 +223,19 @@ mod tests {
             .iter()
             .map(|probe| {
                 let selectors = probe.selectors.clone();
-                (probe.url.path_and_query(), selectors, probe.sample)
+                (probe.url.path_and_query(), selectors, probe.exact)
             })
             .collect();
-        let sample = ("/img/x.png?v=1", vec![1], true);
-        assert_eq!(looked, [sample, ("/1", vec![0], false)]);
+        let sample = ("/img/x.png?v=1", vec![1], false);
+        assert_eq!(looked, [sample, ("/1", vec![0], true)]);
         assert_eq!(probes.uncovered, [2]);
+        // Where a wider selector means the URL too, it stands for more than itself.
+        let both = vec![
+            Selector::Url(url("https://a.example/img/1")),
+            Selector::Prefix("a.example/img/".parse().unwrap()),
+        ];
+        let probes = Probes::of(&command(PURGE, both, &[])).unwrap();
+        assert!(!probes.probes[0].exact);
     }
 
     /// A thousand URLs are not a thousand probes: those past the limit are named as not looked at.

@@ -45,9 +45,8 @@ impl Watched {
         };
         let after = [&first, &second];
         let judgement = match probe::judge(expect, told, &self.seen, after) {
-            Judgement::Proven if self.spot.sample => {
-                probe::nothing_there(&self.seen, after).map_or(Judgement::Proven, Judgement::Unseen)
-            }
+            Judgement::Proven if !self.spot.exact => probe::nothing_there(&self.seen, after)
+                .map_or(Judgement::Proven, Judgement::Nothing),
             judgement => judgement,
         };
         (judgement, vec![first, second])
@@ -65,7 +64,9 @@ impl Watched {
         let (verdict, why) = match self.judgement {
             Judgement::Proven => (ProofVerdict::Verified, None),
             Judgement::Refuted(why) => (ProofVerdict::NotVerified, Some(why)),
-            Judgement::Undecided(why) => (ProofVerdict::Unproven, Some(why)),
+            Judgement::Undecided(why) | Judgement::Nothing(why) => {
+                (ProofVerdict::Unproven, Some(why))
+            }
             Judgement::Unseen(why) => (ProofVerdict::Unprobed, Some(why)),
         };
         let (before, after): (Vec<_>, Vec<_>) = self.seen.into_iter().partition(|seen| seen.before);

@@ -149,8 +149,8 @@ impl Rule {
                 let again = seconds.map_or_else(|| retry_after(read.answer), Again::AfterSeconds);
                 self.fault(read, FaultCode::Throttled, again)
             }
-            // A job that was asked after has ended so.
-            Means::Failed if read.job.is_some() => {
+            // A job that was asked after has ended so, unless it was the question that failed.
+            Means::Failed if read.job.is_some() && read.answer.status < 400 => {
                 self.fault(read, FaultCode::NativeError, Again::Never)
             }
             Means::Failed => self.fault(read, FaultCode::NativeError, retry_after(read.answer)),

@@ -198,8 +198,15 @@ fn other_shapes() -> [(v1::NativeCommand, v1::CommandDraft); 4] {
 #[tokio::test]
 async fn every_shape_is_the_command_that_it_means() -> Result<()> {
     let (_federation, _broker, mut owner) = stage().await?;
-    let meant = plan(&mut owner, purge(&URLS[..1])).await?;
+    let draft = purge(&URLS[..1]);
+    let (operation, selectors) = (draft.operation.clone(), draft.selectors.clone());
+    let meant = plan(&mut owner, draft).await?;
     assert_eq!(meant.executions.len(), 2);
+    assert!(operation.is_some() && !selectors.is_empty());
+    assert_eq!(
+        (&meant.operation, &meant.selectors),
+        (&operation, &selectors)
+    );
     for shape in shapes() {
         let dialect = shape.dialect.clone();
         let said = v1::CommandDraft {
@@ -278,6 +285,13 @@ async fn fedctl_sends_what_curl_would() -> Result<()> {
     let (code, said) = run(&words).await?;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("PURGE") && said.contains("/a?x=1"), "{said}");
+    let words = ["--as", "a", "native", "akamai", "/ccu/v3/delete/url"];
+    let objects = r#"{"objects":["https://www.shop.example/a","https://www.shop.example/b"]}"#;
+    let words = [&words[..], &["--data", objects, "--plan"]].concat();
+    let said = String::from_utf8(federation.fedctl(&broker, &words).await?.stdout)?;
+    let read = "Plan: a request to akamai, read as: purge (delete) of 2 selectors of shop\n  \
+                https://www.shop.example/a\n  https://www.shop.example/b\n";
+    assert!(said.starts_with(read), "{said}");
     let path = [r#"{"objects":["/a"]}"#, "--yes"];
     let (code, said) = run(&[
         &["native", "akamai", "/ccu/v3/delete/url", "--data"],

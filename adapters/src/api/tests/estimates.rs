@@ -46,7 +46,7 @@ async fn carried_out(expect: Expect, seconds: u32, edge: Edge) -> ExecutionRepor
     let probe = Probe {
         url: "http://www.example.com/a".parse().unwrap(),
         selectors: vec![0],
-        sample: false,
+        exact: true,
     };
     let order = Order {
         probes: Some(Probes {

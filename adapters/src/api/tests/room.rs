@@ -300,7 +300,7 @@ async fn who_tells_again_holds_up_no_question() {
             probes: vec![Probe {
                 url: "http://a.example/0".parse().unwrap(),
                 selectors: vec![0],
-                sample: false,
+                exact: true,
             }],
             uncovered: Vec::new(),
         }),

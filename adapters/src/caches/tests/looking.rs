@@ -55,7 +55,7 @@ fn verified(server: &Server) -> Order {
             probes: vec![Probe {
                 url,
                 selectors: vec![0],
-                sample: false,
+                exact: true,
             }],
             uncovered: Vec::new(),
         }),
@@ -67,15 +67,15 @@ fn proof_of(result: &ServerResult) -> &Proof {
     result.proof.as_ref().unwrap()
 }
 
-/// The same, where the URL only stands for more.
-fn by_sample(server: &Server, sample: bool) -> Order {
+/// The same, where the URL stands for more.
+fn by_sample(server: &Server) -> Order {
     let mut order = verified(server);
     for probe in order
         .probes
         .iter_mut()
         .flat_map(|probes| &mut probes.probes)
     {
-        probe.sample = sample;
+        probe.exact = false;
     }
     order
 }
@@ -87,14 +87,13 @@ async fn a_sample_that_is_nowhere_verifies_nothing() {
         (StatusCode::NOT_FOUND, [("x-cache", "MISS")], "not found").into_response()
     });
     let server = server.await;
-    for (sample, verdict) in [
-        (false, ProofVerdict::Verified),
-        (true, ProofVerdict::Unprobed),
+    for (order, verdict) in [
+        (verified(&server), ProofVerdict::Verified),
+        (by_sample(&server), ProofVerdict::Unproven),
     ] {
-        let results = tell(&by_sample(&server, sample)).await;
+        let results = tell(&order).await;
         let proof = proof_of(&results[0]);
-        assert_eq!(proof.verdict, verdict, "{proof:?}");
-        assert_eq!(proof.probes[0].why.is_some(), sample);
+        assert_eq!((proof.verdict, proof.repeats), (verdict, 0), "{proof:?}");
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn probes(expect: Expect) -> Result<Probes> {
         probes: vec![Probe {
             url: "https://www.example.com/a?b=c".parse()?,
             selectors: vec![0, 1],
-            sample: true,
+            exact: true,
         }],
         uncovered: vec![2],
     })

@@ -183,6 +183,10 @@ fn who_waits_for_room_is_known_whatever_others_lack() {
     stage.push("room", path("b", "3"));
     assert_eq!(stage.next().unwrap_err(), Some(1_000));
     assert!(stage.queue.is_full("/d1") && !stage.queue.is_full("/d2"));
+    let until = stage.now.plus(Duration::from_mins(1));
+    stage.levels.hold_in("/d1", until);
+    assert!(stage.next().is_err());
+    assert!(stage.queue.is_full("/d1"));
     stage.queue.under_way.end("job");
     assert!(stage.next().is_err());
     assert!(!stage.queue.is_full("/d1"));
