@@ -12,7 +12,7 @@ mod result;
 mod tone;
 
 pub(crate) use cancel::{cancelled, raced};
-pub(crate) use command::{commands, details, each_of, headline, operation, schedule};
+pub(crate) use command::{commands, details, headline, operation, schedule, shown_selectors};
 pub(crate) use history::history;
 pub(crate) use plan::{plan, without_servers};
 pub(crate) use registry::Row;

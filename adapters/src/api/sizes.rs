@@ -1,9 +1,9 @@
 //! What one call comes to at this account: said for each variant that the account keeps apart, and in as many calls as that
 //! takes.
 //!
-//! Invariant: nothing is left out, and what one call says no other says; no call holds more than the provider takes of this participant, as the
-//! order was planned with, nor more than the operator's own sizes. A call whose job is asked after, or that is no list, stays
-//! one.
+//! Invariant: nothing is left out, and what one call says no other says; no call holds more than the provider takes of this
+//! participant, as the order was planned with, nor more than the operator's own sizes. A call whose job is asked after, or that is
+//! no list, stays one.
 
 use dialects::Bulk;
 use domain::{Fault, NativeCall};

@@ -91,5 +91,7 @@ fn asked_as_read(plan: &PlanView, asked: DraftView) -> String {
         selectors: plan.selectors.clone(),
         ..asked
     };
-    request + &table::operation(&read) + &table::each_of(&read.selectors)
+    let mut lines = vec![request + &table::operation(&read)];
+    lines.extend(table::shown_selectors(&read));
+    lines.join("\n  ")
 }

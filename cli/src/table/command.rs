@@ -9,7 +9,7 @@ use super::{Tone, history, paint, plain, proof, result, tone_of, toned};
 use crate::{
     view::{
         ApprovalView, CommandView, DraftView, ExecutionView, OperationView, ScopeView,
-        SelectorView, ServerResultView, StandingView, text_of,
+        ServerResultView, StandingView, text_of,
     },
     words,
 };
@@ -123,22 +123,6 @@ fn asked(command: &CommandView) -> String {
 /// `purge (delete) of 2 selectors of shop, only at other participants`.
 pub(crate) fn operation(draft: &DraftView) -> String {
     what(draft) + &scope(&draft.scope)
-}
-
-/// The selectors, a line for each, where there are several; the rest is in `--json`.
-pub(crate) fn each_of(selectors: &[SelectorView]) -> String {
-    if selectors.len() < 2 {
-        return String::new();
-    }
-    let mut lines = String::new();
-    for selector in selectors.iter().take(LINES_MAXIMUM) {
-        // Writing to a String cannot fail.
-        let _ = write!(lines, "\n  {}", words::short(&text_of(selector)));
-    }
-    if selectors.len() > LINES_MAXIMUM {
-        lines.push_str("\n  …");
-    }
-    lines
 }
 
 /// `purge (delete) of 2 selectors of shop`.
@@ -333,7 +317,8 @@ fn unsuccessful(command: &CommandView) -> String {
     text
 }
 
-fn shown_selectors(draft: &DraftView) -> Vec<String> {
+/// Each selector, where there are several.
+pub(crate) fn shown_selectors(draft: &DraftView) -> Vec<String> {
     if draft.selectors.len() <= 1 {
         return Vec::new();
     }
