@@ -244,8 +244,13 @@ pub fn count_refused(reason: &'static str) {
 
 /// Counts an execution that reached a state.
 pub fn count_execution(participant: &ParticipantId, state: &State) {
-    counter!(EXECUTIONS_TOTAL, "participant" => participant.to_string(), "state" => state.as_str())
-        .increment(1);
+    count_executions(participant, state.as_str(), 1);
+}
+
+/// Counts executions that reached a state.
+pub fn count_executions(participant: &ParticipantId, state: &'static str, count: u64) {
+    counter!(EXECUTIONS_TOTAL, "participant" => participant.to_string(), "state" => state)
+        .increment(count);
 }
 
 /// Counts executions that were sent as part of later ones.

@@ -5,6 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
+use data_encoding::HEXLOWER;
 use ring::digest::{Context, SHA256};
 
 use crate::{id::text_form, rule::BrokenRule};
@@ -56,19 +57,9 @@ impl FromStr for Digest {
     type Err = BrokenRule;
 
     fn from_str(text: &str) -> Result<Self, BrokenRule> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        };
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let bytes: Option<Vec<u8>> = pairs
-            .iter()
-            .map(|&[high, low]| Some((digit(high)? << 4) | digit(low)?))
-            .collect();
-        let bytes = bytes.filter(|_| rest.is_empty());
-        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok();
         bytes
+            .and_then(|bytes| bytes.try_into().ok())
             .map(Self)
             .ok_or_else(|| BrokenRule::new("must be a SHA-256: 64 hexadecimal digits"))
     }
@@ -76,10 +67,7 @@ impl FromStr for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 

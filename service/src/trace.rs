@@ -6,9 +6,10 @@
 
 mod state;
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use rand::RngCore as _;
 
 /// The name of the header with the ids, in every protocol.
@@ -119,7 +120,7 @@ impl TraceContext {
 
     /// The trace id as 32 hexadecimal digits, for the log field `trace.id`.
     pub fn trace_id_text(&self) -> String {
-        Hexadecimal(&self.trace_id).to_string()
+        HEXLOWER.encode(&self.trace_id)
     }
 }
 
@@ -132,8 +133,13 @@ impl Default for TraceContext {
 /// Writes `traceparent` in version 00.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (trace_id, parent_id) = (Hexadecimal(&self.trace_id), Hexadecimal(&self.parent_id));
-        write!(f, "00-{trace_id}-{parent_id}-{:02x}", self.flags)
+        write!(
+            f,
+            "00-{}-{}-{:02x}",
+            HEXLOWER.encode_display(&self.trace_id),
+            HEXLOWER.encode_display(&self.parent_id),
+            self.flags
+        )
     }
 }
 
@@ -168,20 +174,12 @@ impl FromStr for TraceContext {
     }
 }
 
+/// Twice as many digits as bytes.
 fn field<const N: usize>(digits: &[u8]) -> Result<[u8; N], TraceError> {
     let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
+    let decoded = HEXLOWER.decode_mut(digits, &mut bytes);
+    decoded.map_err(|_| TraceError::Hexadecimal)?;
     Ok(bytes)
-}
-
-fn digit(letter: u8) -> Result<u8, TraceError> {
-    match letter {
-        b'0'..=b'9' => Ok(letter - b'0'),
-        b'a'..=b'f' => Ok(letter - b'a' + 10),
-        _ => Err(TraceError::Hexadecimal),
-    }
 }
 
 fn random_id<const N: usize>() -> [u8; N] {
@@ -191,20 +189,6 @@ fn random_id<const N: usize>() -> [u8; N] {
         if id != [0; N] {
             return id;
         }
-    }
-}
-
-/// Shows bytes as lowercase hexadecimal digits.
-struct Hexadecimal<'a>(&'a [u8]);
-
-impl fmt::Display for Hexadecimal<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |number: u8| char::from(DIGITS[usize::from(number)]);
-        self.0.iter().try_for_each(|byte| {
-            f.write_char(digit(byte >> 4))?;
-            f.write_char(digit(byte & 15))
-        })
     }
 }
 

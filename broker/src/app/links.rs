@@ -40,7 +40,7 @@ pub(super) async fn open_store(
 ) -> Result<(Store, Follower, Arc<Directory>), Failure> {
     let keys = Keys::new(&config.store.prefix, config.store.shards);
     let store = Store::connect_with(&config.redis.url, &store_tls(config), keys).await?;
-    store.check_shards().await.map_err(of_configuration)?;
+    store.check_beginning().await.map_err(of_configuration)?;
     let directory = Arc::<Directory>::default();
     let follower = Follower::new(store.clone(), Arc::clone(&directory));
     Ok((store, follower, directory))
@@ -50,6 +50,7 @@ pub(super) async fn open_store(
 fn of_configuration(error: StoreError) -> Failure {
     match error {
         StoreError::OtherShards { .. } => Problems::one("store.shards", Chain(&error)).into(),
+        StoreError::OtherLayout(_) => Problems::one("store.prefix", Chain(&error)).into(),
         error => error.into(),
     }
 }

@@ -34,7 +34,7 @@ const PAGE_SIZE: (usize, usize) = (50, 500);
 /// The service of one replica.
 #[derive(Clone)]
 pub(super) struct Commands {
-    pub(super) pipeline: Pipeline,
+    pub(super) pipeline: Arc<Pipeline>,
     pub(super) gate: Arc<Gate>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) retention: std::time::Duration,

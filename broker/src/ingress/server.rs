@@ -74,7 +74,7 @@ impl Services {
         };
         Self {
             commands: Commands {
-                pipeline,
+                pipeline: Arc::new(pipeline),
                 gate,
                 watchers,
                 retention,

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a caller who gives up does not stop an acceptance half way: it runs in a task of its own.
 
+use std::sync::Arc;
+
 use domain::{CommandId, ParticipantId};
 use futures::{Stream, StreamExt as _};
 use proto::v1;
@@ -80,7 +82,7 @@ impl Commands {
             return Err(Error::ShuttingDown);
         }
         let (pipeline, operation, originator) = (
-            self.pipeline.clone(),
+            Arc::clone(&self.pipeline),
             draft.operation.name().to_owned(),
             draft.originator.clone(),
         );

@@ -11,12 +11,12 @@ use domain::{
     Timestamp, limits, receipt::order_tail_digest,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::{
-    ApprovalAsked, AuditRecord, Entry, Lease, Shard, Store, StoreError,
-    gather::{Call, Then},
-    outbox::millis,
+    ApprovalAsked, AuditRecord, Shard, Store, StoreError,
+    asked::{Answer, Asked, AskedExecution, Special},
+    handover::Doors,
+    outbox::read_entry,
     request::{self, Requested},
 };
 use crate::translate::{Planned, PlannedExecution};
@@ -70,11 +70,19 @@ impl From<Requested> for Accepted {
     }
 }
 
-/// What is kept of an execution's plan.
+/// What is kept of an execution's plan. In its field the digest of the order and the configuration stand in front, which its
+/// receipt must be of; a dash for the digest where nobody is told.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PlanRecord {
     pub(super) fidelity: Fidelity,
     pub(super) servers: Vec<ServerId>,
+}
+
+impl PlanRecord {
+    /// Its own text in its field.
+    pub(super) fn text_in(field: &str) -> Option<&str> {
+        field.splitn(3, ' ').nth(2)
+    }
 }
 
 /// An [`Order`] without `sequence`, which the script puts in front.
@@ -97,181 +105,106 @@ struct OrderTail<'a> {
     probes: Option<&'a Probes>,
 }
 
-/// An execution that may be marked at once: whose, under which lease, and its order without its first member.
-type AtOnce = (ParticipantId, Lease, String);
-
-/// What an acceptance asks of the script.
-#[derive(Default)]
-struct Asked<'a> {
-    call: Call,
-    /// Who is told something, in the order of the plan.
-    sent: Vec<&'a ParticipantId>,
-    /// What may be marked at once of that.
-    at_once: Vec<Option<AtOnce>>,
-    /// What all are told to look at afterwards.
-    probes: Option<Probes>,
-}
-
 impl Store {
     /// Accepts, within these bounds.
     pub async fn accept(&self, planned: &Planned, bounds: Bounds) -> Result<Accepted, StoreError> {
         let command = &planned.command;
         let shard = self.keys.shard_of(&command.configuration);
-        let digest = request::digest(command)?;
-        let mut asked = Asked {
-            probes: Probes::of(command),
-            ..Asked::default()
+        let digest = match command.request_id {
+            Some(_) => Some(request::digest(command)?),
+            None => None,
         };
-        self.ask(&mut asked.call, shard, planned, (bounds, &digest))?;
+        let (probes, mut executions) = (Probes::of(command), Vec::new());
         for execution in &planned.executions {
-            if !self.ask_for(&mut asked, shard, planned, execution)? {
-                return Ok(Accepted::TooLarge(execution.participant.clone()));
+            match self.asked_for(shard, planned, probes.as_ref(), execution)? {
+                Some(asked) => executions.push(asked),
+                None => return Ok(Accepted::TooLarge(execution.participant.clone())),
             }
         }
-        let then = self.hand_over(shard, command.id, asked.at_once);
-        let common = || self.common(shard, bounds);
-        let (answer, detail) = self.accepts.run(shard, common, asked.call, then).await?;
-        match answer.as_str() {
-            "accepted" => Ok(Accepted::New(places(&detail)?)),
-            "busy" => Ok(Accepted::Busy),
-            "known" => {
-                request::compare(&detail, &digest, Some(&command.configuration)).map(Into::into)
+        let asked = Asked {
+            id: command.id,
+            body: serde_json::to_string(command)
+                .map_err(|error| StoreError::unreadable("a command", error))?,
+            accepted_at: command.accepted_at,
+            originator: command.originator.clone(),
+            open: bounds.open,
+            audit: audit_record(planned).text()?,
+            executions,
+            special: special(planned, digest.as_deref())?,
+        };
+        match self.accepts.run(shard, bounds, asked).await? {
+            Answer::Accepted(places) => Ok(Accepted::New(places)),
+            Answer::Busy => Ok(Accepted::Busy),
+            Answer::Known(kept) => {
+                let digest = digest.as_deref().unwrap_or_default();
+                request::compare(&kept, digest, Some(&command.configuration)).map(Into::into)
             }
-            _ => {
-                let full = detail.parse().ok();
-                let full = full.and_then(|index: usize| asked.sent.get(index));
-                full.map(|participant| Accepted::Full((*participant).clone()))
+            Answer::Full(place) => {
+                let full = planned.executions.get(place);
+                full.map(|execution| Accepted::Full(execution.participant.clone()))
                     .ok_or_else(|| StoreError::lacking("the answer of accept"))
             }
         }
     }
 
-    /// What is asked of the script for a command, before its executions.
-    fn ask(
+    /// What is asked for one execution; `None` where that is too large for a message.
+    fn asked_for(
         &self,
-        call: &mut Call,
         shard: Shard,
         planned: &Planned,
-        (bounds, digest): (Bounds, &str),
-    ) -> Result<(), StoreError> {
-        let command = &planned.command;
-        let key = self.keys.command(shard, command.id);
-        let request = command
-            .request_id
-            .map(|id| self.keys.request(shard, &command.originator, id));
-        let body = serde_json::to_string(command)
-            .map_err(|error| StoreError::unreadable("a command", error))?;
-        call.key(&key)
-            .key(request.as_ref().unwrap_or(&key))
-            .key(self.keys.commands(shard, &command.originator));
-        let kept = request.map_or_else(String::new, |_| request::record(digest, command));
-        call.arg(command.id.to_string())
-            .arg(kept)
-            .arg(body)
-            .arg(command.accepted_at.as_millis());
-        let later = is_scheduled(command)
-            .then_some(command.not_before)
-            .flatten();
-        for moment in [later, command.expires_at] {
-            call.arg(text_of(moment));
-        }
-        call.arg(command.originator.as_str())
-            .arg(bounds.open)
-            .arg(audit_record(planned).text()?)
-            .arg(text_of(planned.approve_until))
-            .arg(approval_asked(planned)?);
-        Ok(())
-    }
-
-    /// What is asked of it for one execution; `false` where that is too large for a message.
-    fn ask_for<'a>(
-        &self,
-        asked: &mut Asked<'a>,
-        shard: Shard,
-        planned: &Planned,
-        execution: &'a PlannedExecution,
-    ) -> Result<bool, StoreError> {
+        probes: Option<&Probes>,
+        execution: &PlannedExecution,
+    ) -> Result<Option<AskedExecution>, StoreError> {
         let (command, participant) = (&planned.command, &execution.participant);
-        let tail = match order_tail(command, asked.probes.as_ref(), execution)? {
-            Tail::TooLarge => return Ok(false),
+        let order = match order_tail(command, probes, execution)? {
+            Tail::TooLarge => return Ok(None),
             Tail::NotSent => String::new(),
             Tail::Sent(tail) => tail,
         };
-        let lease = if !tail.is_empty() && may_be_marked_at_once(planned) {
-            self.doors.lease(shard, participant)
-        } else {
-            None
-        };
-        asked
-            .call
-            .arg(participant.as_str())
-            .arg(plan_record(execution)?)
-            .arg(&tail)
-            .arg(told(command, &tail))
-            .arg(lease.as_ref().map_or("", |lease| &lease.0));
-        if !tail.is_empty() {
-            asked.call.key(self.keys.outbox(shard, participant));
-            asked.sent.push(participant);
-            let at_once = lease.map(|lease| (participant.clone(), lease, tail));
-            asked.at_once.push(at_once);
-        }
-        Ok(true)
-    }
-
-    /// What all acceptances of a shard have in common.
-    fn common(&self, shard: Shard, bounds: Bounds) -> Call {
-        let mut common = Call::default();
-        common
-            .key(self.keys.sequences(shard))
-            .key(self.keys.scheduled(shard))
-            .key(self.keys.scheduled_counts(shard))
-            .key(self.keys.expiring(shard))
-            .key(self.keys.open(shard))
-            .key(self.keys.audit(shard))
-            .key(self.keys.approvals(shard));
-        common
-            .arg(bounds.outbox)
-            .arg(self.keys.wake(shard))
-            .arg(bounds.window)
-            .arg(millis(bounds.report));
-        common
-    }
-
-    /// Gives those that were marked to who sends them, in the order in which they were accepted.
-    fn hand_over(
-        &self,
-        shard: Shard,
-        command: CommandId,
-        at_once: Vec<Option<AtOnce>>,
-    ) -> Option<Then> {
-        if at_once.iter().all(Option::is_none) {
-            return None;
-        }
-        let doors = self.doors.clone();
-        Some(Box::new(move |word: &str, detail: &str| {
-            // An answer that nobody can read is an error of the acceptance; the outbox has what was marked.
-            let places = (word == "accepted").then(|| places(detail).ok()).flatten();
-            for (place, at_once) in places.unwrap_or_default().iter().zip(at_once) {
-                let sequence = place.sequence;
-                if let Some((participant, lease, tail)) = at_once.filter(|_| place.is_dispatched)
-                    && let Ok(order) =
-                        RawValue::from_string(format!("{{\"sequence\":{sequence},{tail}"))
-                {
-                    let entry = Entry {
-                        sequence,
-                        command,
-                        order,
-                    };
-                    doors.hand(shard, (&participant, &lease), entry);
-                }
-            }
+        let may_be_marked = !order.is_empty() && may_be_marked_at_once(planned);
+        Ok(Some(AskedExecution {
+            participant: participant.clone(),
+            plan: plan_record(command, &order, execution)?,
+            lease: may_be_marked
+                .then(|| self.doors.lease(shard, participant))
+                .flatten(),
+            order,
         }))
     }
 }
 
-/// Milliseconds, or nothing.
-fn text_of(moment: Option<Timestamp>) -> String {
-    moment.map_or_else(String::new, |moment| moment.as_millis().to_string())
+/// Gives those that were marked to who sends them, in the order in which they were accepted. The outbox has what nobody can read.
+pub(super) fn hand_over(doors: &Doors, shard: Shard, asked: Asked, answer: &Answer) {
+    let Answer::Accepted(places) = answer else {
+        return;
+    };
+    let sent = asked.executions.into_iter();
+    let sent = sent.filter(|execution| !execution.order.is_empty());
+    for (place, execution) in places.iter().zip(sent) {
+        if let Some(lease) = execution.lease.filter(|_| place.is_dispatched)
+            && let Ok(entry) = read_entry(place.sequence, asked.id, &execution.order)
+        {
+            doors.hand(shard, (&execution.participant, &lease), entry);
+        }
+    }
+}
+
+/// What few commands have.
+fn special(planned: &Planned, digest: Option<&str>) -> Result<Special, StoreError> {
+    let command = &planned.command;
+    let request = command.request_id.zip(digest);
+    let approval = planned.approve_until.zip(ApprovalAsked::of(planned));
+    let kept = |(until, asked): (Timestamp, ApprovalAsked)| {
+        let kept = serde_json::to_string(&asked);
+        let kept = kept.map_err(|error| StoreError::unreadable("an approval", error))?;
+        Ok::<_, StoreError>((until, kept))
+    };
+    Ok(Special {
+        request: request.map(|(id, digest)| (id, request::record(digest, command))),
+        not_before: command.not_before.filter(|_| is_scheduled(command)),
+        expires_at: command.expires_at,
+        approval: approval.map(kept).transpose()?,
+    })
 }
 
 /// What cannot harm when it is sent again after a crash, and has no time after which it must not be sent, need not wait for its
@@ -282,32 +215,11 @@ fn may_be_marked_at_once(planned: &Planned) -> bool {
     !waits && command.operation.is_repeatable() && command.expires_at.is_none()
 }
 
-/// What the script says of each execution.
-fn places(detail: &str) -> Result<Vec<Placed>, StoreError> {
-    let place = |word: &str| {
-        let number = word.strip_suffix('*');
-        let sequence = number.unwrap_or(word).parse();
-        Ok(Placed {
-            sequence: sequence.map_err(|_| StoreError::lacking("the answer of accept"))?,
-            is_dispatched: number.is_some(),
-        })
-    };
-    detail.split_terminator(' ').map(place).collect()
-}
-
 /// Whether it waited for its time when it was accepted: a moment that had passed is no reason to wait.
 pub(super) fn is_scheduled(command: &Command) -> bool {
     command
         .not_before
         .is_some_and(|moment| moment > command.accepted_at)
-}
-
-/// What is asked for of a second person; empty where nobody need approve.
-fn approval_asked(planned: &Planned) -> Result<String, StoreError> {
-    let Some(asked) = ApprovalAsked::of(planned) else {
-        return Ok(String::new());
-    };
-    serde_json::to_string(&asked).map_err(|error| StoreError::unreadable("an approval", error))
 }
 
 fn audit_record(planned: &Planned) -> AuditRecord {
@@ -325,25 +237,26 @@ fn audit_record(planned: &Planned) -> AuditRecord {
     }
 }
 
-/// What its receipt must be of: the digest of the order's text as the adapter has it, but for the sequence, and the configuration.
-fn told(command: &Command, tail: &str) -> String {
-    if tail.is_empty() {
-        return String::new();
-    }
-    format!("{} {}", order_tail_digest(tail), command.configuration)
-}
-
-fn plan_record(execution: &PlannedExecution) -> Result<String, StoreError> {
-    let servers = execution
-        .servers
-        .iter()
-        .map(|server| server.id.clone())
-        .collect();
+/// What its receipt must be of (the digest of the order's text as the adapter has it, but for the sequence, and the configuration),
+/// and the plan.
+fn plan_record(
+    command: &Command,
+    order: &str,
+    execution: &PlannedExecution,
+) -> Result<String, StoreError> {
+    let servers = execution.servers.iter();
     let record = PlanRecord {
         fidelity: execution.fidelity.clone(),
-        servers,
+        servers: servers.map(|server| server.id.clone()).collect(),
     };
-    serde_json::to_string(&record).map_err(|error| StoreError::unreadable("a plan", error))
+    let record =
+        serde_json::to_string(&record).map_err(|error| StoreError::unreadable("a plan", error))?;
+    let configuration = &command.configuration;
+    Ok(if order.is_empty() {
+        format!("- {configuration} {record}")
+    } else {
+        format!("{} {configuration} {record}", order_tail_digest(order))
+    })
 }
 
 /// The order's JSON after `{"sequence":N,`.

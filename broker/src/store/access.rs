@@ -118,7 +118,7 @@ mod tests {
             }
         }
         let mut used = BTreeSet::from(["evalsha".to_owned()]);
-        for opening in ["redis.call('", "on_all('", "cmd(\"", "Cmd::"] {
+        for opening in ["call('", "on_all('", "cmd(\"", "Cmd::"] {
             used.extend(words_behind(&sources, opening));
         }
         for method in words_behind(&sources, ".") {

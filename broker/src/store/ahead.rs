@@ -48,11 +48,11 @@ for n = 1, #KEYS - 4 do
   local key, id, by = KEYS[n + 4], ARGV[5 + 2 * n], ARGV[6 + 2 * n]
   local one = look(key, participant)
   local code, flag, event = one.code, 0, 'S'
-  if code == 'A' and one.expires and tonumber(one.expires) <= tonumber(now) then event = 'E' end
+  if code == 'A' and is_over(one, now) then event = 'E' end
   local after, open = move(one, event, now)
   if after then changed[#changed + 1] = id end
   if open then
-    if open <= 0 then ended(one, id, now + ARGV[5]) end
+    if open <= 0 then ended(one, id, text(now + ARGV[5])) end
     flag = 3
   elseif after or code == 'S' or code == 'N' then
     redis.call('HSET', key, 'b:' .. participant, by)
@@ -101,20 +101,21 @@ pub struct AbsorbedEntry {
 pub struct Plans(HashMap<String, (Fidelity, Arc<[ServerId]>)>);
 
 impl Plans {
-    fn read(&mut self, text: String) -> Option<(Fidelity, Arc<[ServerId]>)> {
-        if let Some(known) = self.0.get(&text) {
+    fn read(&mut self, field: &str) -> Option<(Fidelity, Arc<[ServerId]>)> {
+        let text = PlanRecord::text_in(field)?;
+        if let Some(known) = self.0.get(text) {
             return Some(known.clone());
         }
         let PlanRecord {
             fidelity,
             mut servers,
-        } = serde_json::from_str(&text).ok()?;
+        } = serde_json::from_str(text).ok()?;
         servers.sort_unstable();
         let plan = (fidelity, servers.into());
         if self.0.len() >= PLANS {
             self.0.clear();
         }
-        self.0.insert(text, plan.clone());
+        self.0.insert(text.to_owned(), plan.clone());
         Some(plan)
     }
 }
@@ -167,7 +168,7 @@ impl Store {
         for (entry, (body, plan)) in waiting.iter_mut().zip(records) {
             // A record that cannot be read is nobody's to absorb, and nothing passes it.
             let command = body.and_then(|body| serde_json::from_str::<Command>(&body).ok());
-            let plan = plan.and_then(|plan| plans.read(plan));
+            let plan = plan.and_then(|plan| plans.read(&plan));
             entry.subject = command
                 .zip(plan)
                 .map(|(command, (fidelity, servers))| Subject::new(command, &fidelity, servers));
@@ -195,7 +196,7 @@ impl Store {
                 let command = command
                     .parse()
                     .map_err(|_| StoreError::lacking("an outbox entry"));
-                Some(command.and_then(|command| read_entry(&sequence.to_string(), command, order)))
+                Some(command.and_then(|command| read_entry(*sequence, command, &order)))
             })
             .collect()
     }

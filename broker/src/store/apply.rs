@@ -11,64 +11,63 @@ use serde::{Deserialize, Serialize};
 use super::{Shard, Store, StoreError, outbox::millis, transitions};
 
 /// KEYS: unreported, retire, expiring, receipts, then a command for each event. ARGV: participant, now, retention in ms,
-/// deadline of a running job, changes channel, then for each event: command id, event, report, receipt (empty without).
-/// Answers for each: `unknown`, `stayed`, `moved`, or `settled` when it moved and had not been settled before.
+/// deadline of a running job, changes channel, whether there are receipts (1 or 0), then for each event: event, report, and where
+/// there are receipts its own (empty without).
+/// Answers a letter for each: `u` (there is no such execution), `-` (it stayed), `m` (it moved), or `s` when it moved and had not
+/// been settled before.
 pub(super) const SCRIPT: &str = r"
-local participant, now, answers, changed, out, order, receipts = ARGV[1], ARGV[2], {}, {}, {}, {}, {}
--- When a command's silence is to end, or false where nothing is awaited of it any more; the last word counts.
-local function await(id, moment)
-  if out[id] == nil then order[#order + 1] = id end
-  out[id] = moment
+local participant, now, running, answers, changed, receipts = ARGV[1], ARGV[2], ARGV[4], {}, {}, {}
+local with_receipts = ARGV[6] == '1'
+local width, report_field, plan_field = with_receipts and 3 or 2, 'r:' .. participant, 'x:' .. participant
+local deleted_at = text(now + ARGV[3])
+-- Whose silence is to end later, and of whom nothing is awaited any more: nobody comes back from there.
+local awaited, is_awaited, heard = {}, {}, {}
+local function await(id)
+  awaited[#awaited + 1] = running
+  awaited[#awaited + 1] = id
+  is_awaited[id] = true
 end
 for n = 1, #KEYS - 4 do
-  local key, at = KEYS[n + 4], 2 + n * 4
-  local id, event, report, receipt = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local key, at = KEYS[n + 4], 7 + (n - 1) * width
+  local id, event, report, receipt = string.sub(key, -36), ARGV[at], ARGV[at + 1], with_receipts and ARGV[at + 2] or ''
   -- What the order was stands in front of what its participant says that it was.
-  local one = look(key, participant, receipt ~= '' and 'd:' .. participant or nil)
-  if not one.code then
-    answers[n] = 'unknown'
-    await(id, false)
+  local one = look(key, participant, receipt ~= '' and plan_field or nil)
+  local code = one.code
+  if not code then
+    answers[n] = 'u'
+    heard[#heard + 1] = id
   else
     local after, open
     if report ~= '' then
-      after, open = move(one, event, now, 'r:' .. participant, report)
+      after, open = move(one, event, now, report_field, report)
     else
       after, open = move(one, event, now)
     end
     if after then
       changed[#changed + 1] = id
       -- Chained away from this road.
-      if one.more and settled[after] then receipts[#receipts + 1] = one.more .. ' ' .. receipt end
+      if one.more and settled[after] then receipts[#receipts + 1] = string.match(one.more, '^%S+ %S+ ') .. receipt end
       if open then
-        await(id, false)
-        if open <= 0 then ended(one, id, now + ARGV[3]) end
+        heard[#heard + 1] = id
+        if open <= 0 then ended(one, id, deleted_at) end
       elseif not settled[after] then
-        await(id, ARGV[4])
+        await(id)
       end
-      answers[n] = open and 'settled' or 'moved'
+      answers[n] = open and 's' or 'm'
     else
       -- A running job that says so again has more time; what has settled waits for nothing.
-      if one.code == 'R' and event == 'R' and (out[id] or redis.call('ZSCORE', KEYS[1], id)) then await(id, ARGV[4]) end
-      if settled[one.code] then await(id, false) end
-      answers[n] = 'stayed'
+      if code == 'R' and event == 'R' and (is_awaited[id] or call('ZSCORE', KEYS[1], id)) then await(id) end
+      if settled[code] then heard[#heard + 1] = id end
+      answers[n] = '-'
     end
-  end
-end
-local awaited, heard = {}, {}
-for _, id in ipairs(order) do
-  if out[id] then
-    awaited[#awaited + 1] = out[id]
-    awaited[#awaited + 1] = id
-  else
-    heard[#heard + 1] = id
   end
 end
 on_all('ZADD', KEYS[1], awaited)
 on_all('ZREM', KEYS[1], heard)
 on_all('RPUSH', KEYS[4], receipts)
 note_ended(KEYS[2], KEYS[3])
-if #changed > 0 then redis.call('PUBLISH', ARGV[5], table.concat(changed, ' ')) end
-return answers
+if #changed > 0 then call('PUBLISH', ARGV[5], table.concat(changed, ' ')) end
+return table.concat(answers)
 ";
 
 /// What became of one event.
@@ -135,15 +134,18 @@ impl Store {
             .arg(millis(terms.retention));
         call.arg(terms.running_until.as_millis())
             .arg(self.keys.changes(shard));
+        let with_receipts = outcomes.iter().any(|outcome| outcome.receipt.is_some());
+        call.arg(u8::from(with_receipts));
         for outcome in outcomes {
             call.key(self.keys.command(shard, outcome.command));
-            call.arg(outcome.command.to_string())
-                .arg(transitions::event_code(&outcome.event))
-                .arg(report_record(outcome)?)
-                .arg(receipt_record(outcome)?);
+            call.arg(transitions::event_code(&outcome.event))
+                .arg(report_record(outcome)?);
+            if with_receipts {
+                call.arg(receipt_record(outcome)?);
+            }
         }
-        let answers: Vec<String> = self.redis.script(&call).await?;
-        Ok(answers.iter().map(|answer| read_answer(answer)).collect())
+        let answers: String = self.redis.script(&call).await?;
+        Ok(answers.bytes().map(read_answer).collect())
     }
 
     /// Commands of a participant whose deadline has passed without a report, at most `count`.
@@ -165,11 +167,11 @@ impl Store {
     }
 }
 
-fn read_answer(answer: &str) -> Applied {
-    match answer {
-        "settled" => Applied::Settled,
-        "moved" => Applied::Moved,
-        "stayed" => Applied::Stayed,
+fn read_answer(letter: u8) -> Applied {
+    match letter {
+        b's' => Applied::Settled,
+        b'm' => Applied::Moved,
+        b'-' => Applied::Stayed,
         _ => Applied::Unknown,
     }
 }

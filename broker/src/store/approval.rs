@@ -20,8 +20,8 @@ local given = redis.call('HGET', KEYS[1], 'p')
 if given and given ~= '-' then return {'before', given} end
 local deadline = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if given or not deadline or tonumber(deadline) <= tonumber(ARGV[4]) then return {'not', ''} end
-redis.call('HSET', KEYS[1], 'p', ARGV[2])
-redis.call('HINCRBY', KEYS[1], 'revision', 1)
+local revision, rest = string.match(redis.call('HGET', KEYS[1], 'n'), '^(%d+)( .*)$')
+redis.call('HSET', KEYS[1], 'p', ARGV[2], 'n', string.format('%d', revision + 1) .. rest)
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
 redis.call('PUBLISH', ARGV[5], ARGV[1])

@@ -4,8 +4,9 @@
 //! SHA-256 in its scripts and an acceptance must cost one append. Within about a second a sealer reads what is new and writes a
 //! seal: the hash over the one before and every record since, record by record, and how many there have been.
 //!
-//! Invariant: a seal is written only behind the latest one, so of two sealers one wins and both mean the same. Records go
-//! only up to a seal, which is kept as the anchor: what is left still verifies from there.
+//! Invariant: a seal is written only behind the latest one, so of two sealers one wins and both mean the same. It covers whole
+//! entries, and records go only up to a seal, which is kept as the anchor: what is left still verifies from there.
+//! Not here: how records stand in the stream (`audit_entries`).
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use domain::{Timestamp, digest::Digest};
 use redis::streams::{StreamId, StreamRangeReply};
 use serde::{Deserialize, Serialize};
 
-use super::{Shard, Store, StoreError, outbox::millis};
+use super::{Shard, Store, StoreError, audit_entries::RecordId, outbox::millis};
 
 /// Records that are read in one step.
 const STEP: usize = 2_000;
@@ -26,11 +27,11 @@ redis.call('HSET', KEYS[2], 'id', ARGV[2], 's', ARGV[3], 'h', ARGV[4])
 return 1
 ";
 
-/// KEYS: records, seals, anchor. ARGV: id, sequence and hash of the seal that becomes the anchor, the id behind it.
+/// KEYS: records, seals, anchor. ARGV: id, sequence and hash of the seal that becomes the anchor, the entry and the id behind it.
 pub(super) const TRIM: &str = r"
 if tonumber(redis.call('HGET', KEYS[3], 's') or 0) >= tonumber(ARGV[2]) then return 0 end
 redis.call('XTRIM', KEYS[1], 'MINID', ARGV[4])
-redis.call('XTRIM', KEYS[2], 'MINID', ARGV[4])
+redis.call('XTRIM', KEYS[2], 'MINID', ARGV[5])
 redis.call('HSET', KEYS[3], 'id', ARGV[1], 's', ARGV[2], 'h', ARGV[3])
 return 1
 ";
@@ -101,7 +102,7 @@ impl Seal {
 }
 
 impl Store {
-    /// Appends records to a shard's log.
+    /// Appends records to a shard's log, each as an entry of its own.
     pub async fn append_audit(
         &self,
         shard: Shard,
@@ -129,7 +130,7 @@ impl Store {
         let mut sealed = 0;
         loop {
             let before = self.seal_at(&self.keys.audit_head(shard)).await?;
-            let new = self.audit_after(shard, &before.id, STEP).await?;
+            let new = self.audit_entries_after(shard, &before.id, STEP).await?;
             if new.is_empty() {
                 return Ok(sealed);
             }
@@ -178,6 +179,7 @@ impl Store {
         let Some(anchor) = anchor else {
             return Ok(());
         };
+        let behind = RecordId::read(&anchor.id)?.behind_entry();
         let mut call = self.scripts.trim_audit.prepare_invoke();
         call.key(self.keys.audit(shard))
             .key(&seals)
@@ -185,7 +187,8 @@ impl Store {
         call.arg(&anchor.id)
             .arg(anchor.sequence)
             .arg(anchor.hash.to_string())
-            .arg(behind(&anchor.id)?);
+            .arg(behind.entry())
+            .arg(behind.to_string());
         self.redis.script::<u8>(&call).await?;
         Ok(())
     }
@@ -193,38 +196,6 @@ impl Store {
     /// From where a shard's chain is kept.
     pub async fn audit_anchor(&self, shard: Shard) -> Result<Seal, StoreError> {
         self.seal_at(&self.keys.audit_anchor(shard)).await
-    }
-
-    /// Records behind an id, oldest first.
-    pub async fn audit_after(
-        &self,
-        shard: Shard,
-        id: &str,
-        count: usize,
-    ) -> Result<Vec<KeptRecord>, StoreError> {
-        let mut range = redis::cmd("XRANGE");
-        range.arg(self.keys.audit(shard)).arg(format!("({id}"));
-        range.arg("+").arg("COUNT").arg(count);
-        let reply: StreamRangeReply = self.redis.command(&range).await?;
-        reply.ids.iter().map(read_record).collect()
-    }
-
-    /// Records before an id (`+` for all), newest first.
-    pub async fn audit_before(
-        &self,
-        shard: Shard,
-        id: &str,
-        count: usize,
-    ) -> Result<Vec<KeptRecord>, StoreError> {
-        let from = match id {
-            "+" => id.to_owned(),
-            id => format!("({id}"),
-        };
-        let mut range = redis::cmd("XREVRANGE");
-        range.arg(self.keys.audit(shard)).arg(from);
-        range.arg("-").arg("COUNT").arg(count);
-        let reply: StreamRangeReply = self.redis.command(&range).await?;
-        reply.ids.iter().map(read_record).collect()
     }
 
     /// Seals of records behind one id and up to another (`+` for all), oldest first.
@@ -259,14 +230,6 @@ impl Store {
     }
 }
 
-fn read_record(entry: &StreamId) -> Result<KeptRecord, StoreError> {
-    let text = entry.get("r");
-    Ok(KeptRecord {
-        id: entry.id.clone(),
-        text: text.ok_or_else(|| StoreError::lacking("an audit record"))?,
-    })
-}
-
 fn read_seal(entry: &StreamId) -> Result<Seal, StoreError> {
     let lacking = || StoreError::lacking("a seal of the audit log");
     let hash: String = entry.get("h").ok_or_else(lacking)?;
@@ -280,14 +243,6 @@ fn read_seal(entry: &StreamId) -> Result<Seal, StoreError> {
 fn read_hash(text: &str) -> Result<Digest, StoreError> {
     text.parse()
         .map_err(|_| StoreError::lacking("the hash of a seal"))
-}
-
-/// The id that follows.
-fn behind(id: &str) -> Result<String, StoreError> {
-    let parts = id.split_once('-');
-    let parts = parts.and_then(|(moment, count)| Some((moment, count.parse::<u64>().ok()?)));
-    let (moment, count) = parts.ok_or_else(|| StoreError::lacking("the id of a seal"))?;
-    Ok(format!("{moment}-{}", count.saturating_add(1)))
 }
 
 #[cfg(test)]
@@ -306,12 +261,5 @@ mod tests {
             .with(&record("2-0", "b"));
         assert_eq!((two.id.as_str(), two.sequence), ("2-0", 2));
         assert_eq!(two.hash, Digest::default().chained("a").chained("b"));
-    }
-
-    /// Ids of a stream are a moment and a count.
-    #[test]
-    fn the_next_id_counts_on() {
-        assert_eq!(behind("17-0").unwrap(), "17-1");
-        assert!(behind("17").is_err());
     }
 }

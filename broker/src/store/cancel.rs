@@ -29,7 +29,7 @@ for n = 1, (#ARGV - 5) / 2 do
       redis.call('XDEL', outbox, sequence .. '-1')
     end
     if open <= 0 then
-      ended(one, id, now + ARGV[3])
+      ended(one, id, text(now + ARGV[3]))
       redis.call('ZREM', KEYS[3], id)
       redis.call('ZREM', KEYS[5], id)
     end
@@ -38,9 +38,9 @@ for n = 1, (#ARGV - 5) / 2 do
   elseif code and not settled[code] then
     answers[n] = 2
     if event == 'C' and redis.call('HSETNX', key, 'c:' .. participant, now) == 1 then
-      local state, changed_at, order = string.match(redis.call('HGET', key, 's:' .. participant), '^(%S+) %S+ (%S+) (%S+)$')
-      local revision = redis.call('HINCRBY', key, 'revision', 1)
-      redis.call('HSET', key, 's:' .. participant, state .. ' ' .. revision .. ' ' .. changed_at .. ' ' .. order)
+      local revision = text(one.revision + 1)
+      redis.call('HSET', key, one.field, code .. ' ' .. revision .. ' ' .. one.changed_at .. ' ' .. sequence .. one.moves,
+        'n', revision .. ' ' .. one.open .. ' ' .. one.by .. ' ' .. one.expires)
       redis.call('ZADD', cancels, now, id)
       changed[#changed + 1] = id
       woken[#woken + 1] = participant

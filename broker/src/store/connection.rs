@@ -54,6 +54,11 @@ pub enum StoreError {
         /// As this replica is configured.
         ours: usize,
     },
+    /// It was written by another version of the broker.
+    #[error(
+        "the store has layout {0}, and this broker reads another: an empty store is begun with its own"
+    )]
+    OtherLayout(usize),
     /// A record does not read as what was written.
     #[error("a record of the store cannot be read: {what}")]
     Unreadable {

@@ -15,7 +15,7 @@ const CHUNK: usize = 200;
 
 /// KEYS: sequences, scheduled-counts, then for each execution: command, outbox. ARGV: wake channel, then for each execution:
 /// command id, participant. Answers for each whether it was released now.
-pub(super) const RELEASE: &str = r#"
+pub(super) const RELEASE: &str = r"
 local answers, woken = {}, {}
 for n = 1, (#ARGV - 1) / 2 do
   local key, outbox = KEYS[1 + n * 2], KEYS[2 + n * 2]
@@ -23,10 +23,10 @@ for n = 1, (#ARGV - 1) / 2 do
   local order = redis.call('HGET', key, 'o:' .. participant)
   answers[n] = 0
   if order then
-    local record = string.match(redis.call('HGET', key, 's:' .. participant), '^(%S+ %S+ %S+) ')
+    local record, moves = string.match(redis.call('HGET', key, 's:' .. participant), '^(%S+ %S+ %S+) %S+(.*)$')
     local sequence = redis.call('HINCRBY', KEYS[1], participant, 1)
-    redis.call('XADD', outbox, sequence .. '-1', 'c', id, 'o', '{"sequence":' .. sequence .. ',' .. order)
-    redis.call('HSET', key, 's:' .. participant, record .. ' ' .. sequence)
+    redis.call('XADD', outbox, sequence .. '-1', 'c', id, 'o', order)
+    redis.call('HSET', key, 's:' .. participant, record .. ' ' .. sequence .. moves)
     redis.call('HDEL', key, 'o:' .. participant)
     redis.call('HINCRBY', KEYS[2], participant, -1)
     woken[#woken + 1] = participant
@@ -35,7 +35,7 @@ for n = 1, (#ARGV - 1) / 2 do
 end
 if #woken > 0 then redis.call('PUBLISH', ARGV[1], table.concat(woken, ' ')) end
 return answers
-"#;
+";
 
 /// What a look at the schedule came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,9 +1,10 @@
 //! Every key and channel of Redis, once.
 //!
 //! ```text
-//! {s0}:command:<command>              hash    body, revision, open, expires; per participant s: state, x: plan, r: report,
-//!                                             h: moves, c: when its cancel was asked, b: what absorbed it, d: digest of
-//!                                             its order and configuration, o: its order while it is scheduled;
+//! {s0}:command:<command>              hash    body; n: revision, how many executions are open, originator, when it expires;
+//!                                             per participant s: state and moves, x: digest of its order and configuration,
+//!                                             and the plan, r: report, c: when its cancel was asked, b: what absorbed it,
+//!                                             o: its order while it is scheduled;
 //!                                             a: what of a second person is asked for, p: what was given
 //! {s0}:request:<originator>:<request> string  digest, command id and configuration of an earlier submit
 //! {s0}:commands:<originator>          zset    command ids in order of acceptance (all scores 0)
@@ -23,14 +24,14 @@
 //! {s0}:receipt-heads                  hash    configuration → sequence and hash of its chain's end
 //! {s0}:retire                         zset    settled command ids, by the time at which they are deleted
 //! {s0}:open                           hash    originator → commands of it that have not settled
-//! {s0}:audit                          stream  audit records in order
+//! {s0}:audit                          stream  audit records in order, those of a call in one entry
 //! {s0}:audit-seals                    stream  the chain over them, by the last record of each seal
 //! {s0}:audit-head, {s0}:audit-anchor  hash    the latest seal; the one from which the chain is kept
 //! {s0}:audit-sealer                   string  somebody seals at the moment
 //! {s0}:wake, {s0}:changes             pub/sub outboxes that were filled; commands that changed
 //! {registry}:participants, :servers, :configurations, :deployments   hashes id → record
 //! {registry}:mappings                 hash    name.version → version of a mapping
-//! {registry}:shards                   string  how many shards the store was begun with
+//! {registry}:shards                   string  how many shards the store was begun with, and the layout of all these keys
 //! {registry}:version, :log            the count of changes, and the latest of them, each with a random stamp
 //! {registry}:turn:<participant>       string  who changes its part of RabbitMQ at the moment
 //! {registry}:replicas                 zset    broker replicas by their last sign of life

@@ -27,7 +27,7 @@ local participant, now, entries, count = ARGV[2], ARGV[3], tonumber(ARGV[7]), #K
 local changed, out = {}, {}
 
 local function event_for(one)
-  if one.code == 'A' and one.expires and tonumber(one.expires) <= tonumber(now) then return 'E' end
+  if one.code == 'A' and is_over(one, now) then return 'E' end
   return 'S'
 end
 
@@ -43,7 +43,7 @@ local function mark(n)
     local after, open = move(one, event_for(one), now)
     if after then changed[#changed + 1] = id end
     if open then
-      if open <= 0 then ended(one, id, now + ARGV[5]) end
+      if open <= 0 then ended(one, id, text(now + ARGV[5])) end
       flag = 3
     elseif after or code == 'S' then
       -- The deadline counts from the first attempt: silence ends even while RabbitMQ is away. What is `unanswered` by then

@@ -10,7 +10,9 @@ mod access;
 mod ahead;
 mod apply;
 mod approval;
+mod asked;
 mod audit;
+mod audit_entries;
 mod cancel;
 mod connection;
 mod due;
@@ -62,6 +64,9 @@ use gather::Gatherer;
 use handover::Doors;
 use service::configuration::SecretUrl;
 use tokio::sync::Notify;
+
+/// The layout of `keys`; another number for each that an earlier broker would not read.
+const LAYOUT: usize = 2;
 
 /// The store of one replica; clones share its connections.
 #[derive(Clone)]
@@ -126,32 +131,41 @@ impl Store {
             trim_audit: redis::Script::new(audit::TRIM),
         };
         let redis = Redis::connect(url, tls).await?;
-        let shards = keys.shards().count();
-        let doors = Doors::new(shards);
-        let failed = {
-            let doors = doors.clone();
-            move |shard| doors.look(shard)
-        };
+        let (doors, keys) = (Doors::new(keys.shards().count()), Arc::new(keys));
+        let (handing, looking) = (doors.clone(), doors.clone());
+        let then = Box::new(move |shard, asked, answer: &_| {
+            accept::hand_over(&handing, shard, asked, answer);
+        });
+        let failed = move |shard| looking.look(shard);
         Ok(Self {
-            accepts: Gatherer::new(redis.clone(), accept_script::ACCEPT, shards, failed),
+            accepts: Gatherer::new(redis.clone(), Arc::clone(&keys), then, failed),
             doors,
             redis,
-            keys: Arc::new(keys),
+            keys,
             scripts: Arc::new(scripts),
         })
     }
 
-    /// Refuses to work on a store that was begun with another number of shards: nothing would be found again.
-    pub async fn check_shards(&self) -> Result<(), StoreError> {
+    /// Refuses to work on a store that was begun with another number of shards, where nothing would be found again, or with another
+    /// layout, where nothing would be read.
+    pub async fn check_beginning(&self) -> Result<(), StoreError> {
         let (key, ours) = (self.keys.registry("shards"), self.keys.shards().count());
         let mut pipeline = redis::pipe();
-        pipeline.cmd("SETNX").arg(&key).arg(ours).ignore().get(&key);
-        let (begun,): (usize,) = self.redis.pipeline(&pipeline).await?;
-        if begun == ours {
-            Ok(())
-        } else {
-            Err(StoreError::OtherShards { begun, ours })
+        let beginning = format!("{ours} {LAYOUT}");
+        pipeline.cmd("SETNX").arg(&key).arg(beginning).ignore();
+        let (begun,): (String,) = self.redis.pipeline(pipeline.get(&key)).await?;
+        // A store without a word of its layout has the first.
+        let (begun, layout) = begun.split_once(' ').unwrap_or((&begun, "1"));
+        let read = |text: &str| text.parse().ok();
+        let begun = read(begun).zip(read(layout));
+        let (begun, layout) = begun.ok_or_else(|| StoreError::lacking("how it was begun"))?;
+        if begun != ours {
+            return Err(StoreError::OtherShards { begun, ours });
         }
+        if layout != LAYOUT {
+            return Err(StoreError::OtherLayout(layout));
+        }
+        Ok(())
     }
 
     /// Lets what is accepted here be handed over to who has this lease, at first not and then while it is open and `can_send`.

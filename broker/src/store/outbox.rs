@@ -297,7 +297,8 @@ fn read_batch(answer: Vec<String>) -> Result<Batch, StoreError> {
         (words.next(), words.next(), words.next())
     {
         let command = command.parse().map_err(|_| lacking())?;
-        entries.push(read_entry(&sequence, command, order)?);
+        let sequence = sequence.parse().map_err(|_| lacking())?;
+        entries.push(read_entry(sequence, command, &order)?);
     }
     Ok(Batch {
         entries,
@@ -310,15 +311,13 @@ fn read_batch(answer: Vec<String>) -> Result<Batch, StoreError> {
     })
 }
 
+/// An order as it is kept has everything but its first member.
 pub(super) fn read_entry(
-    sequence: &str,
+    sequence: u64,
     command: CommandId,
-    order: String,
+    order: &str,
 ) -> Result<Entry, StoreError> {
-    let sequence = sequence
-        .parse()
-        .map_err(|_| StoreError::lacking("an outbox entry"))?;
-    let order = RawValue::from_string(order);
+    let order = RawValue::from_string(format!("{{\"sequence\":{sequence},{order}"));
     let order = order.map_err(|error| StoreError::unreadable("an outbox entry", error))?;
     Ok(Entry {
         sequence,

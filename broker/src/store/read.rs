@@ -189,8 +189,8 @@ fn read_command(
         .map_err(|error| StoreError::unreadable(format!("command {id}"), error))?;
     let lacking = |what: &str| StoreError::lacking(format!("{what} of command {id}"));
     let revision = fields
-        .get("revision")
-        .and_then(|text| text.parse().ok())
+        .get("n")
+        .and_then(|text| text.split(' ').next()?.parse().ok())
         .ok_or_else(|| lacking("the revision"))?;
     let mut executions = Vec::new();
     for (field, record) in fields {
@@ -227,8 +227,8 @@ fn read_execution(
     let field = |kind: char| fields.get(&format!("{kind}:{}", id.participant));
     let unreadable = |error| StoreError::unreadable(format!("execution {id}"), error);
     let lacking = || StoreError::lacking(format!("the state of execution {id}"));
-    let plan: PlanRecord =
-        serde_json::from_str(field('x').ok_or_else(lacking)?).map_err(unreadable)?;
+    let plan = field('x').and_then(|field| PlanRecord::text_in(field));
+    let plan: PlanRecord = serde_json::from_str(plan.ok_or_else(lacking)?).map_err(unreadable)?;
     let report = field('r')
         .map(|text| serde_json::from_str(text))
         .transpose();
@@ -258,7 +258,7 @@ fn read_execution(
         results: report.results,
         changed_at: Timestamp::from_millis(changed_at),
         revision,
-        history: transitions::history(began, field('h').map(String::as_str)).ok_or_else(lacking)?,
+        history: transitions::history(began, words).ok_or_else(lacking)?,
         deadline: None,
         cancel_asked_at: asked.transpose().map_err(|_| lacking())?,
         absorbed_by: absorbed_by.transpose().map_err(|_| lacking())?,

@@ -13,9 +13,9 @@ mod statements;
 mod sweep;
 mod watchers;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use domain::{ExecutionId, ParticipantId, State};
+use domain::{ExecutionId, ParticipantId, State, Timestamp};
 use metrics::{counter, histogram};
 
 pub use chain::Chainer;
@@ -26,7 +26,7 @@ pub use watchers::{Subscription, Watchers};
 
 use crate::{
     config::Deadlines,
-    metrics::{self as names, count_execution},
+    metrics as names,
     pipeline::now,
     store::{Applied, Outcome, Shard, Store, StoreError, Terms, accepted_at},
 };
@@ -59,26 +59,42 @@ impl Tracker {
             .store
             .apply(shard, participant, outcomes, moment, terms)
             .await?;
-        for (outcome, applied) in outcomes.iter().zip(&applied) {
-            if matches!(applied, Applied::Moved | Applied::Settled) {
-                let state = State::Accepted.next(outcome.event.clone());
-                count_execution(participant, &state);
-            }
-            if *applied == Applied::Stayed {
-                counter!(names::REPEATED_TOTAL, "participant" => participant.to_string())
-                    .increment(1);
-            }
-            if *applied == Applied::Settled {
-                let age = moment.since(accepted_at(outcome.command));
-                histogram!(names::SETTLE_SECONDS, "participant" => participant.to_string())
-                    .record(age);
-            }
-        }
+        count(participant, outcomes, &applied, moment);
         Ok(applied)
     }
 
     /// Which shard an execution lives in; `None` for one that no broker of this store named.
     pub fn shard_of(&self, execution: &ExecutionId) -> Option<Shard> {
         self.store.keys().shard_of_command(execution.command)
+    }
+}
+
+/// Counts what came of a batch: each name is looked up once.
+fn count(
+    participant: &ParticipantId,
+    outcomes: &[Outcome],
+    applied: &[Applied],
+    moment: Timestamp,
+) {
+    let (mut reached, mut stayed) = (BTreeMap::<_, u64>::new(), 0);
+    let ages = histogram!(names::SETTLE_SECONDS, "participant" => participant.to_string());
+    for (outcome, applied) in outcomes.iter().zip(applied) {
+        match applied {
+            Applied::Settled | Applied::Moved => {
+                let state = State::Accepted.next(outcome.event.clone());
+                *reached.entry(state.as_str()).or_default() += 1;
+            }
+            Applied::Stayed => stayed += 1,
+            Applied::Unknown => {}
+        }
+        if *applied == Applied::Settled {
+            ages.record(moment.since(accepted_at(outcome.command)));
+        }
+    }
+    for (state, count) in reached {
+        names::count_executions(participant, state, count);
+    }
+    if stayed > 0 {
+        counter!(names::REPEATED_TOTAL, "participant" => participant.to_string()).increment(stayed);
     }
 }

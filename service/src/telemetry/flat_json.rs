@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -16,6 +17,8 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 
 /// Where lines of the `log` crate say what they are; the bridge to `tracing` adds these fields.
 const BRIDGE_TARGET: &str = "log.target";
+/// What else it adds, which says nothing to operators.
+const BRIDGE: [&str; 3] = ["log.module_path", "log.file", "log.line"];
 
 /// Formats an event as one line of JSON.
 pub(super) struct FlatJson;
@@ -30,24 +33,23 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields(fields_of_spans(context));
-        event.record(&mut fields);
-        let mut fields = fields.0;
-        let target = unbridge(&mut fields).unwrap_or_else(|| event.metadata().target().into());
-        let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
-        write!(
-            writer,
-            r#"{{"time":"{time}","level":"{}","target":{target}"#,
-            event.metadata().level()
-        )?;
-        if let Some(message) = fields.remove("message") {
+        let mut own = Fields::default();
+        event.record(&mut own);
+        for (name, value) in fields_of_spans(context) {
+            if !own.names.contains(&name.as_str()) {
+                own.append(&name, &value);
+            }
+        }
+        writer.write_str(r#"{"time":""#)?;
+        SystemTime.format_time(&mut writer)?;
+        let (level, target) = (event.metadata().level(), event.metadata().target());
+        write!(writer, r#"","level":"{level}","target":"#)?;
+        writer.write_str(&own.target.unwrap_or_else(|| json(&target)))?;
+        if let Some(message) = own.message {
             write!(writer, r#","message":{message}"#)?;
         }
-        for (name, value) in fields {
-            write!(writer, ",{}:{value}", Value::from(name))?;
-        }
-        writeln!(writer, "}}")
+        writer.write_str(str::from_utf8(&own.others).map_err(|_| fmt::Error)?)?;
+        writer.write_str("}\n")
     }
 }
 
@@ -68,49 +70,67 @@ where
     })
 }
 
-/// Takes the fields of the bridge away and gives the true target of the line.
-fn unbridge(fields: &mut Map<String, Value>) -> Option<Value> {
-    let target = fields.remove(BRIDGE_TARGET)?;
-    for name in ["log.module_path", "log.file", "log.line"] {
-        fields.remove(name);
-    }
-    Some(target)
+/// Collects the fields of an event, as JSON.
+#[derive(Default)]
+struct Fields {
+    message: Option<String>,
+    /// The true target of a line that came over the bridge.
+    target: Option<String>,
+    names: Vec<&'static str>,
+    /// Each as `,"name":value`.
+    others: Vec<u8>,
 }
 
-/// Collects the fields of an event.
-struct Fields(Map<String, Value>);
-
 impl Fields {
-    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+    fn put(&mut self, field: &Field, value: &impl Serialize) {
         // `r#type` is how Rust writes a field that is named like a keyword.
-        let name = field.name().trim_start_matches("r#");
-        self.0.insert(name.to_owned(), value.into());
+        match field.name().trim_start_matches("r#") {
+            "message" => self.message = Some(json(value)),
+            BRIDGE_TARGET => self.target = Some(json(value)),
+            name if BRIDGE.contains(&name) => {}
+            name => {
+                self.names.push(name);
+                self.append(name, value);
+            }
+        }
     }
+
+    fn append(&mut self, name: &str, value: &impl Serialize) {
+        // Nothing that is logged fails to be JSON, and a vector takes whatever is written to it.
+        self.others.push(b',');
+        let _ = serde_json::to_writer(&mut self.others, name);
+        self.others.push(b':');
+        let _ = serde_json::to_writer(&mut self.others, value);
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value);
+        self.put(field, &value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value);
+        self.put(field, &value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value);
+        self.put(field, &value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value);
+        self.put(field, &value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value);
+        self.put(field, &value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
+        self.put(field, &format_args!("{value:?}"));
     }
 }
 

@@ -165,19 +165,38 @@ fn a_journal_that_cannot_be_made_ends_with_64() -> Result<()> {
     Ok(())
 }
 
-/// How many shards there are only the store knows; who says otherwise has a wrong file, and not a broken broker.
+/// How a store was begun only the store knows; who says otherwise has a wrong file, and not a broken broker.
 #[tokio::test]
-async fn another_number_of_shards_than_the_stores_ends_with_64() -> Result<()> {
+async fn a_store_that_was_begun_otherwise_ends_with_64() -> Result<()> {
     let federation = Federation::start(shared()?).await?;
-    let mut command = tokio::process::Command::new(binaries::broker()?);
-    command
-        .arg("--config")
-        .arg(federation.folder().join("provision.toml"))
-        .arg("provision")
-        .env("BROKER__STORE__SHARDS", "3");
-    let output = command.output().await?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(64), "{said}");
+    let provision = async |shards: &str| {
+        let mut command = tokio::process::Command::new(binaries::broker()?);
+        command
+            .arg("--config")
+            .arg(federation.folder().join("provision.toml"))
+            .arg("provision")
+            .env("BROKER__STORE__SHARDS", shards);
+        let output = command.output().await?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        anyhow::Ok((output.status.code(), said))
+    };
+    let (code, said) = provision("3").await?;
+    assert_eq!(code, Some(64), "{said}");
     assert!(said.contains("store.shards: "), "{said}");
+    // As brokers wrote it before they wrote its layout.
+    let redis = redis::Client::open(federation.shared().redis.as_str())?;
+    let mut redis = redis.get_multiplexed_async_connection().await?;
+    let key = format!("{}{{registry}}:shards", federation.prefix());
+    redis::cmd("SET")
+        .arg(&key)
+        .arg(1)
+        .exec_async(&mut redis)
+        .await?;
+    let (code, said) = provision("1").await?;
+    assert_eq!(code, Some(64), "{said}");
+    assert!(
+        said.contains("store.prefix: the store has layout 1"),
+        "{said}"
+    );
     Ok(())
 }
