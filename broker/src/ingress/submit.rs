@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Commands of one stream that are accepted at a time: together they share a flush to disk.
-pub(super) const STREAM_CONCURRENCY: usize = 256;
+pub(super) const STREAM_CONCURRENCY: usize = 512;
 
 impl Commands {
     /// One command: the plan where only that is asked for, otherwise accepted and shown.

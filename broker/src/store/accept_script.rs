@@ -105,7 +105,7 @@ local sequences, marked, moment, deadline = {}, {}, '', ''
 local function give(number, id, now)
   local lane, nth = by_number[number], #sequences + 1
   local sequence = lane.sequence + 1
-  lane.sequence = sequence
+  lane.sequence, lane.has_more = sequence, true
   sequence = text(sequence)
   sequences[nth], marked[nth] = sequence, false
   -- Its lease holds, and a quarter of the window has room for it.
@@ -161,7 +161,7 @@ if accepted == 0 then return table.concat(answers, '\n') end
 
 local given, scheduled, open = {}, {}, {}
 for _, lane in ipairs(lanes) do
-  if lane.sequence then add(given, lane.participant, text(lane.sequence)) end
+  if lane.has_more then add(given, lane.participant, text(lane.sequence)) end
   if lane.has_scheduled then add(scheduled, lane.participant, text(lane.scheduled)) end
 end
 for _, originator in pairs(originators) do

@@ -12,6 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures::{StreamExt as _, stream::FuturesOrdered};
 use redis::{RedisError, Script};
 use tokio::sync::oneshot;
 
@@ -22,6 +23,9 @@ use super::{
 
 /// Acceptances that go together: together they keep Redis from everybody else.
 pub(super) const TOGETHER: usize = 64;
+/// Calls of a shard that are under way at a time: while Redis runs one, the next is on its way. One that is not full waits for
+/// the one before, and gathers meanwhile.
+const UNDER_WAY: usize = 2;
 /// Bytes of what goes together; the first goes whatever it has.
 const TOGETHER_BYTES: usize = 1024 * 1024;
 
@@ -94,8 +98,17 @@ impl Gatherer {
     }
 
     async fn empty(self, shard: Shard, bounds: Bounds) {
-        while let Some(together) = self.next(shard) {
-            if let Err(error) = self.call((shard, bounds), together).await {
+        let mut under_way = FuturesOrdered::new();
+        loop {
+            while under_way.len() < UNDER_WAY
+                && let Some(together) = self.next(shard, !under_way.is_empty())
+            {
+                under_way.push_back(self.call((shard, bounds), together));
+            }
+            let Some(answered) = under_way.next().await else {
+                return;
+            };
+            if let Err(error) = answered {
                 (self.0.failed)(shard);
                 let left = mem::take(&mut self.queue(shard).waiting);
                 answer_all(left, &error);
@@ -103,9 +116,13 @@ impl Gatherer {
         }
     }
 
-    /// Takes what goes together; `None` when nobody waits, and then the next who comes begins anew.
-    fn next(&self, shard: Shard) -> Option<Vec<Waiting>> {
+    /// Takes what goes together; `None` where another call is under way that what waits may go behind, and what waits would not
+    /// fill a call of its own. `None` also when nobody waits, and where none is under way the next who comes begins anew.
+    fn next(&self, shard: Shard, is_under_way: bool) -> Option<Vec<Waiting>> {
         let mut queue = self.queue(shard);
+        if is_under_way && queue.waiting.len() < TOGETHER {
+            return None;
+        }
         let (mut together, mut bytes) = (Vec::new(), 0);
         while together.len() < TOGETHER
             && let Some(first) = queue.waiting.front()
@@ -116,8 +133,8 @@ impl Gatherer {
             }
             together.extend(queue.waiting.pop_front());
         }
-        queue.is_under_way = !together.is_empty();
-        queue.is_under_way.then_some(together)
+        queue.is_under_way = is_under_way || !together.is_empty();
+        (!together.is_empty()).then_some(together)
     }
 
     async fn call(

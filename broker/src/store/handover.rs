@@ -19,7 +19,7 @@ use super::{
 };
 
 /// What may lie behind a door: a lane that does not keep up reads its outbox.
-const MOST: usize = 400;
+const MOST: usize = 1_000;
 /// Bytes of the orders.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
