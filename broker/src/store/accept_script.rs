@@ -205,7 +205,10 @@ for number = 1, #answers do
       local request, not_before, expires_at, approve_until, approval = extras_of(last + 3)
       if request ~= '' then
         at_key = at_key + 1
-        if sent then call('SET', KEYS[at_key], request) end
+        if sent then
+          call('SET', KEYS[at_key], request)
+          add(fields, 'q', KEYS[at_key])
+        end
       end
       if sent then
         waits = not_before ~= '' or approve_until ~= ''

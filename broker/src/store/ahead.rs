@@ -52,7 +52,7 @@ for n = 1, #KEYS - 4 do
   local after, open = move(one, event, now)
   if after then changed[#changed + 1] = id end
   if open then
-    if open <= 0 then ended(one, id, text(now + ARGV[5])) end
+    if open <= 0 then ended(one, id) end
     flag = 3
   elseif after or code == 'S' or code == 'N' then
     redis.call('HSET', key, 'b:' .. participant, by)
@@ -65,7 +65,7 @@ for n = 1, #KEYS - 4 do
   flags[n] = flag
 end
 on_all('ZADD', KEYS[2], out, 'NX')
-note_ended(KEYS[3], KEYS[4])
+note_ended(KEYS[3], KEYS[4], now + ARGV[5])
 if #changed > 0 then redis.call('PUBLISH', ARGV[6], table.concat(changed, ' ')) end
 return flags
 ";

@@ -19,7 +19,6 @@ pub(super) const SCRIPT: &str = r"
 local participant, now, running, answers, changed, receipts = ARGV[1], ARGV[2], ARGV[4], {}, {}, {}
 local with_receipts = ARGV[6] == '1'
 local width, report_field, plan_field = with_receipts and 3 or 2, 'r:' .. participant, 'x:' .. participant
-local deleted_at = text(now + ARGV[3])
 -- Whose silence is to end later, and of whom nothing is awaited any more: nobody comes back from there.
 local awaited, is_awaited, heard = {}, {}, {}
 local function await(id)
@@ -49,7 +48,7 @@ for n = 1, #KEYS - 4 do
       if one.more and settled[after] then receipts[#receipts + 1] = string.match(one.more, '^%S+ %S+ ') .. receipt end
       if open then
         heard[#heard + 1] = id
-        if open <= 0 then ended(one, id, deleted_at) end
+        if open <= 0 then ended(one, id) end
       elseif not settled[after] then
         await(id)
       end
@@ -65,7 +64,7 @@ end
 on_all('ZADD', KEYS[1], awaited)
 on_all('ZREM', KEYS[1], heard)
 on_all('RPUSH', KEYS[4], receipts)
-note_ended(KEYS[2], KEYS[3])
+note_ended(KEYS[2], KEYS[3], now + ARGV[3])
 if #changed > 0 then call('PUBLISH', ARGV[5], table.concat(changed, ' ')) end
 return table.concat(answers)
 ";

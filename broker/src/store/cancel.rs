@@ -29,7 +29,7 @@ for n = 1, (#ARGV - 5) / 2 do
       redis.call('XDEL', outbox, sequence .. '-1')
     end
     if open <= 0 then
-      ended(one, id, text(now + ARGV[3]))
+      ended(one, id)
       redis.call('ZREM', KEYS[3], id)
       redis.call('ZREM', KEYS[5], id)
     end
@@ -48,7 +48,7 @@ for n = 1, (#ARGV - 5) / 2 do
     end
   end
 end
-note_ended(KEYS[1], KEYS[2])
+note_ended(KEYS[1], KEYS[2], now + ARGV[3])
 if #changed > 0 then redis.call('PUBLISH', ARGV[4], table.concat(changed, ' ')) end
 if #woken > 0 then redis.call('PUBLISH', ARGV[5], table.concat(woken, ' ')) end
 return answers

@@ -5,6 +5,7 @@
 //!                                             per participant s: state and moves, x: digest of its order and configuration,
 //!                                             and the plan, r: report, c: when its cancel was asked, b: what absorbed it,
 //!                                             o: its order while it is scheduled;
+//!                                             q: the key of its request, where that has an id;
 //!                                             a: what of a second person is asked for, p: what was given
 //! {s0}:request:<originator>:<request> string  digest, command id and configuration of an earlier submit
 //! {s0}:commands:<originator>          zset    command ids in order of acceptance (all scores 0)
@@ -22,7 +23,7 @@
 //! {s0}:receipts                       list    receipts that are not in a chain yet
 //! {s0}:receipts:<configuration>       stream  the configuration's chain of receipts, by sequence
 //! {s0}:receipt-heads                  hash    configuration → sequence and hash of its chain's end
-//! {s0}:retire                         zset    settled command ids, by the time at which they are deleted
+//! {s0}:retire                         zset    settled command ids, those of a call together, by the time at which they are deleted
 //! {s0}:open                           hash    originator → commands of it that have not settled
 //! {s0}:audit                          stream  audit records in order, those of a call in one entry
 //! {s0}:audit-seals                    stream  the chain over them, by the last record of each seal

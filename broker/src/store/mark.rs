@@ -43,7 +43,7 @@ local function mark(n)
     local after, open = move(one, event_for(one), now)
     if after then changed[#changed + 1] = id end
     if open then
-      if open <= 0 then ended(one, id, text(now + ARGV[5])) end
+      if open <= 0 then ended(one, id) end
       flag = 3
     elseif after or code == 'S' then
       -- The deadline counts from the first attempt: silence ends even while RabbitMQ is away. What is `unanswered` by then
@@ -79,7 +79,7 @@ if #flags == 0 then
   for n = 1, count do flags[n] = mark(n) end
 end
 on_all('ZADD', KEYS[2], out, 'NX')
-note_ended(KEYS[3], KEYS[4])
+note_ended(KEYS[3], KEYS[4], now + ARGV[5])
 if #changed > 0 then redis.call('PUBLISH', ARGV[6], table.concat(changed, ' ')) end
 return flags
 ";

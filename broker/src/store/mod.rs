@@ -56,6 +56,7 @@ pub use receipts::{ChainEnd, ChainPage, Chained, Keep};
 pub use records::{MappingVersion, Record, RecordKind};
 pub use registry::{Change, Changes, Edition, Put};
 pub use request::Requested;
+pub use retire::Retired;
 pub use stored::StoredCommand;
 pub use turn::Turn;
 

@@ -77,16 +77,15 @@ local function move(one, event, now, field, value)
   return after, ended and tonumber(open)
 end
 local function is_over(one, now) return one.expires ~= '-' and tonumber(one.expires) <= tonumber(now) end
--- Notes commands whose executions have all settled for deletion.
+-- Notes commands whose executions have all settled for deletion, those of a call together.
 local ended_retire, ended_expiring, ended_by = {}, {}, {}
-local function ended(one, id, deleted_at)
-  ended_retire[#ended_retire + 1] = deleted_at
+local function ended(one, id)
   ended_retire[#ended_retire + 1] = id
   if one.expires ~= '-' then ended_expiring[#ended_expiring + 1] = id end
   ended_by[one.by] = (ended_by[one.by] or 0) + 1
 end
-local function note_ended(retire, expiring)
-  on_all('ZADD', retire, ended_retire)
+local function note_ended(retire, expiring, deleted_at)
+  if #ended_retire > 0 then call('ZADD', retire, text(deleted_at), table.concat(ended_retire, ' ')) end
   on_all('ZREM', expiring, ended_expiring)
   -- How many are open for each originator is counted beside, in the same slot.
   local counts = string.gsub(retire, 'retire$', 'open')

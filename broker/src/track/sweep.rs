@@ -20,7 +20,7 @@ use crate::{
     store::{Applied, Outcome, Shard, StoreError},
 };
 
-/// Executions or commands in one step of a sweep.
+/// Executions in one step of a sweep.
 const STEP: isize = 500;
 /// Steps of deleting in one sweep of a shard.
 const STEPS: u32 = 40;
@@ -94,9 +94,9 @@ impl Sweeper {
     /// Deletes until nothing is due, within a bound that leaves time for the rest; whether more may be due.
     async fn retire(&self, shard: Shard) -> Result<bool, StoreError> {
         for _ in 0..STEPS {
-            let retired = self.tracker.store.retire(shard, now(), STEP).await?;
-            counter!(names::RETIRED_TOTAL).increment(retired as u64);
-            if retired < STEP.unsigned_abs() {
+            let retired = self.tracker.store.retire(shard, now()).await?;
+            counter!(names::RETIRED_TOTAL).increment(retired.commands as u64);
+            if !retired.more {
                 return Ok(false);
             }
         }

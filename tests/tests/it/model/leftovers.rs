@@ -19,7 +19,7 @@ pub(super) async fn none(database: &mut MultiplexedConnection, accepted: usize) 
         let name = key.split_once(':').map_or("", |(_, rest)| rest);
         let kind = name.split(':').next().unwrap_or_default();
         match kind {
-            "retire" => settled += card("ZCARD", &key, database).await?,
+            "retire" => settled += noted(&key, database).await?,
             "outbox" => ensure!(
                 card("XLEN", &key, database).await? == 0,
                 "{key} is not empty"
@@ -48,4 +48,11 @@ pub(super) async fn none(database: &mut MultiplexedConnection, accepted: usize) 
 
 async fn card(question: &str, key: &str, database: &mut MultiplexedConnection) -> Result<usize> {
     Ok(redis::cmd(question).arg(key).query_async(database).await?)
+}
+
+/// Commands that are noted for deletion, several in one note.
+async fn noted(key: &str, database: &mut MultiplexedConnection) -> Result<usize> {
+    let mut range = redis::cmd("ZRANGE");
+    let notes: Vec<String> = range.arg(key).arg(0).arg(-1).query_async(database).await?;
+    Ok(notes.iter().map(|note| note.split(' ').count()).sum())
 }
