@@ -170,7 +170,8 @@ impl CommandService for Commands {
             let requests = until_stopped(requests, self.stop.clone());
             let answers = requests.map(move |message| {
                 let (service, caller, trace) = (service.clone(), caller.clone(), trace.child());
-                async move { Ok(service.submit_one(message?, caller, trace).await) }
+                // In a box: each is moved on its way into the queue and through it.
+                Box::pin(async move { Ok(service.submit_one(message?, caller, trace).await) })
             });
             let answers: Self::SubmitCommandsStream =
                 Box::pin(answers.buffered(STREAM_CONCURRENCY));

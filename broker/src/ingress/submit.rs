@@ -86,7 +86,8 @@ impl Commands {
             draft.operation.name().to_owned(),
             draft.originator.clone(),
         );
-        let accepting = tokio::spawn(async move { pipeline.accept(draft).await });
+        // In a box: a task is moved whole when it begins and twice when it ends.
+        let accepting = tokio::spawn(Box::pin(async move { pipeline.accept(draft).await }));
         let taken = accepting.await.map_err(|_| Error::Interrupted)??;
         info!(
             command.id = %taken.id(),

@@ -6,7 +6,9 @@ use amqp::envelope::{NativeOrder, OrderedServer};
 use anyhow::{Context, Result, bail};
 use broker::{
     dispatch::tenure::Tenure,
-    store::{Accepted, BatchLimits, Bounds, Gone, Keys, Lane, Placed, Store, StoredCommand},
+    store::{
+        Accepted, BatchLimits, Bounds, Gone, KeptRecord, Keys, Lane, Placed, Store, StoredCommand,
+    },
     translate::{Planned, PlannedExecution},
 };
 use domain::{
@@ -185,6 +187,59 @@ async fn what_its_owner_accepts_is_marked_and_handed_over() -> Result<()> {
 
     // It stands in the outbox all the same: who takes over after a crash finds it.
     assert_eq!(stage.read(&mut owner).await?, [1]);
+    Ok(())
+}
+
+/// Who comes at once with many others shares a few calls with them, two of which are under way at a time: each has a place of its
+/// own, all are handed over in the order of their places, and the audit log has a record of each, whichever way its pages are turned.
+#[tokio::test]
+async fn many_at_once_have_their_places_in_order() -> Result<()> {
+    const MANY: u64 = 400;
+    const PAGE: usize = 7;
+    let stage = stage().await?;
+    let mut owner = stage.owner("one").await?;
+    let bounds = Bounds {
+        outbox: MANY,
+        window: 4 * MANY,
+        ..BOUNDS
+    };
+    let planned = (0..MANY).map(|_| stage.purge());
+    let planned = planned.collect::<Result<Vec<_>>>()?;
+    let accepting = planned
+        .iter()
+        .map(|planned| stage.accept_within(planned, bounds));
+    let places = futures::future::try_join_all(accepting).await?;
+    let mut by_place: Vec<_> = places.concat().into_iter().zip(&planned).collect();
+    by_place.sort_unstable_by_key(|(place, _)| place.sequence);
+    let given = by_place.iter().map(|(given, _)| *given);
+    assert!(given.eq((1..=MANY).map(|sequence| place(sequence, true))));
+
+    let mut handed = Vec::new();
+    while handed.len() < planned.len() {
+        let taken = owner.take(LIMITS);
+        assert!(!taken.is_empty(), "{} were taken", handed.len());
+        handed.extend(taken.into_iter().map(|entry| entry.command));
+    }
+    let commands = by_place.iter().map(|(_, planned)| planned.command.id);
+    assert!(commands.eq(handed));
+
+    let (store, shard) = (&stage.store, stage.lane.shard);
+    let all = store.audit_after(shard, "0-0", 1_000).await?;
+    assert_eq!(all.len() as u64, MANY);
+    let (mut onwards, mut backwards) = (Vec::new(), Vec::new());
+    let (mut behind, mut before) = ("0-0".to_owned(), "+".to_owned());
+    while onwards.len() < all.len() {
+        onwards.extend(store.audit_after(shard, &behind, PAGE).await?);
+        backwards.extend(store.audit_before(shard, &before, PAGE).await?);
+        let last = |records: &[KeptRecord]| records.last().map(|record| record.id.clone());
+        behind = last(&onwards).context("a page")?;
+        before = last(&backwards).context("a page")?;
+    }
+    assert_eq!(onwards, all);
+    backwards.reverse();
+    assert_eq!(backwards, all);
+    assert_eq!(store.seal_audit(shard).await? as u64, MANY);
+    assert_eq!(store.seal_audit(shard).await?, 0);
     Ok(())
 }
 
