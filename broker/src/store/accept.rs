@@ -85,7 +85,7 @@ impl PlanRecord {
     }
 }
 
-/// An [`Order`] without `sequence`, which the script puts in front.
+/// An [`Order`] without `sequence`, which whoever reads it puts in front.
 #[derive(Serialize)]
 struct OrderTail<'a> {
     execution: ExecutionId,

@@ -20,7 +20,7 @@
 /// outbox, with a star where it is marked.
 ///
 /// What many of them need is read and written once for all: decided is first, then all is counted, and then all is written, so
-/// that no number is ever given twice.
+/// that no number is ever given twice; a request last of what is a command's, so that it names what is there.
 pub(super) const ACCEPT: &str = r"
 local KEYS, ARGV, call = KEYS, ARGV, redis.call
 local limit, window, report = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -200,15 +200,13 @@ for number = 1, #answers do
     call('HSET', key, 'body', body, 'n', revision .. ' 1 ' .. originator.id .. ' -', lane.state, record, lane.plan, ARGV[first + 1])
     add(originator.accepted, '0', id)
   else
-    local fields = {'body', body, 'n', ''}
+    local fields, request_key, request = {'body', body, 'n', ''}
     if extras ~= '0' then
-      local request, not_before, expires_at, approve_until, approval = extras_of(last + 3)
-      if request ~= '' then
+      local kept, not_before, expires_at, approve_until, approval = extras_of(last + 3)
+      if kept ~= '' then
         at_key = at_key + 1
-        if sent then
-          call('SET', KEYS[at_key], request)
-          add(fields, 'q', KEYS[at_key])
-        end
+        request_key, request = KEYS[at_key], kept
+        add(fields, 'q', request_key)
       end
       if sent then
         waits = not_before ~= '' or approve_until ~= ''
@@ -240,6 +238,8 @@ for number = 1, #answers do
       end
       fields[4] = revision .. ' ' .. sent .. ' ' .. originator.id .. ' ' .. expires
       on_all('HSET', key, fields)
+      -- It names what is there.
+      if request_key then call('SET', request_key, request) end
       add(originator.accepted, '0', id)
     end
   end

@@ -133,7 +133,8 @@ pub(super) fn write(
         for execution in &asked.executions {
             let number = participants.number(&execution.participant, None);
             let lease = &mut participants.all[number - 1].1;
-            *lease = lease.or(execution.lease.as_ref());
+            // The latest; whoever came by another one is not marked by it.
+            *lease = execution.lease.as_ref().or(*lease);
         }
     }
     write_common(call, keys, (shard, bounds));
@@ -163,7 +164,6 @@ pub(super) fn write(
             .arg(if special.is_empty() { 0 } else { 5 });
         for execution in &asked.executions {
             let number = participants.numbers[&execution.participant];
-            // Whoever came by another lease than the others is not marked by theirs.
             let is_marked = execution.lease.is_some()
                 && execution.lease.as_ref() == participants.all[number - 1].1;
             let sign = if is_marked { "" } else { "-" };

@@ -1,7 +1,7 @@
 //! The audit log: a stream of records in each shard, and seals that chain them.
 //!
 //! A record is appended by the script that does what it records, or right after. It carries no hash, because Redis has no
-//! SHA-256 in its scripts and an acceptance must cost one append. Within about a second a sealer reads what is new and writes a
+//! SHA-256 in its scripts and a call that accepts must cost one append. Within about a second a sealer reads what is new and writes a
 //! seal: the hash over the one before and every record since, record by record, and how many there have been.
 //!
 //! Invariant: a seal is written only behind the latest one, so of two sealers one wins and both mean the same. It covers whole

@@ -3,7 +3,7 @@
 //! A record's id is its entry's moment and a count, as an id of a stream is: [`ENTRY_RECORDS`] for each entry of that moment before, and
 //! one for each record of its own entry before it. So ids grow from record to record, and say the entry.
 //!
-//! Invariant: however many records entries hold, one reply holds few more than were asked for.
+//! Invariant: one reply holds a bounded number of records, however many are asked for and however many an entry holds.
 //! Not here: what a record says, and the chain over them (`audit`).
 
 use std::fmt;
@@ -18,8 +18,8 @@ const _: () = assert!(
     TOGETHER as u64 <= ENTRY_RECORDS,
     "what is accepted by one call is one entry"
 );
-/// Entries that are read at first: how many records they hold is seen then.
-const FIRST_ENTRIES: usize = 64;
+/// Entries of one reply, each of which holds up to [`TOGETHER`] records.
+const ENTRIES: usize = 64;
 
 /// Where a record stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,14 +135,9 @@ impl Store {
         count: usize,
         is_asked_for: impl Fn(RecordId) -> bool,
     ) -> Result<Vec<KeptRecord>, StoreError> {
-        let (mut records, mut entries) = (Vec::new(), 0);
+        // As many as hold it all when they are full, and more from one to the next while they are not.
+        let (mut records, mut most) = (Vec::new(), count.div_ceil(TOGETHER).min(ENTRIES));
         loop {
-            let missing = count - records.len();
-            let most = match entries {
-                0 => missing.min(FIRST_ENTRIES),
-                // As many as hold what is missing, going by those that were read.
-                entries => (missing * entries / records.len().max(1)).clamp(1, missing),
-            };
             let (command, to) = match way {
                 Way::OldestFirst => ("XRANGE", "+"),
                 Way::NewestFirst => ("XREVRANGE", "-"),
@@ -162,10 +157,10 @@ impl Store {
                 }));
                 from = format!("({}", entry.id);
             }
-            entries += reply.ids.len();
             if records.len() >= count || reply.ids.len() < most {
                 return Ok(records);
             }
+            most = (2 * most).min(ENTRIES).min(count - records.len());
         }
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use futures::{StreamExt as _, stream::FuturesOrdered};
 use redis::{RedisError, Script};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{
     Bounds, Keys, Shard, StoreError, accept_script::ACCEPT, asked, asked::Answer, asked::Asked,
@@ -41,6 +41,8 @@ struct Inner {
     keys: Arc<Keys>,
     script: Script,
     queues: Vec<Mutex<Queue>>,
+    /// Told when what waits in a queue fills a call.
+    filled: Vec<Notify>,
     then: Then,
     failed: Box<dyn Fn(Shard) + Send + Sync>,
 }
@@ -69,6 +71,7 @@ impl Gatherer {
             redis,
             script: Script::new(&format!("{ON_ALL}{ACCEPT}")),
             queues: keys.shards().map(|_| Mutex::default()).collect(),
+            filled: keys.shards().map(|_| Notify::new()).collect(),
             keys,
             then,
             failed: Box::new(failed),
@@ -86,6 +89,9 @@ impl Gatherer {
         let begins = {
             let mut queue = self.queue(shard);
             queue.waiting.push_back(Waiting { asked, answer });
+            if queue.waiting.len() == TOGETHER {
+                self.0.filled[self.place(shard)].notify_one();
+            }
             !mem::replace(&mut queue.is_under_way, true)
         };
         if begins {
@@ -98,20 +104,21 @@ impl Gatherer {
     }
 
     async fn empty(self, shard: Shard, bounds: Bounds) {
-        let mut under_way = FuturesOrdered::new();
+        let (mut under_way, filled) = (FuturesOrdered::new(), &self.0.filled[self.place(shard)]);
         loop {
             while under_way.len() < UNDER_WAY
                 && let Some(together) = self.next(shard, !under_way.is_empty())
             {
                 under_way.push_back(self.call((shard, bounds), together));
             }
-            let Some(answered) = under_way.next().await else {
-                return;
-            };
-            if let Err(error) = answered {
-                (self.0.failed)(shard);
-                let left = mem::take(&mut self.queue(shard).waiting);
-                answer_all(left, &error);
+            let may_begin = under_way.len() < UNDER_WAY;
+            tokio::select! {
+                biased;
+                answered = under_way.next() => match answered {
+                    Some((together, answered)) => self.answer(shard, together, answered),
+                    None => return,
+                },
+                () = filled.notified(), if may_begin => {}
             }
         }
     }
@@ -141,31 +148,41 @@ impl Gatherer {
         &self,
         (shard, bounds): (Shard, Bounds),
         together: Vec<Waiting>,
-    ) -> Result<(), RedisError> {
+    ) -> (Vec<Waiting>, Result<String, RedisError>) {
         let mut invocation = self.0.script.prepare_invoke();
         let all: Vec<_> = together.iter().map(|waiting| &waiting.asked).collect();
         asked::write(&mut invocation, &self.0.keys, (shard, bounds), &all);
         let answered = self.0.redis.script_or_error(&invocation).await;
-        let answers: String = match answered {
-            Ok(answers) => answers,
+        (together, answered)
+    }
+
+    /// Tells those of a call what it came to; where that is nothing, all that wait behind it too.
+    fn answer(&self, shard: Shard, together: Vec<Waiting>, answered: Result<String, RedisError>) {
+        let answers = match answered {
+            Ok(answers) => Answer::read_all(&answers),
             Err(error) => {
                 answer_all(together, &error);
-                return Err(error);
+                (self.0.failed)(shard);
+                let left = mem::take(&mut self.queue(shard).waiting);
+                answer_all(left, &error);
+                return;
             }
         };
-        for (waiting, answer) in together.into_iter().zip(Answer::read_all(&answers)) {
+        for (waiting, answer) in together.into_iter().zip(answers) {
             if let Ok(answer) = &answer {
                 (self.0.then)(shard, waiting.asked, answer);
             }
             // Who waits no longer will ask again.
             let _ = waiting.answer.send(answer);
         }
-        Ok(())
+    }
+
+    fn place(&self, shard: Shard) -> usize {
+        usize::from(shard.number()) % self.0.queues.len()
     }
 
     fn queue(&self, shard: Shard) -> MutexGuard<'_, Queue> {
-        let queues = &self.0.queues;
-        let queue = &queues[usize::from(shard.number()) % queues.len()];
+        let queue = &self.0.queues[self.place(shard)];
         queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -77,7 +77,7 @@ fn count(
     moment: Timestamp,
 ) {
     let (mut reached, mut stayed) = (BTreeMap::<_, u64>::new(), 0);
-    let ages = histogram!(names::SETTLE_SECONDS, "participant" => participant.to_string());
+    let mut ages = None;
     for (outcome, applied) in outcomes.iter().zip(applied) {
         match applied {
             Applied::Settled | Applied::Moved => {
@@ -88,6 +88,9 @@ fn count(
             Applied::Unknown => {}
         }
         if *applied == Applied::Settled {
+            let ages = ages.get_or_insert_with(
+                || histogram!(names::SETTLE_SECONDS, "participant" => participant.to_string()),
+            );
             ages.record(moment.since(accepted_at(outcome.command)));
         }
     }

@@ -36,7 +36,11 @@ where
         let mut own = Fields::default();
         event.record(&mut own);
         for (name, value) in fields_of_spans(context) {
-            if !own.names.contains(&name.as_str()) {
+            let is_own = match name.as_str() {
+                "message" => own.message.is_some(),
+                name => own.names.contains(&name),
+            };
+            if !is_own {
                 own.append(&name, &value);
             }
         }
@@ -87,7 +91,7 @@ impl Fields {
         match field.name().trim_start_matches("r#") {
             "message" => self.message = Some(json(value)),
             BRIDGE_TARGET => self.target = Some(json(value)),
-            name if BRIDGE.contains(&name) => {}
+            name if BRIDGE.contains(&name) || self.names.contains(&name) => {}
             name => {
                 self.names.push(name);
                 self.append(name, value);

@@ -37,20 +37,25 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// A store, and one lane of it.
 struct Stage {
+    prefix: String,
     store: Store,
     lane: Lane,
 }
 
 async fn stage() -> Result<Stage> {
     let url = SecretUrl::parse(&shared()?.redis)?;
-    let keys = Keys::new(&format!("{}:", Uuid::now_v7()), 1);
-    let store = Store::connect(&url, keys).await?;
+    let prefix = format!("{}:", Uuid::now_v7());
+    let store = Store::connect(&url, Keys::new(&prefix, 1)).await?;
     let shard = store.keys().shard(0).context("the first shard")?;
     let lane = Lane {
         shard,
         participant: "birch".parse()?,
     };
-    Ok(Stage { store, lane })
+    Ok(Stage {
+        prefix,
+        store,
+        lane,
+    })
 }
 
 impl Stage {
@@ -240,6 +245,26 @@ async fn many_at_once_have_their_places_in_order() -> Result<()> {
     assert_eq!(backwards, all);
     assert_eq!(store.seal_audit(shard).await? as u64, MANY);
     assert_eq!(store.seal_audit(shard).await?, 0);
+    Ok(())
+}
+
+/// An acceptance that ends half way leaves no request that names nothing: the same request is not taken for accepted.
+#[tokio::test]
+async fn what_failed_half_way_is_no_earlier_request() -> Result<()> {
+    let stage = stage().await?;
+    let redis = redis::Client::open(shared()?.redis.as_str())?;
+    let mut redis = redis.get_multiplexed_async_connection().await?;
+    // A place that nobody gave, so that the next one does not fit behind it.
+    let mut broken = redis::cmd("XADD");
+    broken.arg(format!("{}{{s0}}:outbox:birch", stage.prefix));
+    broken.arg("99-1").arg("c").arg("").arg("o").arg("");
+    broken.exec_async(&mut redis).await?;
+    let mut planned = stage.purge()?;
+    planned.command.request_id = Some(Uuid::now_v7().to_string().parse()?);
+    for _ in 0..2 {
+        let accepted = stage.store.accept(&planned, BOUNDS).await;
+        assert!(accepted.is_err(), "{accepted:?}");
+    }
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use crate::stage::{Stage, stage};
 
 const SOON: Duration = Duration::from_secs(20);
 const URL: &str = "http://www.shop.example/x";
+const OTHER: &str = "http://www.shop.example/y";
 
 fn state(command: &v1::Command) -> v1::ExecutionState {
     command
@@ -231,12 +232,24 @@ async fn shards_do_not_show() -> Result<()> {
     Ok(())
 }
 
-/// A settled command is deleted when its retention has passed, and its request id may be used again.
+/// A settled command is deleted when its retention has passed, and its request id may be used again, for anything.
 #[tokio::test]
 async fn a_command_is_deleted_after_its_retention() -> Result<()> {
     let mut stage =
         stage("[store]\nretention = \"1s\"\n[deadlines]\nsweep_every = \"100ms\"").await?;
-    let command = stage.owner.submit(purge(&[URL])).await?;
+    let request_id = uuid::Uuid::now_v7().to_string();
+    let mut commands = stage.owner.commands.clone();
+    let mut submit = async |url: &str| {
+        let request = v1::SubmitCommandRequest {
+            draft: Some(purge(&[url])),
+            request_id: request_id.clone(),
+            validate_only: false,
+        };
+        let answer = commands.submit_command(request).await?.into_inner();
+        answer.command.context("a command")
+    };
+    let command = submit(URL).await?;
+    submit(OTHER).await.expect_err("it is used");
     stage.a.carry_out().await?;
     wait::until(SOON, "the command is gone", async || {
         stage
@@ -254,6 +267,8 @@ async fn a_command_is_deleted_after_its_retention() -> Result<()> {
         .await?
         .into_inner();
     assert!(answer.commands.is_empty());
+    let other = submit(OTHER).await?;
+    assert_ne!(other.id, command.id);
     Ok(())
 }
 
