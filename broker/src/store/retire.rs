@@ -9,8 +9,8 @@ use domain::{CommandId, ParticipantId, Timestamp};
 
 use super::{Shard, Store, StoreError};
 
-/// Notes in one step; each is of the commands that settled with one call.
-const NOTES: isize = 100;
+/// Notes in one step; each is of the commands that settled with one call, which are up to 500.
+const NOTES: isize = 50;
 /// Commands that are deleted together.
 const TOGETHER: usize = 500;
 

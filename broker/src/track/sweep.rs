@@ -22,8 +22,8 @@ use crate::{
 
 /// Executions in one step of a sweep.
 const STEP: isize = 500;
-/// Steps of deleting in one sweep of a shard.
-const STEPS: u32 = 40;
+/// Commands of a shard that are deleted in one sweep, and what one step more deletes.
+const DELETED: usize = 20_000;
 
 /// Sweeps on one replica.
 pub struct Sweeper {
@@ -93,12 +93,14 @@ impl Sweeper {
 
     /// Deletes until nothing is due, within a bound that leaves time for the rest; whether more may be due.
     async fn retire(&self, shard: Shard) -> Result<bool, StoreError> {
-        for _ in 0..STEPS {
+        let mut deleted = 0;
+        while deleted < DELETED {
             let retired = self.tracker.store.retire(shard, now()).await?;
             counter!(names::RETIRED_TOTAL).increment(retired.commands as u64);
             if !retired.more {
                 return Ok(false);
             }
+            deleted += retired.commands;
         }
         Ok(true)
     }
