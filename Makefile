@@ -44,7 +44,7 @@ demo: packages ## The main road on real caches; KEEP=1 leaves it running
 
 bench: install ## The table of measurements; QUICK=1 in a minute, MINUTES=10 at full speed, STORE=1 with a growing store
 	$(BUILD_BENCH)
-	@exec $(TARGET)/release/bench $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(STORE),store)
+	@exec $(TARGET)/release/bench $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES) $(if $(CLIENTS),--clients $(CLIENTS))) $(if $(STORE),store)
 
 chaos: install ## Breaks everything under load; SECONDS=180 repeats the faults for that long
 	$(BUILD_CHAOS)

@@ -12,7 +12,10 @@
 
 mod server;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use amqp::envelope::{NativeOrder, Order, OrderedServer};
 use dialects::{Answer, Counterpart, Dialect};
@@ -32,7 +35,7 @@ use crate::{
     config,
     http::{CallError, CallLimits, Http, Target, trace_headers},
     journal::now,
-    metrics,
+    metrics::NativeCalls,
     tally::Tally,
 };
 
@@ -75,6 +78,7 @@ pub struct Caches {
     call: Limits,
     load: Limits,
     probes: config::Probes,
+    counted: HashMap<&'static str, NativeCalls>,
 }
 
 /// The limits of one kind of operation.
@@ -151,6 +155,10 @@ impl Caches {
                 total_time: execution.load_total_time,
             },
             probes,
+            counted: dialects::all()
+                .iter()
+                .map(|dialect| (dialect.name(), NativeCalls::of(dialect.name())))
+                .collect(),
         })
     }
 
@@ -290,7 +298,7 @@ impl Caches {
             }
         }
         let status = answer.as_ref().ok().map(|answer| answer.status);
-        metrics::native_call(call.dialect.name(), status, began.elapsed());
+        self.counted[call.dialect.name()].count(status, began.elapsed());
         match answer {
             Ok(answer) => Reply::Judged(call.dialect.judge(call.native, &answer)),
             Err(error) if error.is_unsent() => Reply::Unsent(error.fault()),

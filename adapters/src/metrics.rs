@@ -4,11 +4,11 @@
 //! does not belong into a time series.
 //! Not here: where they are read (`service::telemetry`).
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use amqp::envelope::ReportedOutcome;
 use domain::{fault::FaultCode, proof::ProofVerdict, signing::SealError};
-use metrics::{Gauge, counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use service::telemetry::{Description, Kind, Unit};
 
 const EXECUTIONS: &str = "adapter_executions_total";
@@ -229,17 +229,46 @@ pub(crate) fn journal_flushed(records: usize, took: Duration) {
     histogram!(FLUSHED).record(u32::try_from(records).unwrap_or(u32::MAX));
 }
 
+/// One call of a native system. Whoever makes many keeps the [`NativeCalls`] of its dialect.
 pub(crate) fn native_call(dialect: &'static str, status: Option<u16>, took: Duration) {
-    let class = match status {
-        Some(100..=199) => "1xx",
-        Some(200..=299) => "2xx",
-        Some(300..=399) => "3xx",
-        Some(400..=499) => "4xx",
-        Some(_) => "5xx",
-        None => "none",
-    };
-    counter!(CALLS, "dialect" => dialect, "status" => class).increment(1);
-    histogram!(CALL_TIME, "dialect" => dialect).record(took);
+    NativeCalls::of(dialect).count(status, took);
+}
+
+/// What calls in one dialect are counted by: looked up when the first of a kind is counted, and kept.
+#[derive(Debug)]
+pub(crate) struct NativeCalls {
+    dialect: &'static str,
+    answered: [OnceLock<Counter>; STATUSES.len()],
+    time: OnceLock<Histogram>,
+}
+
+/// The classes of the statuses that calls are answered with; the last is of those without a whole answer.
+const STATUSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
+
+impl NativeCalls {
+    pub(crate) const fn of(dialect: &'static str) -> Self {
+        Self {
+            dialect,
+            answered: [const { OnceLock::new() }; STATUSES.len()],
+            time: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn count(&self, status: Option<u16>, took: Duration) {
+        let class = match status {
+            Some(100..=199) => 0,
+            Some(200..=299) => 1,
+            Some(300..=399) => 2,
+            Some(400..=499) => 3,
+            Some(_) => 4,
+            None => 5,
+        };
+        let labels = [("dialect", self.dialect), ("status", STATUSES[class])];
+        let answered = self.answered[class].get_or_init(|| counter!(CALLS, &labels));
+        answered.increment(1);
+        let time = || histogram!(CALL_TIME, "dialect" => self.dialect);
+        self.time.get_or_init(time).record(took);
+    }
 }
 
 pub(crate) fn paced(waited: Duration) {

@@ -25,7 +25,7 @@ const WARM: usize = 2;
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 /// As many commands as go through, and what every process holds of memory meanwhile.
-pub(crate) async fn at_full_speed(minutes: u64) -> Result<()> {
+pub(crate) async fn at_full_speed(minutes: u64, way: Way) -> Result<()> {
     // Deleted soon after they settle, as they are in production after days.
     let mut stage = Stage::start("30s").await?;
     let processes = stage.processes();
@@ -42,7 +42,7 @@ pub(crate) async fn at_full_speed(minutes: u64) -> Result<()> {
             count: PART,
             urls: 1,
         };
-        load::run(&stage, Way::Streams(1), commands).await?;
+        load::run(&stage, way, commands).await?;
         looks.commands += PART;
         if looks.last.elapsed() >= LOOK {
             looks.look(&processes)?;

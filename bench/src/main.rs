@@ -24,6 +24,8 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::load::Way;
+
 /// Measures the broker beside what RabbitMQ alone can do.
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -35,6 +37,9 @@ struct Arguments {
     /// Full speed for so many minutes instead, and the memory of every process.
     #[arg(long, value_name = "N", conflicts_with = "quick")]
     minutes: Option<u64>,
+    /// At full speed, by unary calls of so many clients instead of a stream.
+    #[arg(long, value_name = "N", requires = "minutes")]
+    clients: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,7 +89,14 @@ fn main() -> ExitCode {
         Some(What::Walk { way, times }) => counts::walk(way, times),
         Some(What::Urls) => served(run::urls()),
         Some(What::Store { most }) => served(kept::measure(most)),
-        None => served(measure(arguments.minutes, arguments.quick)),
+        None => match (arguments.minutes, arguments.clients) {
+            (Some(minutes), clients) => {
+                let way = clients.map_or(Way::Streams(1), Way::Unary);
+                served(full_speed::at_full_speed(minutes, way))
+            }
+            (None, _) if arguments.quick => served(run::table(run::QUICK)),
+            (None, _) => served(run::table(run::FULL)),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -99,12 +111,4 @@ fn main() -> ExitCode {
 fn served(work: impl Future<Output = Result<()>>) -> Result<()> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().build()?.block_on(work)
-}
-
-async fn measure(minutes: Option<u64>, quick: bool) -> Result<()> {
-    match minutes {
-        Some(minutes) => full_speed::at_full_speed(minutes).await,
-        None if quick => run::table(run::QUICK).await,
-        None => run::table(run::FULL).await,
-    }
 }

@@ -133,13 +133,11 @@ impl Default for TraceContext {
 /// Writes `traceparent` in version 00.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "00-{}-{}-{:02x}",
-            HEXLOWER.encode_display(&self.trace_id),
-            HEXLOWER.encode_display(&self.parent_id),
-            self.flags
-        )
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        HEXLOWER.encode_mut(&self.trace_id, &mut text[3..35]);
+        HEXLOWER.encode_mut(&self.parent_id, &mut text[36..52]);
+        HEXLOWER.encode_mut(&[self.flags], &mut text[53..]);
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

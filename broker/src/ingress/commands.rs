@@ -6,7 +6,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use domain::{CommandId, ParticipantId, State};
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use proto::v1::{self, command_service_server::CommandService};
 use service::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use tracing::info;
 use super::{
     gate::Gate,
     identity::Identity,
-    submit::{STREAM_CONCURRENCY, until_stopped},
+    submit::{STREAM_CONCURRENCY, TOGETHER, until_stopped},
     view, watch,
 };
 use crate::{
@@ -168,13 +168,23 @@ impl CommandService for Commands {
         let work = |caller: Identity, requests: Streaming<_>| async move {
             let service = self.clone();
             let requests = until_stopped(requests, self.stop.clone());
-            let answers = requests.map(move |message| {
-                let (service, caller, trace) = (service.clone(), caller.clone(), trace.child());
+            let answers = requests.ready_chunks(TOGETHER).map(move |messages| {
+                let (service, caller, trace) = (service.clone(), caller.clone(), trace.clone());
                 // In a box: each is moved on its way into the queue and through it.
-                Box::pin(async move { Ok(service.submit_one(message?, caller, trace).await) })
+                Box::pin(async move {
+                    let (mut requests, mut end) = (Vec::with_capacity(messages.len()), None);
+                    for message in messages {
+                        match message {
+                            Ok(request) => requests.push(request),
+                            Err(status) => end = Some(Err(status)),
+                        }
+                    }
+                    let answers = service.submit_together(requests, caller, trace).await;
+                    stream::iter(answers.into_iter().map(Ok).chain(end))
+                })
             });
             let answers: Self::SubmitCommandsStream =
-                Box::pin(answers.buffered(STREAM_CONCURRENCY));
+                Box::pin(answers.buffered(STREAM_CONCURRENCY).flatten());
             Ok(answers)
         };
         let about = |_: &_| String::new();

@@ -140,18 +140,10 @@ impl AsyncWrite for Connection {
         self.written(context, polled)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.is_over(context)?;
-        let polled = Pin::new(&mut self.bytes).poll_write_vectored(context, slices);
-        self.written(context, polled)
-    }
-
+    /// No, so that a short answer is copied behind its head and goes with its trailers in one write, where HTTP/2 would write these
+    /// by themselves: two calls of the kernel, and two packets that wake the caller.
     fn is_write_vectored(&self) -> bool {
-        self.bytes.is_write_vectored()
+        false
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

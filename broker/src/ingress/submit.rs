@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use domain::{CommandId, ParticipantId};
-use futures::{Stream, StreamExt as _};
+use domain::ParticipantId;
+use futures::{Stream, StreamExt as _, future::join_all};
 use proto::v1;
 use service::trace::TraceContext;
 use tokio_util::sync::CancellationToken;
@@ -21,13 +21,15 @@ use super::{
 };
 use crate::{
     error::{Error, Violation},
-    pipeline::Taken,
+    pipeline::{Pipeline, Taken},
     store::StoredCommand,
     verify::Draft,
 };
 
-/// Commands of one stream that are accepted at a time: together they share a flush to disk.
-pub(super) const STREAM_CONCURRENCY: usize = 512;
+/// Commands of one stream that go together where so many have come: they share a task, and are answered together.
+pub(super) const TOGETHER: usize = 16;
+/// How many times so many of one stream are accepted at a time: they share a flush to disk.
+pub(super) const STREAM_CONCURRENCY: usize = 32;
 
 impl Commands {
     /// One command: the plan where only that is asked for, otherwise accepted and shown.
@@ -55,7 +57,7 @@ impl Commands {
         }
         let mut without_servers = Vec::new();
         // Shown as it was when it was accepted, so that a repeated call has the same command in its answer.
-        let command = match self.accept(draft, &trace).await? {
+        let command = match self.accept_one(draft, &trace).await? {
             Taken::Now(planned, places) => {
                 without_servers = ids(&planned.without_servers);
                 view::command(&StoredCommand::accepted(*planned, &places), true)
@@ -76,62 +78,97 @@ impl Commands {
         })
     }
 
-    /// Accepts in a task of its own: a caller who is gone must not leave the question open whether it was written.
-    async fn accept(&self, draft: Draft, trace: &TraceContext) -> Result<Taken, Error> {
-        if self.stop.is_cancelled() {
-            return Err(Error::ShuttingDown);
-        }
-        let (pipeline, operation, originator) = (
-            Arc::clone(&self.pipeline),
-            draft.operation.name().to_owned(),
-            draft.originator.clone(),
-        );
-        // In a box: a task is moved whole when it begins and twice when it ends.
-        let accepting = tokio::spawn(Box::pin(async move { pipeline.accept(draft).await }));
-        let taken = accepting.await.map_err(|_| Error::Interrupted)??;
-        info!(
-            command.id = %taken.id(),
-            participant.id = %originator,
-            operation,
-            trace.id = %trace.trace_id_text(),
-            "accepted a command"
-        );
-        Ok(taken)
+    async fn accept_one(&self, draft: Draft, trace: &TraceContext) -> Result<Taken, Error> {
+        let mut taken = self.accept(vec![draft], trace).await;
+        taken.pop().unwrap_or(Err(Error::Interrupted))
     }
 
-    /// One command of a stream; a refusal is its answer, and the stream goes on.
-    pub(super) async fn submit_one(
+    /// Accepts in a task of its own: a caller who is gone must not leave the question open whether it was written.
+    async fn accept(&self, drafts: Vec<Draft>, trace: &TraceContext) -> Vec<Result<Taken, Error>> {
+        let count = drafts.len();
+        let all = |error: fn() -> Error| (0..count).map(|_| Err(error())).collect();
+        if self.stop.is_cancelled() {
+            return all(|| Error::ShuttingDown);
+        }
+        let pipeline = Arc::clone(&self.pipeline);
+        let trace = trace.trace_id_text();
+        // In a box: a task is moved whole when it begins and twice when it ends.
+        let accepting = tokio::spawn(Box::pin(async move {
+            let each = drafts
+                .into_iter()
+                .map(|draft| Box::pin(accept_and_log(&pipeline, draft, &trace)));
+            join_all(each).await
+        }));
+        accepting
+            .await
+            .unwrap_or_else(|_| all(|| Error::Interrupted))
+    }
+
+    /// Commands of a stream that came together; a refusal is the answer of one, and the stream goes on.
+    pub(super) async fn submit_together(
         &self,
-        request: v1::SubmitCommandsRequest,
+        requests: Vec<v1::SubmitCommandsRequest>,
         caller: Identity,
         trace: TraceContext,
-    ) -> v1::SubmitCommandsResponse {
+    ) -> Vec<v1::SubmitCommandsResponse> {
         use v1::submit_commands_response::Result as Answer;
-        let (tag, resource) = (request.tag.clone(), of_draft(request.draft.as_ref()));
-        let result = match self.accept_one(&caller, request, &trace).await {
-            Ok(id) => Answer::CommandId(id.to_string()),
-            Err(error) => {
-                self.gate.refused_one(&caller, resource, &error);
-                Answer::Failure(failure(error))
+        let (mut answers, mut drafts) = (Vec::with_capacity(requests.len()), Vec::new());
+        for request in requests {
+            let (tag, resource) = (request.tag.clone(), of_draft(request.draft.as_ref()));
+            let refused = match self.read_one(&caller, request, &trace.child()) {
+                Ok(draft) => {
+                    drafts.push(draft);
+                    None
+                }
+                Err(error) => Some(error),
+            };
+            answers.push((tag, resource, refused));
+        }
+        let mut taken = self.accept(drafts, &trace).await.into_iter();
+        let answer = |(tag, resource, refused): (String, String, Option<Error>)| {
+            let result = match refused {
+                Some(error) => Err(error),
+                None => taken.next().unwrap_or(Err(Error::Interrupted)),
+            };
+            let result = match result {
+                Ok(taken) => Answer::CommandId(taken.id().to_string()),
+                Err(error) => {
+                    self.gate.refused_one(&caller, resource, &error);
+                    Answer::Failure(failure(error))
+                }
+            };
+            v1::SubmitCommandsResponse {
+                tag,
+                result: Some(result),
             }
         };
-        v1::SubmitCommandsResponse {
-            tag,
-            result: Some(result),
-        }
+        answers.into_iter().map(answer).collect()
     }
 
-    async fn accept_one(
+    fn read_one(
         &self,
         caller: &Identity,
         request: v1::SubmitCommandsRequest,
         trace: &TraceContext,
-    ) -> Result<CommandId, Error> {
+    ) -> Result<Draft, Error> {
         self.gate.count_one(caller)?;
         let directory = &self.pipeline.directory;
-        let draft = draft::read(request.draft, &request.request_id, caller, trace, directory)?;
-        Ok(self.accept(draft, trace).await?.id())
+        draft::read(request.draft, &request.request_id, caller, trace, directory)
     }
+}
+
+async fn accept_and_log(pipeline: &Pipeline, draft: Draft, trace: &str) -> Result<Taken, Error> {
+    let operation = draft.operation.name().to_owned();
+    let originator = draft.originator.clone();
+    let taken = pipeline.accept(draft).await?;
+    info!(
+        command.id = %taken.id(),
+        participant.id = %originator,
+        operation,
+        trace.id = trace,
+        "accepted a command"
+    );
+    Ok(taken)
 }
 
 /// The commands of a stream; when the broker is asked to end, no more of them and the reason as the last word, for a stream
