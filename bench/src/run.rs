@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
+use tokio::time::sleep;
 
 use crate::{
     counts, growth,
@@ -19,6 +20,9 @@ use crate::{
 
 /// How long a settled command is kept: longer than a run.
 const RETENTION: &str = "7days";
+
+/// After this nothing is done any more for a command that has settled: its journals are written.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -236,9 +240,11 @@ impl Run {
         let processes = self.stage.processes();
         let mut costs = vec![Duration::ZERO; processes.len()];
         for _ in 0..count {
+            sleep(QUIET).await;
             let (number, _) = self.numbers(1);
             let took = latency::one(&mut client, Reach::One.draft(number, 1)).await?;
             one.record(micros(took))?;
+            sleep(QUIET).await;
             let before = spent(&processes)?;
             let (number, _) = self.numbers(1);
             let took = latency::one(&mut client, Reach::All.draft(number, 1)).await?;
