@@ -27,6 +27,9 @@ use crate::{
 
 /// How often a lane looks into its outbox even when nobody woke it, whatever is handed over to it meanwhile.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How soon a lane that sent all that was handed over takes it out of its outbox, where nothing comes with which that goes: not
+/// before the reports of it, for which somebody waits.
+const TIDY_AFTER: Duration = Duration::from_millis(25);
 /// How soon a lane looks again whose window is full.
 const WINDOW_EVERY: Duration = Duration::from_millis(100);
 /// How often another replica's lease is tried.
@@ -57,6 +60,8 @@ pub(super) struct Worker {
 pub(super) enum Turn {
     /// A message with so many executions was confirmed.
     Sent(usize),
+    /// The same, of what was handed over: in the outbox there is nothing else.
+    SentHanded(usize),
     /// What was chosen had changed meanwhile.
     Again,
     /// Nothing waits.
@@ -125,10 +130,12 @@ impl Worker {
             self.depth.show(&self.shared.store, &self.lane).await;
             let began = Instant::now();
             match self.turn(&mut tenure).await {
-                Ok(Turn::Sent(count)) => {
-                    self.backoff.reset();
-                    let gathering = gathering::time_after(count, self.shared.outbox.batch);
-                    tokio::time::sleep(gathering.saturating_sub(began.elapsed())).await;
+                Ok(Turn::Sent(count)) => self.gather(count, began).await,
+                Ok(Turn::SentHanded(count)) => {
+                    self.gather(count, began).await;
+                    if !tenure.has_something_handed() {
+                        self.rest(TIDY_AFTER, stop).await;
+                    }
                 }
                 Ok(Turn::Again) => {}
                 Ok(Turn::LostLease) => break,
@@ -153,6 +160,13 @@ impl Worker {
         let store = &self.shared.store;
         let handed = store.handing_over(&self.lane, lease, waker, can_send);
         Tenure::new(lease.clone(), handed)
+    }
+
+    /// Waits for more to send together, after a message with so many executions.
+    async fn gather(&mut self, count: usize, began: Instant) {
+        self.backoff.reset();
+        let gathering = gathering::time_after(count, self.shared.outbox.batch);
+        tokio::time::sleep(gathering.saturating_sub(began.elapsed())).await;
     }
 
     /// Waits for work, or for the next regular look.

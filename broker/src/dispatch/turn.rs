@@ -107,7 +107,7 @@ impl Worker {
             .sequences
             .extend(entries.iter().map(|entry| entry.sequence));
         forgotten?;
-        Ok(Turn::Sent(entries.len()))
+        Ok(Turn::SentHanded(entries.len()))
     }
 
     async fn send_read(
