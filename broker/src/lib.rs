@@ -15,6 +15,7 @@ pub mod config;
 
 pub mod app;
 pub mod error;
+mod finished;
 pub mod metrics;
 
 pub mod approval;

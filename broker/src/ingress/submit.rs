@@ -1,11 +1,11 @@
 //! Taking commands in: one by one, and as a stream.
 //!
-//! Invariant: a caller who gives up does not stop an acceptance half way: it runs in a task of its own.
+//! Invariant: a caller who gives up does not stop an acceptance half way.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use domain::ParticipantId;
-use futures::{Stream, StreamExt as _, future::join_all};
+use futures::{FutureExt as _, Stream, StreamExt as _, future::join_all};
 use proto::v1;
 use service::trace::TraceContext;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Violation},
+    finished::Finished,
     pipeline::{Pipeline, Taken},
     store::StoredCommand,
     verify::Draft,
@@ -57,7 +58,7 @@ impl Commands {
         }
         let mut without_servers = Vec::new();
         // Shown as it was when it was accepted, so that a repeated call has the same command in its answer.
-        let command = match self.accept_one(draft, &trace).await? {
+        let command = match self.accept(draft, &trace).await? {
             Taken::Now(planned, places) => {
                 without_servers = ids(&planned.without_servers);
                 view::command(&StoredCommand::accepted(*planned, &places), true)
@@ -78,20 +79,29 @@ impl Commands {
         })
     }
 
-    async fn accept_one(&self, draft: Draft, trace: &TraceContext) -> Result<Taken, Error> {
-        let mut taken = self.accept(vec![draft], trace).await;
-        taken.pop().unwrap_or(Err(Error::Interrupted))
+    /// Accepts it. A caller who gives up leaves no question open whether it was written: it is finished all the same.
+    async fn accept(&self, draft: Draft, trace: &TraceContext) -> Result<Taken, Error> {
+        if self.stop.is_cancelled() {
+            return Err(Error::ShuttingDown);
+        }
+        let (pipeline, trace) = (Arc::clone(&self.pipeline), trace.trace_id_text());
+        let accepting = async move { accept_and_log(&pipeline, draft, &trace).await };
+        let accepting = AssertUnwindSafe(Finished::new(accepting)).catch_unwind();
+        accepting.await.unwrap_or(Err(Error::Interrupted))
     }
 
-    /// Accepts in a task of its own: a caller who is gone must not leave the question open whether it was written.
-    async fn accept(&self, drafts: Vec<Draft>, trace: &TraceContext) -> Vec<Result<Taken, Error>> {
+    /// Accepts commands of a stream, in a task of their own: other processors plan while this one reads what comes next.
+    async fn accept_together(
+        &self,
+        drafts: Vec<Draft>,
+        trace: &TraceContext,
+    ) -> Vec<Result<Taken, Error>> {
         let count = drafts.len();
         let all = |error: fn() -> Error| (0..count).map(|_| Err(error())).collect();
         if self.stop.is_cancelled() {
             return all(|| Error::ShuttingDown);
         }
-        let pipeline = Arc::clone(&self.pipeline);
-        let trace = trace.trace_id_text();
+        let (pipeline, trace) = (Arc::clone(&self.pipeline), trace.trace_id_text());
         // In a box: a task is moved whole when it begins and twice when it ends.
         let accepting = tokio::spawn(Box::pin(async move {
             let each = drafts
@@ -124,7 +134,7 @@ impl Commands {
             };
             answers.push((tag, resource, refused));
         }
-        let mut taken = self.accept(drafts, &trace).await.into_iter();
+        let mut taken = self.accept_together(drafts, &trace).await.into_iter();
         let answer = |(tag, resource, refused): (String, String, Option<Error>)| {
             let result = match refused {
                 Some(error) => Err(error),

@@ -20,6 +20,7 @@ use super::{
     Bounds, Keys, Shard, StoreError, accept_script::ACCEPT, asked, asked::Answer, asked::Asked,
     connection::Redis, transitions::ON_ALL,
 };
+use crate::finished::Finished;
 
 /// Acceptances that go together: together they keep Redis from everybody else.
 pub(super) const TOGETHER: usize = 64;
@@ -94,13 +95,21 @@ impl Gatherer {
             }
             !mem::replace(&mut queue.is_under_way, true)
         };
-        if begins {
-            // It ends when nobody waits. Whoever asked first may stop waiting, and must not stop the others.
-            tokio::spawn(self.clone().empty(shard, bounds));
+        let answered = async {
+            let answered = answered.await;
+            answered.map_err(|_| StoreError::lacking("the answer of a script"))?
+        };
+        if !begins {
+            return answered.await;
         }
-        answered
-            .await
-            .map_err(|_| StoreError::lacking("the answer of a script"))?
+        // It ends when nobody waits. Whoever asked first has its answer before, or stops waiting, and must not stop the others.
+        let emptied = Finished::new(self.clone().empty(shard, bounds));
+        tokio::pin!(answered);
+        tokio::select! {
+            biased;
+            answer = &mut answered => answer,
+            () = emptied => answered.await,
+        }
     }
 
     async fn empty(self, shard: Shard, bounds: Bounds) {
