@@ -40,9 +40,14 @@ async fn list(client: &mut Client) -> Result<(), Status> {
 /// Whether the caller's own HTTP/2 gave the call up before any of it was sent, because its connection closed just then: hyper's
 /// client says so of what it had not begun ("connection closed"), and whoever calls repeats it on the next connection.
 fn was_never_sent(status: &Status) -> bool {
-    let sources = std::iter::successors(status.source(), |error| error.source());
-    let said = sources.map(ToString::to_string).collect::<Vec<_>>();
-    status.code() == Code::Cancelled && said.iter().any(|text| text == "connection closed")
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.to_string() == "connection closed" {
+            return status.code() == Code::Cancelled;
+        }
+        source = error.source();
+    }
+    false
 }
 
 /// Waits until the broker has ended a connection.
