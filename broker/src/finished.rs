@@ -83,5 +83,6 @@ mod tests {
     async fn it_runs_where_it_is_waited_for() {
         let here = tokio::task::try_id();
         assert_eq!(Finished::new(async { tokio::task::try_id() }).await, here);
+        assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
     }
 }

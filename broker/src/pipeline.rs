@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{CommandId, State, Timestamp, limits};
+use domain::{CommandId, Operation, State, Timestamp, limits};
 use metrics::counter;
 
 use crate::{
@@ -56,7 +56,8 @@ impl Pipeline {
             .work(&caller, &draft.operation, &draft.selectors)
     }
 
-    fn planned(&self, draft: Draft) -> Result<Planned, Error> {
+    /// The same of what was charged for already.
+    pub fn planned(&self, draft: Draft) -> Result<Planned, Error> {
         let moment = now();
         let verified = verify(draft, &self.directory, &self.registered, moment)?;
         let resolved = resolve(verified, &self.directory)?;
@@ -70,26 +71,30 @@ impl Pipeline {
         Ok(planned)
     }
 
-    /// Plans and writes it down.
+    /// Accepts it: looked for, planned, written down.
     pub async fn accept(&self, draft: Draft) -> Result<Taken, Error> {
-        self.charge(&draft)?;
-        let operation = draft.operation.name().to_owned();
-        // Asked before anything is planned: a request is answered the same when its deployment is gone.
-        let taken = match self.store.requested(&draft).await? {
-            Some(Requested::Before(id)) => Taken::Before(id),
-            Some(Requested::Conflict) => return Err(Error::RequestIdUsed),
-            None => self.write(self.planned(draft)?).await?,
-        };
-        let result = match &taken {
-            Taken::Now(..) => "accepted",
-            Taken::Before(_) => "repeated",
-        };
-        counter!(names::COMMANDS_TOTAL, "operation" => operation, "result" => result).increment(1);
-        Ok(taken)
+        match self.find(&draft).await? {
+            Some(id) => Ok(Taken::Before(id)),
+            None => self.write(self.planned(draft)?).await,
+        }
+    }
+
+    /// Charges for it, and looks for the command that the same request became before. Asked before anything is planned: a request
+    /// is answered the same when its deployment is gone.
+    pub async fn find(&self, draft: &Draft) -> Result<Option<CommandId>, Error> {
+        self.charge(draft)?;
+        match self.store.requested(draft).await? {
+            Some(Requested::Before(id)) => {
+                count_command(&draft.operation, "repeated");
+                Ok(Some(id))
+            }
+            Some(Requested::Conflict) => Err(Error::RequestIdUsed),
+            None => Ok(None),
+        }
     }
 
     /// Written before it is sent: after a crash the outbox still holds these executions.
-    async fn write(&self, planned: Planned) -> Result<Taken, Error> {
+    pub async fn write(&self, planned: Planned) -> Result<Taken, Error> {
         planned.check_sayable()?;
         let originator = planned.command.originator.clone();
         let caller = Identity::Participant(originator.clone());
@@ -101,10 +106,14 @@ impl Pipeline {
         };
         match self.store.accept(&planned, bounds).await? {
             Accepted::New(places) => {
-                count(&planned, &places);
+                count_command(&planned.command.operation, "accepted");
+                count_executions(&planned, &places);
                 Ok(Taken::Now(Box::new(planned), places))
             }
-            Accepted::Before(id) => Ok(Taken::Before(id)),
+            Accepted::Before(id) => {
+                count_command(&planned.command.operation, "repeated");
+                Ok(Taken::Before(id))
+            }
             Accepted::Conflict => Err(Error::RequestIdUsed),
             Accepted::TooLarge(participant) => {
                 let rule = format!(
@@ -144,7 +153,12 @@ impl Taken {
     }
 }
 
-fn count(planned: &Planned, places: &[Placed]) {
+fn count_command(operation: &Operation, result: &'static str) {
+    let operation = operation.name().to_owned();
+    counter!(names::COMMANDS_TOTAL, "operation" => operation, "result" => result).increment(1);
+}
+
+fn count_executions(planned: &Planned, places: &[Placed]) {
     let mut places = places.iter();
     for execution in &planned.executions {
         let participant = &execution.participant;

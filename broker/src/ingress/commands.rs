@@ -1,24 +1,19 @@
 //! `CommandService`: each call reads its request, asks the pipeline or the store, and shows the answer.
 //!
 //! Invariant: each call goes through the gate, and what the caller may not see does not exist for it.
-//! Not here: how a command is taken in (`submit`), how a watch goes on (`watch`).
+//! Not here: how commands are taken in (`submit`, `stream`), how a watch goes on (`watch`).
 
 use std::{pin::Pin, sync::Arc};
 
 use domain::{CommandId, ParticipantId, State};
-use futures::{Stream, StreamExt as _, stream};
+use futures::Stream;
 use proto::v1::{self, command_service_server::CommandService};
 use service::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::info;
 
-use super::{
-    gate::Gate,
-    identity::Identity,
-    submit::{STREAM_CONCURRENCY, TOGETHER, until_stopped},
-    view, watch,
-};
+use super::{gate::Gate, identity::Identity, stream, view, watch};
 use crate::{
     authorise::{Access, Resource, Rpc, admit},
     error::Error,
@@ -166,25 +161,8 @@ impl CommandService for Commands {
     ) -> Result<Response<Self::SubmitCommandsStream>, Status> {
         let trace = trace_of(&request);
         let work = |caller: Identity, requests: Streaming<_>| async move {
-            let service = self.clone();
-            let requests = until_stopped(requests, self.stop.clone());
-            let answers = requests.ready_chunks(TOGETHER).map(move |messages| {
-                let (service, caller, trace) = (service.clone(), caller.clone(), trace.clone());
-                // In a box: each is moved on its way into the queue and through it.
-                Box::pin(async move {
-                    let (mut requests, mut end) = (Vec::with_capacity(messages.len()), None);
-                    for message in messages {
-                        match message {
-                            Ok(request) => requests.push(request),
-                            Err(status) => end = Some(Err(status)),
-                        }
-                    }
-                    let answers = service.submit_together(requests, caller, trace).await;
-                    stream::iter(answers.into_iter().map(Ok).chain(end))
-                })
-            });
-            let answers: Self::SubmitCommandsStream =
-                Box::pin(answers.buffered(STREAM_CONCURRENCY).flatten());
+            let answers = stream::answers(self.clone(), requests, caller, trace);
+            let answers: Self::SubmitCommandsStream = Box::pin(answers);
             Ok(answers)
         };
         let about = |_: &_| String::new();

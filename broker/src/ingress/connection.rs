@@ -141,7 +141,8 @@ impl AsyncWrite for Connection {
     }
 
     /// No, so that a short answer is copied behind its head and goes with its trailers in one write, where HTTP/2 would write these
-    /// by themselves: two calls of the kernel, and two packets that wake the caller.
+    /// by themselves: two calls of the kernel, and two packets that wake the caller. What has 1,024 bytes or more (h2's limit) pays with
+    /// one write more, for its head.
     fn is_write_vectored(&self) -> bool {
         false
     }

@@ -24,6 +24,7 @@ mod records;
 mod registry;
 mod revoked;
 mod server;
+mod stream;
 mod submit;
 mod trust;
 mod unread;

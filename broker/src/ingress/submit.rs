@@ -1,36 +1,20 @@
-//! Taking commands in: one by one, and as a stream.
+//! Taking a command in by a call of its own.
 //!
 //! Invariant: a caller who gives up does not stop an acceptance half way.
+//! Not here: commands of a stream (`stream`).
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use domain::ParticipantId;
-use futures::{FutureExt as _, Stream, StreamExt as _, future::join_all};
+use domain::{CommandId, ParticipantId};
+use futures::FutureExt as _;
 use proto::v1;
 use service::trace::TraceContext;
-use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
-use tonic_types::StatusExt as _;
 use tracing::info;
 
-use super::{
-    commands::{Commands, of_draft},
-    draft,
-    identity::Identity,
-    view,
-};
+use super::{commands::Commands, draft, identity::Identity, view};
 use crate::{
-    error::{Error, Violation},
-    finished::Finished,
-    pipeline::{Pipeline, Taken},
-    store::StoredCommand,
-    verify::Draft,
+    error::Error, finished::Finished, pipeline::Taken, store::StoredCommand, verify::Draft,
 };
-
-/// Commands of one stream that go together where so many have come: they share a task, and are answered together.
-pub(super) const TOGETHER: usize = 16;
-/// How many times so many of one stream are accepted at a time: they share a flush to disk.
-pub(super) const STREAM_CONCURRENCY: usize = 32;
 
 impl Commands {
     /// One command: the plan where only that is asked for, otherwise accepted and shown.
@@ -85,138 +69,43 @@ impl Commands {
             return Err(Error::ShuttingDown);
         }
         let (pipeline, trace) = (Arc::clone(&self.pipeline), trace.trace_id_text());
-        let accepting = async move { accept_and_log(&pipeline, draft, &trace).await };
+        let accepting = async move {
+            let asked = Asked::by(&draft);
+            let taken = pipeline.accept(draft).await?;
+            asked.log(taken.id(), &trace);
+            Ok(taken)
+        };
         let accepting = AssertUnwindSafe(Finished::new(accepting)).catch_unwind();
         accepting.await.unwrap_or(Err(Error::Interrupted))
     }
-
-    /// Accepts commands of a stream, in a task of their own: other processors plan while this one reads what comes next.
-    async fn accept_together(
-        &self,
-        drafts: Vec<Draft>,
-        trace: &TraceContext,
-    ) -> Vec<Result<Taken, Error>> {
-        let count = drafts.len();
-        let all = |error: fn() -> Error| (0..count).map(|_| Err(error())).collect();
-        if self.stop.is_cancelled() {
-            return all(|| Error::ShuttingDown);
-        }
-        let (pipeline, trace) = (Arc::clone(&self.pipeline), trace.trace_id_text());
-        // In a box: a task is moved whole when it begins and twice when it ends.
-        let accepting = tokio::spawn(Box::pin(async move {
-            let each = drafts
-                .into_iter()
-                .map(|draft| Box::pin(accept_and_log(&pipeline, draft, &trace)));
-            join_all(each).await
-        }));
-        accepting
-            .await
-            .unwrap_or_else(|_| all(|| Error::Interrupted))
-    }
-
-    /// Commands of a stream that came together; a refusal is the answer of one, and the stream goes on.
-    pub(super) async fn submit_together(
-        &self,
-        requests: Vec<v1::SubmitCommandsRequest>,
-        caller: Identity,
-        trace: TraceContext,
-    ) -> Vec<v1::SubmitCommandsResponse> {
-        use v1::submit_commands_response::Result as Answer;
-        let (mut answers, mut drafts) = (Vec::with_capacity(requests.len()), Vec::new());
-        for request in requests {
-            let (tag, resource) = (request.tag.clone(), of_draft(request.draft.as_ref()));
-            let refused = match self.read_one(&caller, request, &trace.child()) {
-                Ok(draft) => {
-                    drafts.push(draft);
-                    None
-                }
-                Err(error) => Some(error),
-            };
-            answers.push((tag, resource, refused));
-        }
-        let mut taken = self.accept_together(drafts, &trace).await.into_iter();
-        let answer = |(tag, resource, refused): (String, String, Option<Error>)| {
-            let result = match refused {
-                Some(error) => Err(error),
-                None => taken.next().unwrap_or(Err(Error::Interrupted)),
-            };
-            let result = match result {
-                Ok(taken) => Answer::CommandId(taken.id().to_string()),
-                Err(error) => {
-                    self.gate.refused_one(&caller, resource, &error);
-                    Answer::Failure(failure(error))
-                }
-            };
-            v1::SubmitCommandsResponse {
-                tag,
-                result: Some(result),
-            }
-        };
-        answers.into_iter().map(answer).collect()
-    }
-
-    fn read_one(
-        &self,
-        caller: &Identity,
-        request: v1::SubmitCommandsRequest,
-        trace: &TraceContext,
-    ) -> Result<Draft, Error> {
-        self.gate.count_one(caller)?;
-        let directory = &self.pipeline.directory;
-        draft::read(request.draft, &request.request_id, caller, trace, directory)
-    }
 }
 
-async fn accept_and_log(pipeline: &Pipeline, draft: Draft, trace: &str) -> Result<Taken, Error> {
-    let operation = draft.operation.name().to_owned();
-    let originator = draft.originator.clone();
-    let taken = pipeline.accept(draft).await?;
-    info!(
-        command.id = %taken.id(),
-        participant.id = %originator,
-        operation,
-        trace.id = trace,
-        "accepted a command"
-    );
-    Ok(taken)
+/// Who asked for what, for the log.
+pub(super) struct Asked {
+    operation: String,
+    originator: ParticipantId,
 }
 
-/// The commands of a stream; when the broker is asked to end, no more of them and the reason as the last word, for a stream
-/// that just ended would say that all was taken.
-pub(super) fn until_stopped(
-    requests: Streaming<v1::SubmitCommandsRequest>,
-    stop: CancellationToken,
-) -> impl Stream<Item = Result<v1::SubmitCommandsRequest, Status>> {
-    futures::stream::unfold(Some((requests, stop)), |open| async move {
-        let (mut requests, stop) = open?;
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => Some((Err(Error::ShuttingDown.into()), None)),
-            request = requests.next() => Some((request?, Some((requests, stop)))),
+impl Asked {
+    pub(super) fn by(draft: &Draft) -> Self {
+        Self {
+            operation: draft.operation.name().to_owned(),
+            originator: draft.originator.clone(),
         }
-    })
+    }
+
+    /// It was accepted, now or before.
+    pub(super) fn log(&self, id: CommandId, trace: &str) {
+        info!(
+            command.id = %id,
+            participant.id = %self.originator,
+            operation = self.operation,
+            trace.id = trace,
+            "accepted a command"
+        );
+    }
 }
 
 fn ids(participants: &[ParticipantId]) -> Vec<String> {
     participants.iter().map(ToString::to_string).collect()
-}
-
-fn failure(error: Error) -> v1::SubmitFailure {
-    let violations = match &error {
-        Error::Invalid(violations) => violations.clone(),
-        _ => Vec::new(),
-    };
-    let status = Status::from(error);
-    let violation = |violation: Violation| v1::FieldViolation {
-        field: violation.field,
-        description: violation.rule,
-    };
-    let retry = status.get_details_retry_info();
-    let retry = retry.and_then(|retry| retry.retry_delay);
-    v1::SubmitFailure {
-        retry_delay: retry.and_then(|delay| delay.try_into().ok()),
-        code: status.code().into(),
-        message: status.message().to_owned(),
-        violations: violations.into_iter().map(violation).collect(),
-    }
 }

@@ -153,11 +153,19 @@ impl Redis {
     /// Connects once, so that a wrong address is known at the start.
     pub(super) async fn connect(url: &SecretUrl, tls: &StoreTls) -> Result<Self, StoreError> {
         let client = client(url, tls)?;
-        let settings = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(CALL_LIMIT))
-            .set_number_of_retries(1);
-        let shared = ConnectionManager::new_with_config(client.clone(), settings).await?;
+        let shared = ConnectionManager::new_with_config(client.clone(), settings()).await?;
+        Self::new(client, shared)
+    }
+
+    /// A Redis that is not there.
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Self {
+        let client = Client::open("redis://127.0.0.1:1").expect("an address");
+        let shared = ConnectionManager::new_lazy_with_config(client.clone(), settings());
+        Self::new(client, shared.expect("no connection yet")).expect("a pool")
+    }
+
+    fn new(client: Client, shared: ConnectionManager) -> Result<Self, StoreError> {
         Ok(Self {
             blocking: blocking_pool(&client)?,
             client: Arc::new(client),
@@ -216,6 +224,14 @@ impl Redis {
         let late = |_| redis::RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
         Ok(connecting.map_err(late)??)
     }
+}
+
+/// Of the connection that all share.
+fn settings() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(CONNECT_LIMIT))
+        .set_response_timeout(Some(CALL_LIMIT))
+        .set_number_of_retries(1)
 }
 
 /// Whether a URL can be the address of Redis. Why not could repeat it, so that is not said.

@@ -113,6 +113,7 @@ impl Gatherer {
     }
 
     async fn empty(self, shard: Shard, bounds: Bounds) {
+        let mut left = Left::behind(&self, shard);
         let (mut under_way, filled) = (FuturesOrdered::new(), &self.0.filled[self.place(shard)]);
         loop {
             while under_way.len() < UNDER_WAY
@@ -125,7 +126,7 @@ impl Gatherer {
                 biased;
                 answered = under_way.next() => match answered {
                     Some((together, answered)) => self.answer(shard, together, answered),
-                    None => return,
+                    None => return left.nothing(),
                 },
                 () = filled.notified(), if may_begin => {}
             }
@@ -196,8 +197,92 @@ impl Gatherer {
     }
 }
 
+/// What is left where emptying a queue ends by a panic, as if the call had failed: nobody who waits there waits on, and whoever
+/// comes next begins anew.
+struct Left<'a>(Option<(&'a Gatherer, Shard)>);
+
+impl<'a> Left<'a> {
+    const fn behind(gatherer: &'a Gatherer, shard: Shard) -> Self {
+        Self(Some((gatherer, shard)))
+    }
+
+    const fn nothing(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if let Some((gatherer, shard)) = self.0 {
+            // Dropping those who wait tells them that there is no answer.
+            let left = mem::take(&mut *gatherer.queue(shard));
+            drop(left);
+            (gatherer.0.failed)(shard);
+        }
+    }
+}
+
 fn answer_all(waiting: impl IntoIterator<Item = Waiting>, error: &RedisError) {
     for one in waiting {
         let _ = one.answer.send(Err(error.clone().into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        time::Duration,
+    };
+
+    use domain::Timestamp;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn asked(keys: &Keys, shard: Shard) -> Asked {
+        Asked {
+            id: Keys::new_command_id(shard),
+            body: keys.sequences(shard),
+            accepted_at: Timestamp::from_millis(0),
+            originator: "acorn".parse().unwrap(),
+            open: 1,
+            audit: String::new(),
+            executions: Vec::new(),
+            special: asked::Special::default(),
+        }
+    }
+
+    /// Whoever drives the calls and panics takes nobody along: who waits is answered, and the next one has a call again.
+    #[tokio::test]
+    async fn a_panic_leaves_nobody_waiting() {
+        let keys = Arc::new(Keys::new("test:", 1));
+        let shard = keys.shard(0).unwrap();
+        let bounds = Bounds {
+            outbox: 1,
+            open: 1,
+            window: 1,
+            report: Duration::ZERO,
+        };
+        let has_panicked = Arc::new(AtomicBool::new(false));
+        let panics = Arc::clone(&has_panicked);
+        let gatherer = Gatherer::new(
+            Redis::nowhere(),
+            Arc::clone(&keys),
+            Box::new(|_, _, _| {}),
+            move |_| assert!(panics.swap(true, Ordering::SeqCst), "as it is asked to"),
+        );
+        let begin = || {
+            let (gatherer, asked) = (gatherer.clone(), asked(&keys, shard));
+            tokio::spawn(async move { gatherer.run(shard, bounds, asked).await })
+        };
+        let (first, second) = (begin(), begin());
+        let soon = Duration::from_secs(20);
+        let _ = timeout(soon, first).await.expect("it does not wait");
+        let second = timeout(soon, second).await.expect("it is not forgotten");
+        assert!(second.unwrap().is_err(), "nothing was written");
+        assert!(has_panicked.load(Ordering::SeqCst));
+        let third = timeout(soon, begin()).await.expect("it begins anew");
+        assert!(matches!(third.unwrap(), Err(StoreError::Unavailable(_))));
     }
 }

@@ -248,6 +248,36 @@ async fn many_at_once_have_their_places_in_order() -> Result<()> {
     Ok(())
 }
 
+/// Whoever asks first drives the call of all that come meanwhile, and may give up: the others are answered, and what was asked for
+/// is written all the same.
+#[tokio::test]
+async fn who_gives_up_stops_nobody() -> Result<()> {
+    const OTHERS: u64 = 8;
+    let stage = stage().await?;
+    let (first, others) = (stage.purge()?, (0..OTHERS).map(|_| stage.purge()));
+    let others = others.collect::<Result<Vec<_>>>()?;
+    let mut driving = Box::pin(stage.accept(&first));
+    assert!(futures::poll!(&mut driving).is_pending(), "it asks Redis");
+    let mut waiting = Box::pin(futures::future::try_join_all(
+        others.iter().map(|other| stage.accept(other)),
+    ));
+    assert!(
+        futures::poll!(&mut waiting).is_pending(),
+        "they wait for it"
+    );
+    drop(driving);
+    let places = tokio::time::timeout(SOON, waiting).await;
+    let places = places.context("they wait for who gave up")??.concat();
+    let given = places.iter().map(|place| place.sequence);
+    assert!(
+        given.eq(2..=OTHERS + 1),
+        "the first has its place: {places:?}"
+    );
+    let stored = stage.store.command(first.command.id).await?;
+    assert!(stored.is_some(), "it was written");
+    Ok(())
+}
+
 /// An acceptance that ends half way leaves no request that names nothing: the same request is not taken for accepted.
 #[tokio::test]
 async fn what_failed_half_way_is_no_earlier_request() -> Result<()> {

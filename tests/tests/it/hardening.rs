@@ -161,14 +161,8 @@ async fn what_is_too_large_is_refused() -> Result<()> {
     };
     let refused = ops.put_participant(participant).await;
     let refused = refused.expect_err("it is too large").downcast::<Status>()?;
-    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
-    let details = refused
-        .get_details_bad_request()
-        .context("it has details")?;
-    let violation = details.field_violations.first().context("a field")?;
-    assert_eq!(violation.field, "request");
-    let rule = "must be at most 65536 bytes (limits.request_bytes)";
-    assert_eq!(violation.description, rule);
+    said_of_what_is_too_large(&refused)?;
+    a_stream_ends_at_what_is_too_large(&federation, &broker, &mut ops).await?;
     let mut request = tonic::Request::new(v1::ListParticipantsRequest::default());
     request.metadata_mut().insert("x-long", long.parse()?);
     assert!(ops.registry.list_participants(request).await.is_err());
@@ -177,6 +171,49 @@ async fn what_is_too_large_is_refused() -> Result<()> {
     ensure!(raw.endless_headers().await < 64 << 20, "it reads on and on");
     list(&mut federation.client(&broker, "operator/ops")?).await?;
     Ok(())
+}
+
+/// In our words: which field, and which rule.
+fn said_of_what_is_too_large(refused: &Status) -> Result<()> {
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    let details = refused
+        .get_details_bad_request()
+        .context("it has details")?;
+    let violation = details.field_violations.first().context("a field")?;
+    assert_eq!(violation.field, "request");
+    let rule = "must be at most 65536 bytes (limits.request_bytes)";
+    assert_eq!(violation.description, rule);
+    Ok(())
+}
+
+/// What came before it is answered, and its own bytes are taken for no commands.
+async fn a_stream_ends_at_what_is_too_large(
+    federation: &Federation,
+    broker: &Program,
+    ops: &mut Client,
+) -> Result<()> {
+    ops.create_participant("a").await?;
+    ops.open_shop("a", ("varnish", ([127, 0, 0, 1], 9).into()))
+        .await?;
+    let mut a = federation.client(broker, "participant/a")?;
+    let request = |tag: String| v1::SubmitCommandsRequest {
+        tag,
+        draft: Some(purge(&["http://www.shop.example/"])),
+        ..v1::SubmitCommandsRequest::default()
+    };
+    let before = request("before".to_owned());
+    // Taken for the beginning of a message, its first bytes would be a short one.
+    let requests = [
+        before,
+        request("\0".repeat(100 << 10)),
+        request("x".to_owned()),
+    ];
+    let answers = a.commands.submit_commands(futures::stream::iter(requests));
+    let mut answers = answers.await?.into_inner();
+    let first = answers.message().await?.context("an answer")?;
+    assert_eq!(first.tag, "before");
+    let refused = answers.message().await;
+    said_of_what_is_too_large(&refused.expect_err("it is too large"))
 }
 
 /// A caller who asks and never reads is cut off, however many answers wait for it.

@@ -1,7 +1,7 @@
 //! What is accepted: once however often it is asked for, planned, in streams, to whom it can be said.
 
 use anyhow::{Context, Result};
-use futures::StreamExt as _;
+use futures::TryStreamExt as _;
 use proto::v1::{self, selector::Kind};
 use tests::{federation::purge, wait};
 use tonic::Code;
@@ -174,46 +174,50 @@ async fn a_command_that_one_cannot_say_is_skipped_or_refused() -> Result<()> {
     Ok(())
 }
 
-/// Many commands in one stream are answered in order, and one that is refused does not end it.
+/// Many commands in one stream are answered in order, and one that is refused does not end it, nor one that names much. What comes
+/// several times under one name is one command.
 #[tokio::test]
 async fn a_stream_answers_each_in_order() -> Result<()> {
+    use v1::submit_commands_response::Result as Answer;
     let mut stage = stage("").await?;
-    let request = |index: usize| v1::SubmitCommandsRequest {
-        tag: index.to_string(),
-        draft: Some(purge(&[if index == 7 {
-            "http://www.evil.example/"
-        } else {
-            URL
-        }])),
-        request_id: String::new(),
+    let much: Vec<_> = (0..300).map(|number| format!("{URL}{number}")).collect();
+    let request = |index: usize| {
+        let draft = match index {
+            7 => purge(&["http://www.evil.example/"]),
+            11 | 12 => purge(&much.iter().map(String::as_str).collect::<Vec<_>>()),
+            23 => purge(&[OTHER]),
+            _ => purge(&[URL]),
+        };
+        let has_name = (20..24).contains(&index);
+        let name = has_name.then(|| "0191d2f0-7c1e-7b3a-9d7e-0a1b2c3d4e5f".to_owned());
+        v1::SubmitCommandsRequest {
+            tag: index.to_string(),
+            draft: Some(draft),
+            request_id: name.unwrap_or_default(),
+        }
     };
-    let requests = futures::stream::iter((0..100).map(request));
-    let answers = stage
-        .owner
-        .commands
-        .submit_commands(requests)
-        .await?
-        .into_inner();
-    let answers = answers
-        .map(|answer| answer.expect("the stream goes on"))
-        .collect::<Vec<_>>()
-        .await;
-    let tags = answers
-        .iter()
-        .map(|answer| answer.tag.parse::<usize>().unwrap())
-        .collect::<Vec<_>>();
-    assert_eq!(tags, (0..100).collect::<Vec<_>>());
-    for answer in &answers {
-        match answer.result.as_ref().context("a result")? {
-            v1::submit_commands_response::Result::CommandId(_) => assert_ne!(answer.tag, "7"),
-            v1::submit_commands_response::Result::Failure(failure) => {
-                assert_eq!(
-                    (answer.tag.as_str(), failure.violations[0].field.as_str()),
-                    ("7", "draft.selectors[0].url")
-                );
+    let requests: Vec<_> = (0..100).map(request).collect();
+    let requests = futures::stream::iter(requests);
+    let answers = stage.owner.commands.submit_commands(requests).await?;
+    let answers: Vec<_> = answers.into_inner().try_collect().await?;
+    let tags = answers.iter().map(|answer| answer.tag.clone());
+    assert!(tags.eq((0..100).map(|index| index.to_string())));
+    let (mut named, mut ids) = (Vec::new(), std::collections::BTreeSet::new());
+    for (index, answer) in answers.into_iter().enumerate() {
+        match (index, answer.result.context("a result")?) {
+            (7, Answer::Failure(failure)) => {
+                assert_eq!(failure.violations[0].field, "draft.selectors[0].url");
             }
+            (23, Answer::Failure(failure)) => {
+                assert_eq!(Code::from_i32(failure.code), Code::AlreadyExists);
+            }
+            (20..23, Answer::CommandId(id)) => named.push(id),
+            (_, Answer::CommandId(id)) => assert!(ids.insert(id), "each is its own"),
+            (index, other) => panic!("{index} was answered with {other:?}"),
         }
     }
+    assert!(named.iter().all(|id| *id == named[0] && !ids.contains(id)));
+    assert_eq!((named.len(), ids.len()), (3, 95));
     Ok(())
 }
 
