@@ -238,25 +238,29 @@ impl Run {
             raw.record(micros(took))?;
         }
         let processes = self.stage.processes();
-        let mut costs = vec![Duration::ZERO; processes.len()];
+        let mut costs = vec![0.0; processes.len()];
         for _ in 0..count {
             let (number, _) = self.numbers(1);
             let took = latency::one(&mut client, Reach::One.draft(number, 1)).await?;
             one.record(micros(took))?;
             sleep(QUIET).await;
+            let quiet = spent(&processes)?;
+            sleep(QUIET).await;
             let before = spent(&processes)?;
             let (number, _) = self.numbers(1);
             let took = latency::one(&mut client, Reach::All.draft(number, 1)).await?;
             all.record(micros(took))?;
-            // What is still done for it then, in journals and outboxes, it costs too.
+            // What is still done for it then, in journals and outboxes, it costs too; but not what a quiet system takes.
             sleep(QUIET).await;
-            for ((cost, process), before) in costs.iter_mut().zip(&processes).zip(before) {
-                *cost += process.processor_time()?.saturating_sub(before);
+            let times = processes.iter().zip(quiet.iter().zip(&before));
+            for (cost, (process, (quiet, before))) in costs.iter_mut().zip(times) {
+                let spent = process.processor_time()?.saturating_sub(*before);
+                *cost += spent.as_secs_f64() - before.saturating_sub(*quiet).as_secs_f64();
             }
         }
-        let each = |cost: Duration| cost.as_secs_f64() / f64::from(count);
         let costs = processes.iter().zip(costs);
-        let costs: Vec<_> = costs.map(|(one, cost)| (one.name, each(cost))).collect();
+        let costs = costs.map(|(one, cost)| (one.name, cost / f64::from(count)));
+        let costs: Vec<_> = costs.collect();
         println!(
             "  fan-out to 64 participants: for a command {}",
             shown(&costs)

@@ -5,17 +5,24 @@
 
 mod answer;
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use amqp::PublishError;
 use dialects::CannotSay;
 use domain::{BrokenRule, CommandId, ConfigurationId, DialectName, ParticipantId};
+use futures::FutureExt as _;
 use thiserror::Error as ThisError;
 
 use crate::store::StoreError;
 
 /// Violations that an error lists. All of them travel in a header, which clients bound; the message counts the rest.
 const DETAILS: usize = 20;
+
+/// What panics has failed, and stops nothing beside it.
+pub(crate) async fn caught<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let work = AssertUnwindSafe(work).catch_unwind();
+    work.await.unwrap_or(Err(Error::Interrupted))
+}
 
 /// A field and the rule that it broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,5 +267,25 @@ fn list_refusals(refusals: &[(ParticipantId, String)]) -> String {
     match refusals.len().saturating_sub(DETAILS) {
         0 => text,
         more => format!("{text}; and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A panic is the failure of one, and what others come to stays as it is.
+    #[tokio::test]
+    async fn a_panic_is_caught() {
+        let works = [false, true].map(|panics| {
+            caught(async move {
+                tokio::task::yield_now().await;
+                assert!(!panics, "as it is asked to");
+                Ok(7)
+            })
+        });
+        let [fine, panicked] = works.map(tokio::spawn);
+        assert!(matches!(fine.await.unwrap(), Ok(7)));
+        assert!(matches!(panicked.await.unwrap(), Err(Error::Interrupted)));
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     metrics as names,
     quotas::Quotas,
     resolve::resolve,
-    store::{Accepted, Bounds, Keys, Placed, Requested, Store},
+    store::{Accepted, Asking, Bounds, Keys, Placed, Requested, Store},
     translate::{Planned, translate},
     verify::{Draft, Registered, verify},
     weigh::weigh,
@@ -50,14 +50,13 @@ impl Pipeline {
     }
 
     /// Before anything is looked at: a storm must not cost more than its refusal.
-    fn charge(&self, draft: &Draft) -> Result<(), Error> {
+    pub(crate) fn charge(&self, draft: &Draft) -> Result<(), Error> {
         let caller = Identity::Participant(draft.originator.clone());
         self.quotas
             .work(&caller, &draft.operation, &draft.selectors)
     }
 
-    /// The same of what was charged for already.
-    pub fn planned(&self, draft: Draft) -> Result<Planned, Error> {
+    fn planned(&self, draft: Draft) -> Result<Planned, Error> {
         let moment = now();
         let verified = verify(draft, &self.directory, &self.registered, moment)?;
         let resolved = resolve(verified, &self.directory)?;
@@ -71,18 +70,18 @@ impl Pipeline {
         Ok(planned)
     }
 
-    /// Accepts it: looked for, planned, written down.
+    /// Accepts it.
     pub async fn accept(&self, draft: Draft) -> Result<Taken, Error> {
+        self.charge(&draft)?;
         match self.find(&draft).await? {
             Some(id) => Ok(Taken::Before(id)),
-            None => self.write(self.planned(draft)?).await,
+            None => self.write(self.prepare(draft)?).await,
         }
     }
 
-    /// Charges for it, and looks for the command that the same request became before. Asked before anything is planned: a request
-    /// is answered the same when its deployment is gone.
-    pub async fn find(&self, draft: &Draft) -> Result<Option<CommandId>, Error> {
-        self.charge(draft)?;
+    /// The command that the same request became before. Asked before anything is planned: a request is answered the same when its
+    /// deployment is gone.
+    pub(crate) async fn find(&self, draft: &Draft) -> Result<Option<CommandId>, Error> {
         match self.store.requested(draft).await? {
             Some(Requested::Before(id)) => {
                 count_command(&draft.operation, "repeated");
@@ -93,18 +92,33 @@ impl Pipeline {
         }
     }
 
-    /// Written before it is sent: after a crash the outbox still holds these executions.
-    pub async fn write(&self, planned: Planned) -> Result<Taken, Error> {
+    /// Plans it, and all that it takes of the processor to write it down.
+    pub(crate) fn prepare(&self, draft: Draft) -> Result<Prepared, Error> {
+        let planned = self.planned(draft)?;
         planned.check_sayable()?;
-        let originator = planned.command.originator.clone();
-        let caller = Identity::Participant(originator.clone());
+        let caller = Identity::Participant(planned.command.originator.clone());
         let bounds = Bounds {
             outbox: self.outbox.limit,
             open: self.quotas.open_commands(&caller),
             window: self.outbox.window,
             report: self.report_time,
         };
-        match self.store.accept(&planned, bounds).await? {
+        let asking = self.store.asking(&planned, bounds)?;
+        Ok(Prepared {
+            planned,
+            open: bounds.open,
+            asking,
+        })
+    }
+
+    /// Written before it is sent: after a crash the outbox still holds these executions.
+    pub(crate) async fn write(&self, prepared: Prepared) -> Result<Taken, Error> {
+        let Prepared {
+            planned,
+            open,
+            asking,
+        } = prepared;
+        match self.store.ask(&planned, asking).await? {
             Accepted::New(places) => {
                 count_command(&planned.command.operation, "accepted");
                 count_executions(&planned, &places);
@@ -123,8 +137,8 @@ impl Pipeline {
                 Err(Error::invalid("draft.selectors", rule))
             }
             Accepted::Busy => Err(Error::TooManyOpen {
-                participant: originator,
-                limit: bounds.open,
+                participant: planned.command.originator,
+                limit: open,
             }),
             Accepted::Full(participant) => Err(Error::OutboxFull {
                 participant,
@@ -132,6 +146,14 @@ impl Pipeline {
             }),
         }
     }
+}
+
+/// A command that only needs to be written.
+pub(crate) struct Prepared {
+    planned: Planned,
+    /// How many its originator may have open.
+    open: u64,
+    asking: Asking,
 }
 
 /// What became of a draft.

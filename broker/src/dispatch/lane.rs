@@ -27,8 +27,8 @@ use crate::{
 
 /// How often a lane looks into its outbox even when nobody woke it, whatever is handed over to it meanwhile.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How soon a lane that sent all that was handed over takes it out of its outbox, where nothing comes with which that goes: when
-/// quick reports of it have come, for which somebody waits.
+/// How soon a lane that sent all that was handed over takes it out of its outbox, where nothing comes with which that goes: by
+/// then quick reports of it have come, for which somebody waits.
 const TIDY_AFTER: Duration = Duration::from_millis(25);
 /// How soon a lane looks again whose window is full.
 const WINDOW_EVERY: Duration = Duration::from_millis(100);

@@ -4,12 +4,10 @@
 //! other. A caller who gives up does not stop an acceptance half way, and what was refused is noted all the same. Planning for
 //! one caller keeps no processor from all others.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use futures::{FutureExt as _, Stream, StreamExt as _, future::join_all, stream};
+use domain::CommandId;
+use futures::{Stream, StreamExt as _, future::join_all, stream};
 use proto::v1::{self, submit_commands_response::Result as Answer};
 use service::trace::TraceContext;
 use tokio::task::yield_now;
@@ -24,19 +22,18 @@ use super::{
     submit::Asked,
 };
 use crate::{
-    error::{Error, Violation},
-    pipeline::Taken,
-    translate::Planned,
+    error::{Error, Violation, caught},
+    pipeline::{Prepared, Taken},
     verify::Draft,
 };
 
-/// Commands that go together where so many have come: they share a task.
+/// Commands that go together where so many have come.
 const TOGETHER: usize = 16;
 /// Selectors of commands that share a task; what has more by itself has its own, so that other processors plan the next ones.
 const SELECTORS_TOGETHER: usize = 64;
-/// How many times so many of one stream are accepted at a time: they share a flush to disk.
+/// How many times so many of one stream are under way at a time: they share a flush to disk.
 const CONCURRENCY: usize = 32;
-/// How long a task plans before others have their turn.
+/// A task that has planned for so long lets others have their turn before the next command.
 const PLANNING: Duration = Duration::from_millis(1);
 
 /// Takes in the commands of a stream; the answers in their order.
@@ -55,20 +52,10 @@ pub(super) fn answers(
     answers.buffered(CONCURRENCY).flatten()
 }
 
-/// A command of a stream, as far as it has come.
+/// A command of a stream as it came.
 struct Message {
-    tag: String,
-    /// What it is about in the audit log.
-    resource: String,
+    head: Head,
     draft: Result<Draft, Error>,
-}
-
-/// How far a draft has come.
-enum Step {
-    /// It is charged for, and is no repetition.
-    Read(Box<Draft>),
-    Planned(Box<Planned>),
-    Taken(Taken),
 }
 
 impl Message {
@@ -78,8 +65,24 @@ impl Message {
     }
 }
 
+/// What its answer is made of, whatever becomes of it.
+struct Head {
+    tag: String,
+    /// What it is about in the audit log.
+    resource: String,
+    /// Where it could be read.
+    asked: Option<Asked>,
+}
+
+/// How far it has come.
+enum Step<T> {
+    /// The same request was this command before.
+    Before(CommandId),
+    Next(Box<T>),
+}
+
 impl Commands {
-    /// What has come together, and the end where something could not be read.
+    /// What has come together, and its end where the stream ends by an error.
     async fn submit_together(
         &self,
         messages: Vec<Result<v1::SubmitCommandsRequest, Status>>,
@@ -89,23 +92,19 @@ impl Commands {
         let (mut read, mut end) = (Vec::with_capacity(messages.len()), None);
         for message in messages {
             match message {
-                Ok(request) => read.push(self.read_one(request, caller, trace)),
+                Ok(request) => read.push(self.read(request, caller, trace).await),
                 Err(status) => end = Some(status),
             }
         }
         // In tasks of their own: other processors plan while this one reads what comes next. In a box: a task is moved whole when
         // it begins and twice when it ends.
-        let tasks: Vec<_> = in_groups(read, Message::selectors)
-            .into_iter()
-            .map(|group| {
-                let (service, caller, trace) =
-                    (self.clone(), caller.clone(), trace.trace_id_text());
-                tokio::spawn(Box::pin(async move {
-                    service.take_in(group, &caller, &trace).await
-                }))
-            })
-            .collect();
-        let mut answers = Vec::new();
+        let take_in = |group| {
+            let (service, caller, trace) = (self.clone(), caller.clone(), trace.trace_id_text());
+            let taking = async move { service.take_in(group, &caller, &trace).await };
+            tokio::spawn(Box::pin(taking))
+        };
+        let tasks = in_groups(read, Message::selectors).into_iter().map(take_in);
+        let (tasks, mut answers) = (tasks.collect::<Vec<_>>(), Vec::new());
         for task in tasks {
             match task.await {
                 Ok(taken) => answers.extend(taken.into_iter().map(Ok)),
@@ -116,14 +115,15 @@ impl Commands {
         stream::iter(answers)
     }
 
-    fn read_one(
+    async fn read(
         &self,
         request: v1::SubmitCommandsRequest,
         caller: &Identity,
         trace: &TraceContext,
     ) -> Message {
         let resource = of_draft(request.draft.as_ref());
-        let draft = self.gate.count_one(caller).and_then(|()| {
+        let draft = caught(async {
+            self.gate.count_one(caller)?;
             let (directory, trace) = (&self.pipeline.directory, trace.child());
             draft::read(
                 request.draft,
@@ -133,96 +133,100 @@ impl Commands {
                 directory,
             )
         });
-        Message {
+        let draft = draft.await;
+        let head = Head {
             tag: request.tag,
             resource,
-            draft,
-        }
+            asked: draft.as_ref().ok().map(Asked::by),
+        };
+        Message { head, draft }
     }
 
-    /// Takes these in, and notes what is refused. All are planned before the first is written: so they share a call of the store,
-    /// and none that is written waits for the planning of others.
+    /// Takes these in, in their order, and notes what is refused. All are prepared before the first is asked of the store: none that is
+    /// asked for waits while others are planned.
     async fn take_in(
         self,
         messages: Vec<Message>,
         caller: &Identity,
         trace: &str,
     ) -> Vec<v1::SubmitCommandsResponse> {
-        let (mut heads, mut drafts) = (Vec::new(), Vec::new());
-        for message in messages {
-            let asked = message.draft.as_ref().ok().map(Asked::by);
-            heads.push((message.tag, message.resource, asked));
-            drafts.push(message.draft);
-        }
-        let found = join_all(drafts.into_iter().map(|draft| self.find(draft))).await;
-        let planned = self.plan_all(found).await;
-        let taken = join_all(planned.into_iter().map(|planned| self.write(planned))).await;
-        let answer = |((tag, resource, asked), taken): ((_, _, Option<Asked>), _)| {
-            let result = match taken {
-                Ok(taken) => {
-                    let id = Taken::id(&taken);
-                    asked.inspect(|asked| asked.log(id, trace));
-                    Answer::CommandId(id.to_string())
-                }
-                Err(error) => {
-                    self.gate.refused_one(caller, resource, &error);
-                    Answer::Failure(failure(error))
-                }
-            };
-            v1::SubmitCommandsResponse {
-                tag,
-                result: Some(result),
-            }
-        };
-        heads.into_iter().zip(taken).map(answer).collect()
+        let messages = messages.into_iter().map(|one| (one.head, one.draft));
+        let (heads, drafts): (Vec<_>, Vec<_>) = messages.unzip();
+        let found = drafts.into_iter().map(|draft| caught(self.find(draft)));
+        let prepared = self.prepare_all(join_all(found).await).await;
+        let taken = prepared.into_iter().map(|one| caught(self.write(one)));
+        let taken = join_all(taken).await;
+        let each = heads.into_iter().zip(taken);
+        each.map(|(head, taken)| self.answer(head, taken, caller, trace))
+            .collect()
     }
 
-    /// Looks for what the same request became before.
-    async fn find(&self, draft: Result<Draft, Error>) -> Result<Step, Error> {
+    async fn find(&self, draft: Result<Draft, Error>) -> Result<Step<Draft>, Error> {
         let draft = draft?;
         if self.stop.is_cancelled() {
             return Err(Error::ShuttingDown);
         }
-        let found = AssertUnwindSafe(self.pipeline.find(&draft)).catch_unwind();
-        Ok(match found.await.unwrap_or(Err(Error::Interrupted))? {
-            Some(id) => Step::Taken(Taken::Before(id)),
-            None => Step::Read(Box::new(draft)),
-        })
+        self.pipeline.charge(&draft)?;
+        let found = self.pipeline.find(&draft).await?;
+        Ok(found.map_or_else(|| Step::Next(Box::new(draft)), Step::Before))
     }
 
     /// One after the other, with pauses in which others have their turn.
-    async fn plan_all(&self, found: Vec<Result<Step, Error>>) -> Vec<Result<Step, Error>> {
-        let (mut planned, mut began) = (Vec::with_capacity(found.len()), Instant::now());
+    async fn prepare_all(
+        &self,
+        found: Vec<Result<Step<Draft>, Error>>,
+    ) -> Vec<Result<Step<Prepared>, Error>> {
+        let (mut all, mut began) = (Vec::with_capacity(found.len()), Instant::now());
         for step in found {
-            planned.push(match step {
-                Ok(Step::Read(draft)) => {
-                    let planned = AssertUnwindSafe(|| self.pipeline.planned(*draft));
-                    let planned = catch_unwind(planned).unwrap_or(Err(Error::Interrupted));
-                    planned.map(|planned| Step::Planned(Box::new(planned)))
-                }
-                other => other,
-            });
             if began.elapsed() >= PLANNING {
                 yield_now().await;
                 began = Instant::now();
             }
+            let prepared = caught(async {
+                Ok(match step? {
+                    Step::Before(id) => Step::Before(id),
+                    Step::Next(draft) => Step::Next(Box::new(self.pipeline.prepare(*draft)?)),
+                })
+            });
+            all.push(prepared.await);
         }
-        planned
+        all
     }
 
-    async fn write(&self, step: Result<Step, Error>) -> Result<Taken, Error> {
+    async fn write(&self, step: Result<Step<Prepared>, Error>) -> Result<Taken, Error> {
         match step? {
-            Step::Taken(taken) => Ok(taken),
-            Step::Read(_) => Err(Error::Interrupted),
-            Step::Planned(planned) => {
-                let written = AssertUnwindSafe(self.pipeline.write(*planned)).catch_unwind();
-                written.await.unwrap_or(Err(Error::Interrupted))
+            Step::Before(id) => Ok(Taken::Before(id)),
+            Step::Next(prepared) => self.pipeline.write(*prepared).await,
+        }
+    }
+
+    fn answer(
+        &self,
+        head: Head,
+        taken: Result<Taken, Error>,
+        caller: &Identity,
+        trace: &str,
+    ) -> v1::SubmitCommandsResponse {
+        let result = match taken {
+            Ok(taken) => {
+                if let Some(asked) = head.asked {
+                    asked.log(taken.id(), trace);
+                }
+                Answer::CommandId(taken.id().to_string())
             }
+            Err(error) => {
+                self.gate.refused_one(caller, head.resource, &error);
+                Answer::Failure(failure(error))
+            }
+        };
+        v1::SubmitCommandsResponse {
+            tag: head.tag,
+            result: Some(result),
         }
     }
 }
 
-/// Those that share a task, in their order: together no more than [`SELECTORS_TOGETHER`], the first whatever it has.
+/// Those that share a task, in their order: together of no more than [`SELECTORS_TOGETHER`], the first whatever it has.
 fn in_groups<T>(all: Vec<T>, selectors: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     let (mut groups, mut sum) = (Vec::<Vec<T>>::new(), 0);
     for one in all {
@@ -247,7 +251,7 @@ fn until_stopped(
     requests: Streaming<v1::SubmitCommandsRequest>,
     stop: CancellationToken,
 ) -> impl Stream<Item = Result<v1::SubmitCommandsRequest, Status>> {
-    futures::stream::unfold(Some((requests, stop)), |open| async move {
+    stream::unfold(Some((requests, stop)), |open| async move {
         let (mut requests, stop) = open?;
         tokio::select! {
             biased;

@@ -3,17 +3,20 @@
 //! Invariant: a caller who gives up does not stop an acceptance half way.
 //! Not here: commands of a stream (`stream`).
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
 use domain::{CommandId, ParticipantId};
-use futures::FutureExt as _;
 use proto::v1;
 use service::trace::TraceContext;
 use tracing::info;
 
 use super::{commands::Commands, draft, identity::Identity, view};
 use crate::{
-    error::Error, finished::Finished, pipeline::Taken, store::StoredCommand, verify::Draft,
+    error::{Error, caught},
+    finished::Finished,
+    pipeline::Taken,
+    store::StoredCommand,
+    verify::Draft,
 };
 
 impl Commands {
@@ -75,8 +78,7 @@ impl Commands {
             asked.log(taken.id(), &trace);
             Ok(taken)
         };
-        let accepting = AssertUnwindSafe(Finished::new(accepting)).catch_unwind();
-        accepting.await.unwrap_or(Err(Error::Interrupted))
+        caught(Finished::new(accepting)).await
     }
 }
 

@@ -105,20 +105,41 @@ struct OrderTail<'a> {
     probes: Option<&'a Probes>,
 }
 
+/// A planned command as it is asked of Redis.
+pub(crate) struct Asking {
+    shard: Shard,
+    bounds: Bounds,
+    digest: Option<String>,
+    /// Or who would be told more than fits into a message.
+    asked: Result<Asked, ParticipantId>,
+}
+
 impl Store {
     /// Accepts, within these bounds.
     pub async fn accept(&self, planned: &Planned, bounds: Bounds) -> Result<Accepted, StoreError> {
+        let asking = self.asking(planned, bounds)?;
+        self.ask(planned, asking).await
+    }
+
+    /// What accepting it takes of the processor: all is written down that is sent to Redis.
+    pub(crate) fn asking(&self, planned: &Planned, bounds: Bounds) -> Result<Asking, StoreError> {
         let command = &planned.command;
         let shard = self.keys.shard_of(&command.configuration);
         let digest = match command.request_id {
             Some(_) => Some(request::digest(command)?),
             None => None,
         };
+        let asking = |digest, asked| Asking {
+            shard,
+            bounds,
+            digest,
+            asked,
+        };
         let (probes, mut executions) = (Probes::of(command), Vec::new());
         for execution in &planned.executions {
             match self.asked_for(shard, planned, probes.as_ref(), execution)? {
                 Some(asked) => executions.push(asked),
-                None => return Ok(Accepted::TooLarge(execution.participant.clone())),
+                None => return Ok(asking(digest, Err(execution.participant.clone()))),
             }
         }
         let asked = Asked {
@@ -132,12 +153,27 @@ impl Store {
             executions,
             special: special(planned, digest.as_deref())?,
         };
-        match self.accepts.run(shard, bounds, asked).await? {
+        Ok(asking(digest, Ok(asked)))
+    }
+
+    /// Asks Redis for it.
+    pub(crate) async fn ask(
+        &self,
+        planned: &Planned,
+        asking: Asking,
+    ) -> Result<Accepted, StoreError> {
+        let asked = match asking.asked {
+            Ok(asked) => asked,
+            Err(participant) => return Ok(Accepted::TooLarge(participant)),
+        };
+        let accepting = self.accepts.run(asking.shard, asking.bounds, asked);
+        match accepting.await? {
             Answer::Accepted(places) => Ok(Accepted::New(places)),
             Answer::Busy => Ok(Accepted::Busy),
             Answer::Known(kept) => {
-                let digest = digest.as_deref().unwrap_or_default();
-                request::compare(&kept, digest, Some(&command.configuration)).map(Into::into)
+                let digest = asking.digest.as_deref().unwrap_or_default();
+                let configuration = &planned.command.configuration;
+                request::compare(&kept, digest, Some(configuration)).map(Into::into)
             }
             Answer::Full(place) => {
                 let full = planned.executions.get(place);

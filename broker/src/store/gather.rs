@@ -97,7 +97,7 @@ impl Gatherer {
         };
         let answered = async {
             let answered = answered.await;
-            answered.map_err(|_| StoreError::lacking("the answer of a script"))?
+            answered.map_err(|_| interrupted())?
         };
         if !begins {
             return answered.await;
@@ -197,7 +197,7 @@ impl Gatherer {
     }
 }
 
-/// What is left where emptying a queue ends by a panic, as if the call had failed: nobody who waits there waits on, and whoever
+/// What is left where emptying a queue ends by a panic, as if its calls had failed: nobody who waits there waits on, and whoever
 /// comes next begins anew.
 struct Left<'a>(Option<(&'a Gatherer, Shard)>);
 
@@ -220,6 +220,12 @@ impl Drop for Left<'_> {
             (gatherer.0.failed)(shard);
         }
     }
+}
+
+/// Whoever asked for all did not come to the end.
+fn interrupted() -> StoreError {
+    let error = std::io::Error::from(std::io::ErrorKind::Interrupted);
+    StoreError::Unavailable(error.into())
 }
 
 fn answer_all(waiting: impl IntoIterator<Item = Waiting>, error: &RedisError) {
@@ -280,7 +286,7 @@ mod tests {
         let soon = Duration::from_secs(20);
         let _ = timeout(soon, first).await.expect("it does not wait");
         let second = timeout(soon, second).await.expect("it is not forgotten");
-        assert!(second.unwrap().is_err(), "nothing was written");
+        assert!(matches!(second.unwrap(), Err(StoreError::Unavailable(_))));
         assert!(has_panicked.load(Ordering::SeqCst));
         let third = timeout(soon, begin()).await.expect("it begins anew");
         assert!(matches!(third.unwrap(), Err(StoreError::Unavailable(_))));

@@ -36,6 +36,7 @@ mod turn;
 
 use std::sync::Arc;
 
+pub(crate) use accept::Asking;
 pub use accept::{Accepted, Bounds, Placed};
 pub use access::{acl, rules};
 pub use ahead::{AbsorbedEntry, Plans, Waiting};

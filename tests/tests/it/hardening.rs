@@ -202,7 +202,7 @@ async fn a_stream_ends_at_what_is_too_large(
         ..v1::SubmitCommandsRequest::default()
     };
     let before = request("before".to_owned());
-    // Taken for the beginning of a message, its first bytes would be a short one.
+    // Taken for beginnings of messages, its zeros would be empty ones.
     let requests = [
         before,
         request("\0".repeat(100 << 10)),

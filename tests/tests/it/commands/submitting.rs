@@ -180,6 +180,7 @@ async fn a_command_that_one_cannot_say_is_skipped_or_refused() -> Result<()> {
 async fn a_stream_answers_each_in_order() -> Result<()> {
     use v1::submit_commands_response::Result as Answer;
     let mut stage = stage("").await?;
+    // What names much is taken in beside the others; those under one name come behind, and are taken in together or in their order.
     let much: Vec<_> = (0..300).map(|number| format!("{URL}{number}")).collect();
     let request = |index: usize| {
         let draft = match index {
