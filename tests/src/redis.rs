@@ -5,6 +5,7 @@
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
+use ::redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 use tokio::{
@@ -17,6 +18,8 @@ use crate::{ports, process::Process};
 /// How long Redis may take to start; it takes milliseconds, unless the machine is busy.
 const START: Duration = Duration::from_secs(30);
 
+/// How long a test waits for an answer of it.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Databases of one Redis that forgets: tests that run side by side in it each take one.
 pub const DATABASES: usize = 64;
 
@@ -106,8 +109,7 @@ impl Redis {
 
     /// How many keys it holds.
     pub async fn keys(&self) -> Result<u64> {
-        let client = ::redis::Client::open(self.url())?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
+        let mut connection = connect(&self.url()).await?;
         Ok(::redis::cmd("DBSIZE").query_async(&mut connection).await?)
     }
 
@@ -186,11 +188,20 @@ async fn ping(port: u16) -> Result<()> {
     Ok(())
 }
 
+/// A connection of a test's own. On a busy machine an answer may take longer than the half second that the library waits by itself.
+pub async fn connect(url: &str) -> ::redis::RedisResult<MultiplexedConnection> {
+    let settings = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let client = ::redis::Client::open(url)?;
+    client
+        .get_multiplexed_async_connection_with_config(&settings)
+        .await
+}
+
 /// Makes a user with these rules in the Redis at `url`, which survives a restart of it where it has a file of users.
 pub async fn put_user(url: &str, user: &str, password: &str, rules: &str) -> Result<()> {
-    let mut connection = ::redis::Client::open(url)?
-        .get_multiplexed_async_connection()
-        .await?;
+    let mut connection = connect(url).await?;
     let mut set = ::redis::cmd("ACL");
     set.arg("SETUSER").arg(user).arg("reset").arg("on");
     set.arg(format!(">{password}"));

@@ -181,8 +181,7 @@ impl Stage {
             let name = queue["name"].as_str().unwrap_or_default().to_owned();
             left.push((name, queue["messages"].as_u64().unwrap_or_default()));
         }
-        let client = redis::Client::open(self.redis.url())?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
+        let mut connection = crate::redis::connect(&self.redis.url()).await?;
         for (pattern, command) in [("*:outbox:*", "XLEN"), ("*:unreported:*", "ZCARD")] {
             let page = redis::ScanOptions::default()
                 .with_pattern(pattern)

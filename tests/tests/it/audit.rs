@@ -55,8 +55,7 @@ impl Stage {
     }
 
     async fn redis(&self) -> Result<redis::aio::MultiplexedConnection> {
-        let client = redis::Client::open(self.federation.shared().redis.as_str())?;
-        Ok(client.get_multiplexed_async_connection().await?)
+        Ok(tests::redis::connect(&self.federation.shared().redis).await?)
     }
 
     fn key(&self, name: &str) -> String {

@@ -184,8 +184,7 @@ async fn a_store_that_was_begun_otherwise_ends_with_64() -> Result<()> {
     assert_eq!(code, Some(64), "{said}");
     assert!(said.contains("store.shards: "), "{said}");
     // As brokers wrote it before they wrote its layout.
-    let redis = redis::Client::open(federation.shared().redis.as_str())?;
-    let mut redis = redis.get_multiplexed_async_connection().await?;
+    let mut redis = tests::redis::connect(&federation.shared().redis).await?;
     let key = format!("{}{{registry}}:shards", federation.prefix());
     redis::cmd("SET")
         .arg(&key)

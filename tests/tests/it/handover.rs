@@ -18,7 +18,7 @@ use domain::{
     operation::{CustomOperation, PurgeMode},
 };
 use service::configuration::SecretUrl;
-use tests::{shared, wait};
+use tests::{redis::connect, shared, wait};
 use uuid::Uuid;
 
 const BOUNDS: Bounds = Bounds {
@@ -282,8 +282,7 @@ async fn who_gives_up_stops_nobody() -> Result<()> {
 #[tokio::test]
 async fn what_failed_half_way_is_no_earlier_request() -> Result<()> {
     let stage = stage().await?;
-    let redis = redis::Client::open(shared()?.redis.as_str())?;
-    let mut redis = redis.get_multiplexed_async_connection().await?;
+    let mut redis = connect(&shared()?.redis).await?;
     // A place that nobody gave, so that the next one does not fit behind it.
     let mut broken = redis::cmd("XADD");
     broken.arg(format!("{}{{s0}}:outbox:birch", stage.prefix));

@@ -17,7 +17,7 @@ use tests::{
     ports, prefix,
     process::Process,
     rabbitmq::RabbitMq,
-    redis::Redis,
+    redis::{Redis, connect},
     shared::{self, shared},
     wait,
 };
@@ -99,9 +99,7 @@ async fn the_shared_servers_answer() -> Result<()> {
     tests::rabbitmq::Management::new(&shared.management)?
         .get("overview")
         .await?;
-    let mut redis = redis::Client::open(shared.redis)?
-        .get_multiplexed_async_connection()
-        .await?;
+    let mut redis = connect(&shared.redis).await?;
     let missing: Option<String> = redis.get(prefix()).await?;
     assert_eq!(missing, None);
     Ok(())
@@ -111,12 +109,11 @@ async fn the_shared_servers_answer() -> Result<()> {
 #[tokio::test]
 async fn redis_keeps_what_it_answered_when_it_is_killed() -> Result<()> {
     let mut server = Redis::start().await?;
-    let client = redis::Client::open(server.url())?;
-    let mut connection = client.get_multiplexed_async_connection().await?;
+    let mut connection = connect(&server.url()).await?;
     let () = connection.set("name", "value").await?;
     server.process().kill9();
     server.restart().await?;
-    let mut connection = client.get_multiplexed_async_connection().await?;
+    let mut connection = connect(&server.url()).await?;
     let kept: String = connection.get("name").await?;
     assert_eq!(kept, "value");
     Ok(())

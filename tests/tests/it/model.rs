@@ -50,7 +50,10 @@ use anyhow::{Context, Result, bail};
 use broker::store::{Keys, Store};
 use futures::future::try_join_all;
 use service::configuration::SecretUrl;
-use tests::{redis::Redis, wait};
+use tests::{
+    redis::{Redis, connect},
+    wait,
+};
 use tokio::{runtime::Builder, task::JoinSet};
 
 use self::{mutation::Mutation, run::Run};
@@ -145,8 +148,7 @@ impl Player {
                     .ok()
             });
             let store = store.await?;
-            let client = redis::Client::open(url.as_str())?;
-            stores.push((store, client.get_multiplexed_async_connection().await?));
+            stores.push((store, connect(url).await?));
         }
         Ok(Self(stores))
     }

@@ -10,7 +10,7 @@ use redis::{ErrorKind, FromRedisValue, Value};
 use tests::{
     binaries,
     federation::{Federation, purge},
-    redis::{Redis, put_user},
+    redis::{Redis, connect, put_user},
     shared,
 };
 
@@ -64,14 +64,10 @@ async fn a_broker_works_as_the_user_that_it_prints_and_can_do_no_more() -> Resul
 
     let redis = Redis::start_with(&["--aclfile", &acl.to_string_lossy()]).await?;
     let address = redis.url().replace("redis://", "");
-    let mut stranger = redis::Client::open(redis.url())?
-        .get_multiplexed_async_connection()
-        .await?;
+    let mut stranger = connect(&redis.url()).await?;
     let refused = redis::cmd("PING").query_async::<Value>(&mut stranger).await;
     assert!(refused.is_err(), "{refused:?}");
-    let mut broker = redis::Client::open(format!("redis://broker:p%40ssword@{address}"))?
-        .get_multiplexed_async_connection()
-        .await?;
+    let mut broker = connect(&format!("redis://broker:p%40ssword@{address}")).await?;
     let mut ask = async |words: &str| {
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().unwrap_or_default());
@@ -148,9 +144,7 @@ async fn a_federation_does_not_see_anothers_keys() -> Result<()> {
     let url = shared
         .redis
         .replace("redis://", &format!("redis://{name}:x@"));
-    let mut neighbour = redis::Client::open(url)?
-        .get_multiplexed_async_connection()
-        .await?;
+    let mut neighbour = connect(&url).await?;
     let key = format!("{}{{registry}}:participants", federation.prefix());
     let read = redis::cmd("HGETALL")
         .arg(key)

@@ -119,8 +119,7 @@ impl Stage {
                 .put_user(&name, password, [all, all, all])
                 .await?;
         }
-        let client = redis::Client::open(&*self.shared.redis)?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
+        let mut connection = tests::redis::connect(&self.shared.redis).await?;
         let mut user = redis::cmd("ACL");
         user.arg("SETUSER").arg(format!("{}broker", self.prefix));
         user.arg("on").arg(format!(">{REDIS}"));

@@ -327,8 +327,7 @@ async fn a_trace_and_the_metrics_follow_a_command() -> Result<()> {
 
 /// Puts something else in the place of a command, once its dispatch has left the outbox for good.
 async fn spoil(stage: &Stage, id: &str) -> Result<()> {
-    let client = redis::Client::open(stage.federation.shared().redis.clone())?;
-    let connection = client.get_multiplexed_async_connection().await?;
+    let connection = tests::redis::connect(&stage.federation.shared().redis).await?;
     let mut find = redis::cmd("KEYS");
     find.arg(format!("*:command:{id}"));
     let keys: Vec<String> = find.query_async(&mut connection.clone()).await?;
