@@ -94,7 +94,7 @@ impl Dialect for Agent {
             accepted_at: command.accepted_at,
             operation: Cow::Borrowed(&command.operation),
             selectors: Cow::Borrowed(&command.selectors),
-            configuration: Cow::Borrowed(site.configuration),
+            configuration: site.configuration.for_carriers(),
         };
         let path = format!("{EXECUTIONS_PATH}/{}", site.execution);
         let selectors = (0..).take(command.selectors.len()).collect();

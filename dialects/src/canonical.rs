@@ -152,7 +152,7 @@ impl Dialect for Canonical {
             operation: Cow::Borrowed(&command.operation),
             selectors: Cow::Borrowed(&command.selectors),
             ceiling: command.ceiling,
-            configuration: Cow::Borrowed(site.configuration),
+            configuration: site.configuration.for_carriers(),
             servers: site
                 .servers
                 .iter()

@@ -77,7 +77,8 @@ fn translate_at(
         customer: "acme".parse().unwrap(),
         owner: "cdn-a".parse().unwrap(),
         hosts: vec![HOST.parse().unwrap(), "img.example.com".parse().unwrap()],
-        wide_purges_need_approval: None,
+        // A rule of its owner's own, which nobody else is told.
+        wide_purges_need_approval: Some(true),
     };
     let execution: ExecutionId = "01890a5d-ac96-774b-bcce-b302099a8057_cdn-b"
         .parse()

@@ -4,7 +4,7 @@
 
 use std::{error::Error, fmt, io, path::Path, sync::Arc};
 
-use rustls::CertificateError;
+use rustls::{CertificateError, InvalidMessage};
 use tonic::{Code, Status};
 
 /// A call that came to nothing.
@@ -57,7 +57,7 @@ impl fmt::Display for Unreached {
 
 impl Error for Unreached {}
 
-/// Why this broker was not reached, where it was not: nobody listens, or its certificate does not count.
+/// Why this broker was not reached, where it was not: nobody listens, or somebody else, or its certificate does not count.
 pub(super) fn unreached(status: &Status, url: &str, ca: Option<&Path>) -> Option<String> {
     causes(status).find_map(|cause| match tls_error(cause) {
         Some(rustls::Error::InvalidCertificate(
@@ -68,6 +68,9 @@ pub(super) fn unreached(status: &Status, url: &str, ca: Option<&Path>) -> Option
                 "the certificate of {url} is of no authority that this system trusts; name it with --ca"
             ),
         }),
+        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            Some(format!("what listens at {url} does not speak TLS"))
+        }
         Some(rustls::Error::InvalidCertificate(why)) => {
             Some(format!("the certificate of {url} does not count: {why}"))
         }
@@ -169,6 +172,18 @@ mod tests {
         assert_eq!(
             unreached(&status, "https://b", Some(Path::new("ca.pem"))).as_deref(),
             Some("the certificate of https://b is not signed by --ca ca.pem")
+        );
+    }
+
+    /// A port of something else is known by its first byte.
+    #[test]
+    fn what_does_not_speak_tls_is_named() {
+        let other = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        let status = caused_by(io::Error::new(io::ErrorKind::InvalidData, other));
+        let why = unreached(&status, "https://c", None);
+        assert_eq!(
+            why.as_deref(),
+            Some("what listens at https://c does not speak TLS")
         );
     }
 
