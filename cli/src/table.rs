@@ -32,9 +32,14 @@ fn plain<R: Into<comfy_table::Row>>(header: &[&str], rows: impl IntoIterator<Ite
         .iter()
         .map(|title| Cell::new(title).add_attribute(Attribute::Dim));
     let mut table = Table::new();
+    // A terminal that nobody looks at may say that it has no columns.
+    let arrangement = match table.width() {
+        Some(0) => ContentArrangement::Disabled,
+        _ => ContentArrangement::Dynamic,
+    };
     table
         .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_content_arrangement(arrangement)
         .enforce_styling()
         .set_header(titles);
     for row in rows {
